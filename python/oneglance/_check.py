@@ -1,0 +1,92 @@
+"""Checks at the door. Each names the argument, what was needed, what came, and the cure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._types import BoolArray, FloatArray, RowShards
+from .errors import InvalidInput
+
+_FLOATS = (np.float16, np.float32, np.float64)
+
+
+def as_matrix(value: Any, name: str) -> FloatArray:
+    """A 2-D float16/32/64 array with unit column stride; a copy only where the input forces one."""
+    if isinstance(value, np.ndarray):
+        array: npt.NDArray[Any] = value
+    elif hasattr(value, "detach"):  # torch tensor; torch itself is never imported here
+        tensor = value.detach()
+        if getattr(tensor, "is_cuda", False):
+            raise InvalidInput(f"{name} is a CUDA tensor; this build computes on the CPU. Pass {name}.cpu().")
+        array = np.asarray(tensor)
+    else:
+        array = np.asarray(value)
+    if array.ndim != 2:
+        hint = f" Use {name}.reshape(-1, 1) for one feature." if array.ndim == 1 else ""
+        raise InvalidInput(f"{name} must be 2-D (rows, features), got shape {array.shape}.{hint}")
+    if array.shape[0] == 0 or array.shape[1] == 0:
+        raise InvalidInput(f"{name} must have at least one row and one column, got shape {array.shape}.")
+    if array.dtype.kind in "iub":
+        array = array.astype(np.float64)
+    if array.dtype not in _FLOATS:
+        raise InvalidInput(
+            f"{name} must hold float16, float32 or float64 numbers, got dtype {array.dtype}. Convert it with .astype."
+        )
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    item = array.dtype.itemsize
+    if array.strides[1] != item or array.strides[0] < array.shape[1] * item or array.strides[0] % item:
+        array = np.ascontiguousarray(array)
+    return array
+
+
+def as_shards(value: Any, name: str) -> RowShards:
+    """One matrix as shards: a RowShards passes through, anything else becomes a single shard."""
+    if isinstance(value, RowShards):
+        return RowShards(tuple(as_matrix(shard, name) for shard in value.shards))
+    return RowShards((as_matrix(value, name),))
+
+
+def as_mask(value: Any, name: str, n_rows: int) -> BoolArray | None:
+    """None, or a boolean array of length n_rows."""
+    if value is None:
+        return None
+    mask = np.asarray(value)
+    if mask.dtype != np.bool_ or mask.shape != (n_rows,):
+        raise InvalidInput(
+            f"{name} must be a boolean array of shape ({n_rows},), got {mask.dtype} of shape {mask.shape}. "
+            f"For row positions use numpy.isin(numpy.arange({n_rows}), positions)."
+        )
+    if not mask.any():
+        raise InvalidInput(f"{name} leaves no row: at least one entry must be True.")
+    return mask
+
+
+def positive_number(value: Any, name: str, *, zero_ok: bool = False) -> float:
+    """A finite float > 0 (or >= 0)."""
+    need = ">= 0" if zero_ok else "> 0"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{name} must be a number {need}, got {value!r}.") from None
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero_ok):
+        raise InvalidInput(f"{name} must be a finite number {need}, got {number:g}.")
+    return number
+
+
+def positive_int(value: Any, name: str) -> int:
+    """An integer >= 1 (NumPy integers too; not bool, not 3.0)."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise InvalidInput(f"{name} must be an integer >= 1, got {value!r}.")
+    return int(value)
+
+
+def seed_int(value: Any, name: str = "seed") -> int:
+    """A seed: an integer in 0 .. 2**63 - 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value < 2**63:
+        raise InvalidInput(f"{name} must be an integer in 0 .. 2**63 - 1, got {value!r}.")
+    return int(value)

@@ -1,0 +1,63 @@
+"""The `oneglance` command. Verbs are imported when they are called, so that `--help` stays fast."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from .. import __version__
+from ..errors import BadData, OneglanceError
+
+VERBS = ("doctor", "embed", "quickstart", "select", "weights")
+
+EXIT_USAGE, EXIT_BAD_DATA, EXIT_INTERRUPTED = 2, 3, 4
+
+
+class VerbGroup(click.Group):
+    """A group whose verb `x` is the function `x` of the module `oneglance.cli.x`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f".{cmd_name}", package=__package__)
+        command = getattr(module, cmd_name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"oneglance.cli.{cmd_name}.{cmd_name} is not a click command")
+        return command
+
+
+@click.group(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="oneglance")
+def cli() -> None:
+    """One glance at an unlabelled pool says what to label."""
+
+
+def main() -> None:
+    """Entry point: turns oneglance's own errors into one line on stderr and an exit code.
+
+    0 done, 2 usage or invalid input, 3 more bad data than allowed, 4 interrupted but resumable.
+    """
+    try:
+        cli.main(standalone_mode=False, prog_name="oneglance")
+    except click.exceptions.Abort:
+        click.echo("interrupted; run the same command again to go on.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except KeyboardInterrupt:
+        click.echo("interrupted; run the same command again to go on.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_USAGE)
+    except BadData as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_BAD_DATA)
+    except OneglanceError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_USAGE)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
