@@ -5,25 +5,56 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from ._build_info import build_info
+    from ._types import RowShards
+    from .errors import BadData, InvalidInput, MissingDependency, OneglanceError, StoreError
+    from .features import embed
+    from .linalg import LeverageScores, LewisWeights, leverage_scores, lewis_weights
+    from .store import FeatureStore, open_store
+    from .strategies import Selection, select
+
 __version__ = "0.1.0"
 
-# Public name -> module. Each is imported at first use: `import oneglance` loads neither torch nor pyarrow.
+__all__ = [
+    "BadData",
+    "FeatureStore",
+    "InvalidInput",
+    "LeverageScores",
+    "LewisWeights",
+    "MissingDependency",
+    "OneglanceError",
+    "RowShards",
+    "Selection",
+    "StoreError",
+    "__version__",
+    "build_info",
+    "embed",
+    "leverage_scores",
+    "lewis_weights",
+    "open_store",
+    "select",
+]
+
+# Imported at first use, so that `import oneglance` loads neither torch nor pyarrow.
 _HOME = {
-    "BadData": "errors",
-    "FeatureStore": "store",
-    "InvalidInput": "errors",
-    "LewisWeights": "linalg",
-    "MissingDependency": "errors",
-    "OneglanceError": "errors",
+    **dict.fromkeys(("BadData", "InvalidInput", "MissingDependency", "OneglanceError", "StoreError"), "errors"),
+    **dict.fromkeys(("LeverageScores", "LewisWeights", "leverage_scores", "lewis_weights"), "linalg"),
+    **dict.fromkeys(("FeatureStore", "open_store"), "store"),
+    **dict.fromkeys(("Selection", "select"), "strategies"),
     "RowShards": "_types",
-    "Selection": "select",
-    "StoreError": "errors",
-    "build_info": "build_info",
+    "build_info": "_build_info",
     "embed": "features",
-    "leverage_scores": "linalg",
-    "lewis_weights": "linalg",
-    "open_store": "store",
-    "select": "select",
 }
 
-__all__ = [*_HOME, "__version__"]  # noqa: PLE0604
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'oneglance' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
