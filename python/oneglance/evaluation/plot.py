@@ -1,0 +1,120 @@
+"""The picture of a comparison: scores and differences to random with intervals. Needs matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import InvalidInput
+from .compare import Comparison
+
+_COLOURS = ("#6b7280", "#d97706", "#1d4ed8", "#047857", "#9d174d")  # told apart by colour-blind readers too
+_MARKERS = ("o", "s", "D", "^", "v")
+_PANELS = (("accuracy", "accuracy on held-out pictures"), ("mse", "squared error on held-out pictures"))
+
+
+def plot_comparison(
+    comparison: Comparison,
+    path: Path,
+    *,
+    baseline: str = "random",
+    names: Mapping[str, str] | None = None,
+    title: str = "",
+    note: str = "",
+) -> None:
+    """Write a PNG: upper row the scores by budget, lower row the differences to `baseline`, 95 % intervals in both.
+
+    names  {strategy: what the legend calls it}; only these strategies are drawn (all when None)
+    The upper axes do not start at 0 and show the score with all labels as a dashed line; the lower ones hold 0.
+    """
+    from matplotlib.figure import Figure  # no pyplot: no global state, no display
+
+    names = names or {strategy: strategy for strategy in comparison.strategies}
+    if baseline not in names or not set(names) <= set(comparison.strategies):
+        raise InvalidInput(
+            f"names must be strategies of the comparison with {baseline!r} among them: {comparison.strategies}; "
+            f"got {list(names)}."
+        )
+    figure = Figure(figsize=(9.6, 7.2), dpi=130, layout="constrained")
+    axes = figure.subplots(2, 2, sharex=True)
+    for column, (metric, label) in enumerate(_PANELS):
+        _draw_scores(axes[0][column], comparison, metric, label, names)
+        _draw_differences(axes[1][column], comparison, metric, names, baseline)
+    axes[0][0].legend(loc="lower right", fontsize=9, frameon=False)
+    figure.suptitle(title, fontsize=12)
+    figure.supxlabel(note, fontsize=8.5, color="#374151")
+    temporary = path.with_name(f".{path.name}.part")
+    figure.savefig(temporary, format="png", metadata={"Software": None})
+    temporary.replace(path)
+
+
+def _draw_scores(
+    axis: Any, comparison: Comparison, metric: str, label: str, names: Mapping[str, str]
+) -> None:
+    for order, (strategy, name) in enumerate(names.items()):
+        intervals = [comparison.mean(strategy, budget, metric) for budget in comparison.budgets]
+        _bars(axis, comparison, order, len(names), intervals, name)
+    ceiling = comparison.ceiling_mean(metric)
+    axis.axhline(ceiling, color="#9ca3af", linestyle="--", linewidth=1)
+    axis.annotate(
+        f"all labels: {ceiling:.3f}",
+        (0, ceiling),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, -3 if metric == "accuracy" else 3),
+        textcoords="offset points",
+        va="top" if metric == "accuracy" else "bottom",
+        fontsize=8,
+        color="#6b7280",
+    )
+    better = "higher is better" if metric == "accuracy" else "lower is better"
+    axis.set_ylabel(f"{label}\n(mean of the heads; {better})", fontsize=9)
+    _tidy(axis, comparison)
+
+
+def _draw_differences(
+    axis: Any, comparison: Comparison, metric: str, names: Mapping[str, str], baseline: str
+) -> None:
+    axis.axhline(0.0, color="#6b7280", linewidth=1.2)
+    for order, (strategy, name) in enumerate(names.items()):
+        if strategy == baseline:
+            continue
+        intervals = [
+            comparison.difference(strategy, baseline, budget, metric) for budget in comparison.budgets
+        ]
+        _bars(axis, comparison, order, len(names), intervals, name)
+    quantity = "accuracy" if metric == "accuracy" else "squared error"
+    side = "above 0: better than" if metric == "accuracy" else "below 0: better than"
+    axis.set_ylabel(f"{quantity} minus that of {names[baseline]}\n({side} {names[baseline]})", fontsize=9)
+    axis.set_xlabel("labelled pictures (budget)", fontsize=9)
+    _tidy(axis, comparison)
+
+
+def _bars(axis: Any, comparison: Comparison, order: int, n_shown: int, intervals: Any, name: str) -> None:
+    """Means with their intervals, strategies side by side within each budget."""
+    shift = 0.11 * (order - (n_shown - 1) / 2)
+    means = [interval.mean for interval in intervals]
+    axis.errorbar(
+        [place + shift for place in range(len(comparison.budgets))],
+        means,
+        yerr=[
+            [interval.mean - interval.low for interval in intervals],
+            [interval.high - interval.mean for interval in intervals],
+        ],
+        fmt=_MARKERS[order % len(_MARKERS)],
+        color=_COLOURS[order % len(_COLOURS)],
+        markersize=6,
+        capsize=4,
+        linewidth=1.6,
+        label=name,
+    )
+
+
+def _tidy(axis: Any, comparison: Comparison) -> None:
+    axis.set_xticks(range(len(comparison.budgets)), [str(budget) for budget in comparison.budgets])
+    axis.set_xlim(-0.5, len(comparison.budgets) - 0.5)
+    axis.margins(y=0.12)
+    axis.grid(axis="y", color="#e5e7eb", linewidth=0.8)
+    axis.tick_params(labelsize=9)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
