@@ -1,0 +1,187 @@
+"""Pictures from files or memory, decoded strictly: a picture is whole or it is bad, with a reason.
+
+Decoding, the same for every backbone: first frame; EXIF orientation applied; alpha laid over white; 16-bit grey
+divided by 257; palette, grey, CMYK and the like converted to 8-bit RGB by Pillow. Floating-point pictures and
+32-bit integers outside 0..65535 have no natural range and count as bad.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import re
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps
+
+from ..errors import InvalidInput
+
+DECODING = (
+    "Pillow, first frame, EXIF orientation applied, alpha over white, 16-bit grey / 257, converted to 8-bit RGB"
+)
+MAX_PIXELS = 178_956_970  # Pillow's own limit for what it calls a decompression bomb
+_TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN)
+_ADDRESS = re.compile(r"(?: at)? 0x[0-9a-fA-F]+")
+
+
+class BadPicture(Exception):
+    """This one item cannot be used; the text is the reason that the items table will show."""
+
+
+class Pictures(Protocol):
+    """The pictures of a pool by row: an RGB picture, or a float array (C, H, W) taken as preprocessed."""
+
+    def __len__(self) -> int: ...
+
+    def load(self, row: int) -> tuple[Any, bytes]:
+        """The picture and a digest of its content. Raises BadPicture."""
+        ...
+
+
+def plain_reason(error: BaseException) -> str:
+    """An exception in one line without memory addresses: reasons must be the same bytes in every run."""
+    text = _ADDRESS.sub("", " ".join(str(error).split()))
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+@contextmanager
+def _strict_pillow() -> Iterator[None]:
+    """Truncated files are errors whatever the program set before; the pixel limit is ours; no warnings."""
+    before = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
+    ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = False, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = before
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """8-bit RGB by the rules above. Raises BadPicture."""
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode == "F":
+        raise BadPicture("floating-point picture: it has no natural range; convert it to 8 bits")
+    if picture.mode.startswith("I"):
+        values = np.asarray(picture)
+        if values.min() < 0 or values.max() > 65535:
+            raise BadPicture(
+                f"integer picture with values {values.min()}..{values.max()}, 0..65535 is the limit; "
+                "convert it to 8 bits"
+            )
+        return Image.fromarray((values // 257).astype(np.uint8)).convert("RGB")
+    if "A" in picture.mode or "a" in picture.mode or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(ground, layer).convert("RGB")
+    return picture.convert("RGB")
+
+
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The RGB picture in an encoded file. Raises BadPicture; memory errors pass through."""
+    if not data:
+        raise BadPicture("empty file (0 bytes)")
+    try:
+        with _strict_pillow():
+            picture: Image.Image = Image.open(io.BytesIO(data))
+            width, height = picture.size
+            if width * height > max_pixels:
+                raise BadPicture(f"{width} x {height} pixels are more than max_pixels={max_pixels}")
+            picture.load()
+            picture = _upright(picture)
+            return to_rgb(picture)
+    except (BadPicture, MemoryError):
+        raise
+    except Image.UnidentifiedImageError:
+        raise BadPicture("not a picture in a format that Pillow knows") from None
+    except Exception as error:
+        raise BadPicture(f"cannot decode: {plain_reason(error)}") from None
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # damaged EXIF says nothing about the pixels
+        return picture
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's bytes; a flaky network disk gets two more tries. Raises BadPicture."""
+    for attempt in range(3):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise BadPicture("file not found") from None
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                raise
+            if error.errno not in _TRANSIENT or attempt == 2:
+                raise BadPicture(f"cannot read: {error.strerror}") from None
+            time.sleep(0.2 * (attempt + 1))
+    raise BadPicture("cannot read")
+
+
+class FilePictures:
+    """Pictures in files."""
+
+    def __init__(self, paths: Sequence[str], max_pixels: int = MAX_PIXELS) -> None:
+        self._paths = np.array(paths, dtype=np.str_)  # one block: forked workers do not copy a million strings
+        self._max_pixels = max_pixels
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def load(self, row: int) -> tuple[Any, bytes]:
+        data = read_bytes(Path(str(self._paths[row])))
+        return decode(data, self._max_pixels), hashlib.blake2b(data, digest_size=16).digest()
+
+
+class MemoryPictures:
+    """Pictures in memory: PIL images, uint8 arrays (H, W), (H, W, 1), (H, W, 3), or float arrays (C, H, W).
+
+    Anything with len() and [row] is taken, a torch Dataset too; of an item (picture, target) the first counts.
+    """
+
+    def __init__(self, pictures: Any) -> None:
+        self._pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def load(self, row: int) -> tuple[Any, bytes]:
+        try:
+            item = self._pictures[row]
+        except (IndexError, KeyError) as error:
+            raise InvalidInput(f"source: item {row} of {len(self)} does not exist ({plain_reason(error)}).") from None
+        picture = as_picture(item[0] if isinstance(item, tuple) else item, f"source[{row}]")
+        content = picture.tobytes()
+        shape = repr(picture.size if isinstance(picture, Image.Image) else picture.shape).encode()
+        return picture, hashlib.blake2b(shape + content, digest_size=16).digest()
+
+
+def as_picture(value: Any, name: str) -> Any:
+    """An RGB picture, or a float32 array (C, H, W). Raises InvalidInput for anything that is neither."""
+    if isinstance(value, Image.Image):
+        with _strict_pillow():
+            return to_rgb(value)
+    array = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+    if array.dtype.kind == "f" and array.ndim == 3:
+        return np.ascontiguousarray(array, dtype=np.float32)
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] not in (3, 4) and array.shape[0] in (1, 3):
+        array = array.transpose(1, 2, 0)[:, :, 0 if array.shape[0] == 1 else slice(None)]
+    if array.dtype == np.uint8 and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        return to_rgb(Image.fromarray(np.ascontiguousarray(array)))
+    raise InvalidInput(
+        f"{name} must be a PIL image, a uint8 array (H, W) or (H, W, 3), or a float array (C, H, W) that is "
+        f"already preprocessed, got {type(value).__name__} of dtype {array.dtype} and shape {array.shape}."
+    )

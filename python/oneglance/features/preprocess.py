@@ -1,0 +1,121 @@
+"""From an RGB picture to the tensor a network was trained on, written out in words for the manifest."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from .._check import positive_int
+from ..errors import InvalidInput
+from ..store.files import digest
+
+if TYPE_CHECKING:
+    import torch
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_ADDRESS = re.compile(r"(?: at)? 0x[0-9a-fA-F]+")
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Resize, crop, scale, normalise; without torchvision. The default is the usual one of ImageNet networks.
+
+    size      side of the square that goes into the network; None keeps the picture's own size
+    resize    side that the shorter side is resized to before the crop; None takes `size` (with fit="squash": unused)
+    fit       "crop": resize the shorter side, cut the centre; "squash": resize both sides, aspect ratio is lost
+    filter    "bilinear", "bicubic", "nearest", "lanczos" (Pillow's, antialiased)
+    channels  "rgb" or "bgr"
+    scale     pixels 0..255 are multiplied by scale / 255 before mean and std: 1 gives 0..1, 255 leaves 0..255
+    mean, std subtracted and divided by, per channel in the order of `channels`
+
+    Called with an RGB picture it returns a float32 tensor (3, H, W).
+    """
+
+    size: int | None = 224
+    resize: int | None = None
+    fit: str = "crop"
+    filter: str = "bilinear"
+    channels: str = "rgb"
+    scale: float = 1.0
+    mean: Sequence[float] = IMAGENET_MEAN
+    std: Sequence[float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        for name, value in (("size", self.size), ("resize", self.resize)):
+            if value is not None:
+                positive_int(value, name)
+        if self.size is not None and self.resize is not None and self.resize < self.size:
+            raise InvalidInput(f"resize must be >= size={self.size}, got {self.resize}.")
+        for name, value, known in (
+            ("fit", self.fit, ("crop", "squash")),
+            ("filter", self.filter, tuple(_FILTERS)),
+            ("channels", self.channels, ("rgb", "bgr")),
+        ):
+            if value not in known:
+                raise InvalidInput(f"{name} must be one of {known}, got {value!r}.")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3 or not all(np.isfinite(values)):
+                raise InvalidInput(f"{name} must be three numbers, one per channel, got {values!r}.")
+        if min(self.std) <= 0 or not self.scale > 0:
+            raise InvalidInput(f"std and scale must be > 0, got std={self.std!r}, scale={self.scale!r}.")
+
+    def __str__(self) -> str:
+        if self.size is None:
+            place = "own size"
+        elif self.fit == "squash":
+            place = f"resized to {self.size} x {self.size} ({self.filter}, antialias)"
+        else:
+            place = (
+                f"shorter side to {self.resize or self.size} ({self.filter}, antialias), "
+                f"centre {self.size} x {self.size}"
+            )
+        scaled = f"(x * {self.scale:g} / 255 - mean) / std"
+        mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return f"{self.channels.upper()}; {place}; {scaled}, mean ({mean}), std ({std})"
+
+    def __call__(self, picture: Image.Image) -> torch.Tensor:
+        import torch
+
+        array = np.asarray(self._place(picture), dtype=np.float32)
+        if self.channels == "bgr":
+            array = array[:, :, ::-1]
+        array = (array * np.float32(self.scale / 255) - np.float32(self.mean)) / np.float32(self.std)
+        return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+
+    def _place(self, picture: Image.Image) -> Image.Image:
+        if self.size is None:
+            return picture
+        resample = _FILTERS[self.filter]
+        if self.fit == "squash":
+            return picture.resize((self.size, self.size), resample)
+        width, height = picture.size
+        ratio = (self.resize or self.size) / min(width, height)
+        width, height = (max(self.size, round(side * ratio)) for side in (width, height))
+        left, top = (width - self.size) // 2, (height - self.size) // 2
+        resized = picture.resize((width, height), resample)
+        return resized.crop((left, top, left + self.size, top + self.size))
+
+
+IMAGENET = Preprocess(size=224, resize=256)
+
+
+def in_words(preprocess: Callable[..., Any]) -> str:
+    """A text that changes when the preprocessing does; functions are told apart by their code."""
+    if isinstance(preprocess, types.FunctionType):
+        code = preprocess.__code__
+        constants = _ADDRESS.sub("", repr(code.co_consts) + repr(preprocess.__defaults__))
+        mark = digest(code.co_code, constants.encode(), repr(code.co_names).encode())[:16]
+        return f"function {preprocess.__module__}.{preprocess.__qualname__} (code {mark})"
+    return " ".join(_ADDRESS.sub("", str(preprocess)).split())

@@ -1,0 +1,173 @@
+"""What a store says about itself: where its rows come from and how its features were computed.
+
+`manifest.json` describes a whole store and is written last; `unfinished.json` has the same shape without the
+shards' hashes and stands there while an embed run has work left. Neither holds a time, a host or a duration,
+so that a killed and resumed run ends with the same bytes as an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InvalidInput, StoreError
+from .files import digest, json_bytes
+
+SCHEMA_VERSION = 1
+MANIFEST, UNFINISHED, ITEMS, FEATURES, BAD_ITEMS = (
+    "manifest.json",
+    "unfinished.json",
+    "items.parquet",
+    "features",
+    "bad_items.csv",
+)
+DTYPES = {"float16": "<f2", "float32": "<f4"}
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*\Z")
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """kind and description in words; hash over item ids, columns and file sizes (or the vectors' bytes)."""
+
+    kind: str
+    description: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class BackboneInfo:
+    """One backbone as the manifest names it.
+
+    spec           how it was asked for            model_hash     hash of the model's weights and structure
+    preprocessing  in words                        pooling        in words
+    compute        arithmetic of the forward pass  n_dims         features per row
+    dtype          "float16", "float32", or "auto": float16 unless some row would lose more than 0.1 % of its norm
+    """
+
+    name: str
+    spec: str
+    model_hash: str
+    preprocessing: str
+    pooling: str
+    compute: str
+    n_dims: int
+    dtype: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not _NAME.match(self.name):
+            raise InvalidInput(
+                f"backbone name {self.name!r} becomes a folder name and may hold only letters, digits, and . _ + -. "
+                "Give another with name=."
+            )
+        if self.dtype not in ("auto", *DTYPES):
+            raise InvalidInput(f'dtype must be "auto", "float16" or "float32", got {self.dtype!r}.')
+
+    def entry(self) -> dict[str, Any]:
+        """The manifest entry without shards; "auto" starts as float16."""
+        return {
+            "spec": self.spec,
+            "model_hash": self.model_hash,
+            "preprocessing": self.preprocessing,
+            "preprocessing_hash": digest(self.preprocessing.encode()),
+            "pooling": self.pooling,
+            "compute": self.compute,
+            "dtype": "float16" if self.dtype == "auto" else self.dtype,
+            "n_dims": self.n_dims,
+        }
+
+
+def new_plan(source: SourceInfo, n_items: int, shard_rows: int) -> dict[str, Any]:
+    """A manifest without backbones."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "n_items": n_items,
+        "shard_rows": shard_rows,
+        "source": {"kind": source.kind, "description": source.description, "hash": source.hash},
+        "backbones": {},
+    }
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """manifest.json or unfinished.json; None where there is no such file. Raises StoreError."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}). Embed again with fresh=True / --fresh.") from error
+    if not isinstance(value, dict) or "schema_version" not in value:
+        raise StoreError(f"{path} is not the manifest of a oneglance store. Choose another folder.")
+    if value["schema_version"] != SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} has schema version {value['schema_version']}, this oneglance reads version {SCHEMA_VERSION}. "
+            "Use the version that wrote it, or embed again with fresh=True / --fresh."
+        )
+    missing = [key for key in ("n_items", "shard_rows", "source", "backbones") if key not in value]
+    if missing:
+        raise StoreError(f"{path} lacks {missing}: it is damaged. Embed again with fresh=True / --fresh.")
+    return value
+
+
+def refuse_other_source(plan: Mapping[str, Any], source: SourceInfo, n_items: int, path: Path) -> None:
+    """StoreError unless the store at `path` was begun from the same source."""
+    if plan["source"]["hash"] != source.hash:
+        raise StoreError(
+            f"{path} holds features of another source: the store has {plan['source']['description']} "
+            f"({plan['n_items']} items), this run {source.description} ({n_items} items); ids, columns, file sizes "
+            "or contents differ. Choose a new folder with out= / --out, or overwrite with fresh=True / --fresh."
+        )
+
+
+def refuse_other_backbone(stored: Mapping[str, Any], wanted: BackboneInfo, path: Path) -> None:
+    """StoreError unless the stored features of this name were computed the same way."""
+    entry = wanted.entry()
+    words = {
+        "model_hash": "model",
+        "preprocessing": "preprocessing",
+        "pooling": "pooling",
+        "compute": "compute",
+        "dtype": "dtype",
+        "n_dims": "n_dims",
+    }
+    for key, word in words.items():
+        if key == "dtype" and wanted.dtype == "auto":
+            continue
+        if stored[key] != entry[key]:
+            raise StoreError(
+                f'{path} holds features of backbone "{wanted.name}" with another {word}: the store has '
+                f"{stored[key]!r}, this run {entry[key]!r}. Choose a new folder with out= / --out, give this "
+                "backbone another name with name=, or overwrite with fresh=True / --fresh."
+            )
+
+
+def shard_ranges(n_items: int, shard_rows: int) -> list[tuple[int, int]]:
+    """Row range (first, past the last) of every shard."""
+    return [(start, min(start + shard_rows, n_items)) for start in range(0, n_items, shard_rows)]
+
+
+def shard_name(backbone: str, shard: int) -> str:
+    """Path of a shard inside the store, with forward slashes."""
+    return f"{FEATURES}/{backbone}/{shard:05d}.npy"
+
+
+def content_hash(manifest: Mapping[str, Any]) -> str:
+    """Hash over the manifest, which holds the hashes of all other files."""
+    return digest(json_bytes(manifest))
+
+
+def bad_items_csv(ids: Sequence[str], sources: Sequence[str], reasons: Mapping[int, str]) -> bytes:
+    """item_id,source,reason of every unusable row, as CSV."""
+    import csv
+    import io
+
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row_id", "item_id", "source", "reason"])
+    for row in sorted(reasons):
+        writer.writerow([row, ids[row], sources[row], reasons[row]])
+    return text.getvalue().encode()
