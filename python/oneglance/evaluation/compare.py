@@ -1,4 +1,4 @@
-"""Strategies x budgets x seeds x backbones: one tidy table of head scores, the same split and rules for all."""
+"""Strategies x budgets x seeds x backbones: one tidy table of head scores, the same rules for all."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Comparison:
     """One row per (strategy, budget, seed, backbone), in that order of loops; all columns of one length.
 
     accuracy and mse are those of the backbone's head on the held-out rows (`HeadScore`).
-    ceiling: {backbone: HeadScore} of heads fitted on the whole pool's labels, what no budget is expected to beat.
+    ceiling: {backbone: HeadScore} of heads fitted on all of the pool's labels, which a budget hardly beats.
     """
 
     strategy: npt.NDArray[np.str_]
@@ -124,16 +124,16 @@ def compare(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
-    """Pick with every strategy, fit one ridge head per backbone on the picked labels, score it on held-out rows.
+    """Pick with every strategy, fit a ridge head per backbone on the picked labels, score on held-out rows.
 
-    pickers  {name: picker(pool_features, budget, seed) -> Picks}. A picker is handed the pool's features only;
-             labels of either part and held-out features are out of its reach.
+    pickers  {name: picker(pool_features, budget, seed) -> Picks}. A picker is handed the pool's features
+             only; labels of either part and held-out features are out of its reach.
     seeds    distinct; strategy A's and B's picks with one seed form a pair in `Comparison.difference`
     progress called with (selections done, selections in all)
 
-    All strategies share the split, the scaling (mean and spread of the pool's features), the head, and its rule for
-    the ridge penalty (leave-one-out on the picked labels). Same arguments, same table.
-    Cost: len(pickers) * len(budgets) * len(seeds) selections, and that times the backbones one SVD (budget, d).
+    All strategies share the split, the scaling (mean and spread of the pool's features), the head, and its
+    rule for the ridge penalty (leave-one-out on the picked labels). Same arguments, same table.
+    Cost: pickers * budgets * seeds selections, and for each of them one SVD (budget, d) per backbone.
     """
     if not pickers:
         raise InvalidInput("pickers must name at least one strategy, got none.")
@@ -147,12 +147,11 @@ def compare(
     targets = one_hot(split.pool_labels, split.n_classes)
 
     def scores(indices: IntArray, weights: Float64Array | None) -> dict[str, HeadScore]:
-        return {
-            name: score_head(
-                fit_ridge_head(rows[indices], targets[indices], weights), held_out[name], split.held_out_labels
-            )
-            for name, rows in scaled.items()
-        }
+        found = {}
+        for name, rows in scaled.items():
+            head = fit_ridge_head(rows[indices], targets[indices], weights)
+            found[name] = score_head(head, held_out[name], split.held_out_labels)
+        return found
 
     records: list[tuple[str, int, int, str, float, float]] = []
     n_runs, n_done = len(pickers) * len(budget_list) * len(seed_list), 0

@@ -19,8 +19,8 @@ PENALTIES: tuple[float, ...] = tuple(float(value) for value in np.logspace(-4, 3
 class RidgeHead:
     """Predictions are `X @ coef + intercept`.
 
-    coef (d, c), intercept (c,); penalty: the one chosen; left_out_error: weighted mean over the fitted rows of
-    the squared error of each row predicted from the others, summed over the c columns.
+    coef (d, c), intercept (c,); penalty: the one chosen; left_out_error: weighted mean over the fitted rows
+    of the squared error of each row predicted from the others, summed over the c columns.
     """
 
     coef: Float64Array

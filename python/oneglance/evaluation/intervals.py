@@ -28,20 +28,22 @@ class Interval:
 
 
 def mean_interval(
-    values: npt.ArrayLike, *, level: float = 0.95, n_boot: int = 2000, seed: int = 0
+    values: npt.ArrayLike, *, level: float = 0.95, n_boot: int = 10_000, seed: int = 0
 ) -> Interval:
     """Interval for the mean of independent values (one per seed), by the expanded percentile bootstrap.
 
-    values  (n,) finite, n >= 3.  A plain percentile bootstrap of few values is too narrow: by sqrt((n-1)/n), as
-    it resamples the biased spread, and as if n were infinite. The percentiles are therefore moved out to where a
-    t interval would put them (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 5.3;
-    at n = 20: from 2.5 % to 1.6 %). It cannot reach beyond the values seen, so below n = 8 it stays too narrow.
+    values  (n,) finite, n >= 3
+
+    A plain percentile bootstrap of few values is too narrow: by sqrt((n-1)/n), as it resamples the biased
+    spread, and as it treats n as infinite. The percentiles are therefore moved out to where a t interval
+    would put them (Hesterberg 2015, "What Teachers Should Know About the Bootstrap"; at n = 20 from 2.5 % to
+    1.6 %). It cannot reach beyond the values seen, so below n = 8 it stays too narrow.
     Same values, same seed: same interval. Cost: n_boot * n. Errors: InvalidInput.
     """
     data = np.asarray(values, dtype=np.float64)
     if data.ndim != 1 or data.size < 3 or not np.isfinite(data).all():
         raise InvalidInput(
-            f"values must be a 1-D array of at least 3 finite numbers, got shape {data.shape}. Use more seeds."
+            f"values must be 1-D with at least 3 finite numbers, got shape {data.shape}. Use more seeds."
         )
     if not 0.5 <= level < 1.0:
         raise InvalidInput(f"level must lie in [0.5, 1), got {level:g}. Use 0.95 for 95 %.")
@@ -52,7 +54,7 @@ def mean_interval(
 
 
 def paired_difference(
-    values: npt.ArrayLike, baseline: npt.ArrayLike, *, level: float = 0.95, n_boot: int = 2000, seed: int = 0
+    values: npt.ArrayLike, baseline: npt.ArrayLike, *, level: float = 0.95, n_boot: int = 10_000, seed: int = 0
 ) -> Interval:
     """Interval for the mean of `values - baseline`, pair i from seed i; whole pairs are resampled."""
     ours, theirs = np.asarray(values, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
@@ -71,7 +73,7 @@ def verdict(difference: Interval, *, higher_is_better: bool) -> str:
 
 
 def _resampled_means(data: Float64Array, n_boot: int, seed: int) -> Float64Array:
-    # Generator.random on a keyed Philox is a stable stream; Generator.integers is not promised between versions.
+    # random() of a keyed Philox depends on its bits alone; integers() may change with the NumPy version.
     uniforms = np.random.Generator(np.random.Philox(key=seed)).random((n_boot, data.size))
     means: Float64Array = data[(uniforms * data.size).astype(np.int64)].mean(axis=1)
     return means
@@ -85,7 +87,7 @@ def _expanded_tail(n_values: int, level: float) -> float:
 
 
 def _t_quantile(probability: float, dof: int) -> float:
-    """Student's t quantile, Abramowitz and Stegun 26.7.5; at 0.975 within 1 % for dof >= 2, 1e-6 for dof >= 19."""
+    """Student's t quantile (Abramowitz and Stegun 26.7.5): at 0.975 within 1 % for dof >= 2, 1e-6 from 19."""
     z = NormalDist().inv_cdf(probability)
     g1 = (z**3 + z) / 4
     g2 = (5 * z**5 + 16 * z**3 + 3 * z) / 96

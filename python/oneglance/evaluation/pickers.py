@@ -1,4 +1,4 @@
-"""Ways to pick, all of one shape: features of the pool, a budget and a seed in; picks out. None can see a label."""
+"""Ways to pick, all of one shape: the pool's features, a budget and a seed in, picks out. No labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..strategies import select
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picks:
-    """indices (budget,) int64 distinct rows of the pool; weights (budget,) for the loss, or None for all equal."""
+    """indices (budget,) int64 distinct rows of the pool; weights (budget,) for the loss, None: all equal."""
 
     indices: IntArray
     weights: Float64Array | None
@@ -37,9 +37,10 @@ def strategy_picker(strategy: str, *, use_weights: bool, **params: Any) -> Picke
 def kmeans_picker() -> Picker:
     """k-means with `budget` centres on the backbones' features side by side; the row nearest to each centre.
 
-    Every backbone is centred and its rows brought to unit length first, so that none outweighs another. A row that
-    is already taken is passed over for the next nearest one. scikit-learn's KMeans, one start (k-means++).
-    Cost: budget * n * sum of d per Lloyd step. No importance weights: nothing here is drawn with known probability.
+    Every backbone is centred and its rows brought to unit length first, so that none outweighs another. A row
+    that is already taken is passed over for the next nearest one. scikit-learn's KMeans, one k-means++ start.
+    No importance weights: nothing here is drawn with a known probability.
+    Cost: budget * n * sum of d per Lloyd step.
     """
 
     def pick(features: Mapping[str, FloatArray], budget: int, seed: int) -> Picks:
@@ -53,7 +54,7 @@ def kmeans_picker() -> Picker:
         indices = np.empty(budget, dtype=np.int64)
         sizes = np.square(rows).sum(axis=1)
         for place, centre in enumerate(centres):
-            dist2 = np.where(taken, np.inf, sizes - 2.0 * (rows @ centre))  # less |centre|^2, the same for all
+            dist2 = np.where(taken, np.inf, sizes - 2.0 * (rows @ centre))  # without |centre|^2: same for all
             indices[place] = dist2.argmin()
             taken[indices[place]] = True
         return Picks(indices, None)
@@ -62,7 +63,7 @@ def kmeans_picker() -> Picker:
 
 
 def unit_rows(features: Mapping[str, FloatArray]) -> Float64Array:
-    """(n, sum of d): each backbone minus its mean, rows at unit length (a row at the mean stays 0), side by side."""
+    """(n, sum of d): each backbone minus its mean, rows at unit length (or 0), side by side."""
     parts = []
     for rows in features.values():
         centred = np.asarray(rows, dtype=np.float64)

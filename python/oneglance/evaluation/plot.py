@@ -23,18 +23,18 @@ def plot_comparison(
     title: str = "",
     note: str = "",
 ) -> None:
-    """Write a PNG: upper row the scores by budget, lower row the differences to `baseline`, 95 % intervals in both.
+    """Write a PNG: above the scores by budget, below the differences to `baseline`, each with 95 % intervals.
 
     names  {strategy: what the legend calls it}; only these strategies are drawn (all when None)
-    The upper axes do not start at 0 and show the score with all labels as a dashed line; the lower ones hold 0.
+    The upper axes do not start at 0, and say so; the score with all labels is a dashed line there.
     """
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
     names = names or {strategy: strategy for strategy in comparison.strategies}
     if baseline not in names or not set(names) <= set(comparison.strategies):
         raise InvalidInput(
-            f"names must be strategies of the comparison with {baseline!r} among them: {comparison.strategies}; "
-            f"got {list(names)}."
+            f"names must be strategies of the comparison ({', '.join(comparison.strategies)}), "
+            f"{baseline!r} among them; got {list(names)}."
         )
     figure = Figure(figsize=(9.6, 7.2), dpi=130, layout="constrained")
     axes = figure.subplots(2, 2, sharex=True)
@@ -68,7 +68,7 @@ def _draw_scores(
         color="#6b7280",
     )
     better = "higher is better" if metric == "accuracy" else "lower is better"
-    axis.set_ylabel(f"{label}\n(mean of the heads; {better})", fontsize=9)
+    axis.set_ylabel(f"{label}\n(mean of the heads; {better}; axis not from 0)", fontsize=9)
     _tidy(axis, comparison)
 
 
