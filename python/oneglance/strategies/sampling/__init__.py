@@ -1,0 +1,17 @@
+"""Samplers: probabilities in, distinct rows with inclusion probabilities and weights out.
+
+bernoulli         exactly `budget` distinct rows, inclusion probability min(1, c p_i); the default
+with_replacement  the paper's Algorithm 1 (sampler="paper"): i.i.d. draws until `budget` distinct rows
+equal             every row alike, without replacement (strategy "random")
+"""
+
+from __future__ import annotations
+
+from .bernoulli import bernoulli, inclusion_targets
+from .equal import equal
+from .sample import Sample
+from .with_replacement import with_replacement
+
+SAMPLERS = {"bernoulli": bernoulli, "paper": with_replacement}
+
+__all__ = ["SAMPLERS", "Sample", "bernoulli", "equal", "inclusion_targets", "with_replacement"]
