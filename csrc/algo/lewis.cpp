@@ -1,0 +1,239 @@
+#include "oneglance/lewis.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "anderson.h"
+#include "oneglance/precision.h"
+
+namespace oneglance {
+namespace {
+
+using dense::Square;
+
+constexpr std::size_t kDepth = 6;
+constexpr double kEps32 = std::numeric_limits<float>::epsilon();
+// A mixed step may let the residual grow a little before it pays off; beyond this it is undone.
+constexpr double kBlowUp = 4.0;
+
+/// Symmetric (n, n) <-> packed upper triangle, off-diagonal entries times sqrt 2 so that the plain
+/// dot product of packed vectors is the Frobenius product.
+std::vector<double> pack(const Square& s, std::int64_t n) {
+  std::vector<double> packed;
+  packed.reserve(static_cast<std::size_t>(n * (n + 1) / 2));
+  for (std::int64_t i = 0; i < n; ++i) {
+    packed.push_back(s[i * n + i]);
+    for (std::int64_t j = i + 1; j < n; ++j) packed.push_back(M_SQRT2 * s[i * n + j]);
+  }
+  return packed;
+}
+
+Square unpack(const std::vector<double>& packed, std::int64_t n) {
+  Square s(static_cast<std::size_t>(n * n));
+  std::size_t next = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    s[i * n + i] = packed[next++];
+    for (std::int64_t j = i + 1; j < n; ++j) s[i * n + j] = s[j * n + i] = packed[next++] / M_SQRT2;
+  }
+  return s;
+}
+
+/// The form G in the coordinates of the starting factor: G~ = factor' factor.
+struct Iterate {
+  Square factor;   // upper
+  Square inverse;  // U0 * factor^-1, what the rows are multiplied by
+};
+
+struct Evidence {
+  double frobenius = 0.0;  // |P - I|_F
+  double residual = 0.0;   // max |log eigenvalue of P|, or a lower bound while far from tol
+  bool finite = true;
+};
+
+class LewisIteration {
+ public:
+  LewisIteration(RowSource source, const LewisOptions& options, const Basis& basis, double* weights)
+      : source_(std::move(source)),
+        options_(options),
+        rank_(static_cast<std::int64_t>(basis.columns.size())),
+        start_factor_(basis.factor),
+        start_inverse_(dense::upper_inverse(basis.factor, rank_)),
+        condition_(basis.condition),
+        weights_(weights) {}
+
+  void run(LewisReport& report);
+
+ private:
+  bool to_iterate(const std::vector<double>& packed, bool float32);
+  Evidence evaluate(bool float32, bool last);
+  std::vector<double> residual_form() const;
+  double damping() const { return options_.p <= 2.0 ? 1.0 : 4.0 / (options_.p + 2.0); }
+
+  RowSource source_;
+  LewisOptions options_;
+  std::int64_t rank_;
+  Square start_factor_, start_inverse_;
+  double condition_;
+  double* weights_;  // holds tau between passes
+  Iterate at_;
+  Square p_form_;  // P, both triangles
+};
+
+/// Moves to the form `packed`; false when it is not positive definite.
+bool LewisIteration::to_iterate(const std::vector<double>& packed, bool float32) {
+  Square form = unpack(packed, rank_);
+  if (!dense::cholesky_upper(form, rank_)) return false;
+  at_.factor = std::move(form);
+  at_.inverse = dense::multiply_upper(start_inverse_, dense::upper_inverse(at_.factor, rank_), rank_);
+  if (float32) {
+    // The pass multiplies by the rounded inverse; let the iterate be exactly what that stands for,
+    // else rounding (grown by the condition) would hide the residual.
+    for (double& value : at_.inverse) value = static_cast<float>(value);
+    at_.factor = dense::upper_inverse(dense::multiply_upper(start_factor_, at_.inverse, rank_), rank_);
+  }
+  return true;
+}
+
+/// One reading of the rows at the current iterate: tau, P, and the exact rescaling of both.
+Evidence LewisIteration::evaluate(bool float32, bool last) {
+  p_form_.resize(at_.factor.size());
+  PassSpec spec;
+  spec.factor_inverse = at_.inverse.data();
+  spec.gram_power = 0.5 * options_.p - 1.0;
+  spec.tau = weights_;
+  spec.gram = p_form_.data();
+  if (float32) {
+    panel_pass<float>(source_, spec);
+  } else {
+    panel_pass<double>(source_, spec);
+  }
+
+  Evidence evidence;
+  double trace = 0.0;
+  for (std::int64_t i = 0; i < rank_; ++i) trace += p_form_[i * rank_ + i];
+  evidence.finite = std::isfinite(trace) && trace > 0.0;
+  if (!evidence.finite) return evidence;
+  // G -> cG multiplies tau by 1/c and P by c^(-p/2): take the c that makes trace P = rank, which
+  // solves the slowest mode of the iteration exactly.
+  const double scale = std::pow(trace / static_cast<double>(rank_), 2.0 / options_.p);
+  for (double& value : p_form_) value *= static_cast<double>(rank_) / trace;
+  for (double& value : at_.factor) value *= std::sqrt(scale);
+  std::for_each(weights_, weights_ + source_.rows->n_rows(), [scale](double& tau) { tau /= scale; });
+  dense::mirror_upper(p_form_, rank_);
+
+  Square error = p_form_;
+  for (std::int64_t i = 0; i < rank_; ++i) error[i * rank_ + i] -= 1.0;
+  double sum = 0.0;
+  for (const double value : error) sum += value * value;
+  evidence.frobenius = std::sqrt(sum);
+  evidence.finite = std::isfinite(sum);
+  if (!evidence.finite) return evidence;
+  const double at_least = dense::norm2_lower_bound(error, rank_, 12);
+  evidence.residual = std::max(at_least, evidence.frobenius / std::sqrt(static_cast<double>(rank_)));
+  if (last || evidence.residual <= options_.tol) {  // worth the exact, slower answer
+    double lowest = 1.0;
+    double highest = 1.0;
+    dense::eigen_range(p_form_, rank_, lowest, highest);
+    evidence.residual = lowest > 0.0 ? std::max(std::abs(std::log(lowest)), std::abs(std::log(highest)))
+                                     : std::numeric_limits<double>::infinity();
+  }
+  return evidence;
+}
+
+/// Phi(G) - G in the starting coordinates: factor' (P - I) factor.
+std::vector<double> LewisIteration::residual_form() const {
+  Square error = p_form_;
+  for (std::int64_t i = 0; i < rank_; ++i) error[i * rank_ + i] -= 1.0;
+  return pack(dense::congruence(error, at_.factor, rank_), rank_);
+}
+
+void LewisIteration::run(LewisReport& report) {
+  const bool float64_rows = source_.rows->has_float64();
+  const bool small = is_small_work(source_.rows->n_rows(), source_.rows->n_dims());
+  const bool float32_final = !small && !float64_rows && float32_products_suffice(condition_) && options_.tol >= 1e-7;
+  bool float32 = float32_final || (!small && float32_products_help(condition_));
+  // Below this the rounding of float32 passes would show; float64 takes over.
+  const double float32_floor =
+      float32_final ? 0.0 : std::max(30.0 * options_.tol, 16.0 * kEps32 * condition_ * std::sqrt(double(rank_)));
+
+  AndersonMixing mixing(kDepth);
+  Square identity(start_factor_.size(), 0.0);
+  for (std::int64_t i = 0; i < rank_; ++i) identity[i * rank_ + i] = 1.0;
+  std::vector<double> x = pack(identity, rank_);
+  std::vector<double> best_x, best_f;
+  double best = std::numeric_limits<double>::infinity();
+  double step = damping();
+  int stalled = 0;
+  to_iterate(x, float32);
+
+  while (true) {
+    const bool last = report.passes + 1 >= options_.max_passes;
+    const Evidence evidence = evaluate(float32, last);
+    ++report.passes;
+    report.residual = evidence.residual;
+    report.float32_products = float32;
+    const bool precise = float32_final || !float32;
+    report.converged = precise && evidence.finite && evidence.residual <= options_.tol;
+    if (report.converged || last) return;
+
+    const bool grew = !evidence.finite || evidence.frobenius > kBlowUp * best;
+    if (grew && best_x.empty()) {  // even the start overflows float32 (or is not a form at all)
+      if (!float32) return;
+      float32 = false;
+      to_iterate(x, false);
+      continue;
+    }
+    if (grew) {
+      // Back to the best point seen, with a plain and shorter step.
+      ++report.restarts;
+      mixing.clear();
+      step = std::max(0.5 * step, 0.05);
+      x = best_x;
+      for (std::size_t i = 0; i < x.size(); ++i) x[i] += step * best_f[i];
+    } else {
+      x = pack(dense::congruence(identity, at_.factor, rank_), rank_);
+      const std::vector<double> f = residual_form();
+      stalled = evidence.frobenius < 0.7 * best ? 0 : stalled + 1;
+      if (evidence.frobenius < best) {
+        best = evidence.frobenius;
+        best_x = x;
+        best_f = f;
+      }
+      const bool near = evidence.residual < 30.0 * options_.tol;
+      const bool at_floor = evidence.frobenius <= float32_floor || (near && stalled >= 1) || stalled >= 3;
+      if (float32 && at_floor) float32 = false;
+      const std::vector<double> mixed = mixing.next(x, f, step);
+      if (to_iterate(mixed, float32)) continue;
+      ++report.restarts;
+      mixing.clear();
+      for (std::size_t i = 0; i < x.size(); ++i) x[i] += step * f[i];
+    }
+    if (!to_iterate(x, float32)) return;  // x + step f with step < 1 is a mean of two positive forms
+  }
+}
+
+}  // namespace
+
+LewisReport lewis_weights(RowSource source, const LewisOptions& options, double* weights) {
+  const std::int64_t n_rows = source.rows->n_rows();
+  const Basis basis = find_basis(source, StartPrecision::rough);
+  source.columns = basis.columns;
+  source.column_scale = basis.column_scale;
+
+  LewisReport report;
+  report.rank = static_cast<std::int64_t>(basis.columns.size());
+  report.passes = basis.passes;
+  report.condition = basis.condition;
+  if (report.rank == 0) {
+    std::fill_n(weights, n_rows, 0.0);
+    report.converged = true;
+    return report;
+  }
+  LewisIteration(source, options, basis, weights).run(report);
+  const double power = 0.5 * options.p;
+  std::for_each(weights, weights + n_rows, [power](double& tau) { tau = std::pow(tau, power); });
+  return report;
+}
+
+}  // namespace oneglance

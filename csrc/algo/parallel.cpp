@@ -1,0 +1,114 @@
+#include "oneglance/parallel.h"
+
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <mutex>
+
+#include "oneglance/check.h"
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
+namespace oneglance {
+namespace {
+
+constexpr int kMaxThreads = 64;  // callers that OpenBLAS keeps a buffer for
+
+std::atomic<int> requested_threads{0};
+std::atomic<bool> pool_used{false};
+std::atomic<bool> pool_lost_in_fork{false};
+
+// An OpenMP pool does not survive fork(): the child would wait for threads that are not there.
+void mark_child() {
+  if (pool_used.load()) pool_lost_in_fork.store(true);
+}
+
+void watch_forks_once() {
+#if defined(__unix__) || defined(__APPLE__)
+  static const int registered = pthread_atfork(nullptr, nullptr, mark_child);
+  static_cast<void>(registered);
+#endif
+}
+
+class StopWatch {
+ public:
+  explicit StopWatch(const StopRequest& stop) : stop_(stop), last_(std::chrono::steady_clock::now()) {}
+
+  bool poll() {
+    const auto now = std::chrono::steady_clock::now();
+    if (!stop_ || now - last_ < std::chrono::milliseconds(100)) return false;
+    last_ = now;
+    return stop_();
+  }
+
+ private:
+  const StopRequest& stop_;
+  std::chrono::steady_clock::time_point last_;
+};
+
+}  // namespace
+
+int active_threads() {
+  if (pool_lost_in_fork.load()) return 1;
+  int n_threads = requested_threads.load();
+#if defined(_OPENMP)
+  if (n_threads == 0) n_threads = omp_get_max_threads();
+#endif
+  return std::min(std::max(n_threads, 1), kMaxThreads);
+}
+
+void set_threads(int n_threads) {
+  require(n_threads >= 0 && n_threads <= kMaxThreads,
+          "n_threads must lie in 0..64 (0 = default), got " + std::to_string(n_threads) + ".");
+  requested_threads.store(n_threads);
+}
+
+void for_each_lane(std::int64_t n_lanes, const StopRequest& stop,
+                   const std::function<void(std::int64_t, const std::function<bool()>&)>& work) {
+  watch_forks_once();
+  const int n_threads = static_cast<int>(std::min<std::int64_t>(active_threads(), n_lanes));
+  std::atomic<bool> going{true};
+  std::atomic<bool> interrupted{false};
+  std::exception_ptr failure;
+  std::mutex failure_mutex;
+  StopWatch watch(stop);
+
+  const std::function<bool()> keep_going_calling_thread = [&] {
+    if (going.load() && watch.poll()) {
+      interrupted.store(true);
+      going.store(false);
+    }
+    return going.load();
+  };
+  const std::function<bool()> keep_going_helper = [&] { return going.load(); };
+  const auto run = [&](std::int64_t lane, bool calling_thread) {
+    const auto& keep_going = calling_thread ? keep_going_calling_thread : keep_going_helper;
+    if (!keep_going()) return;
+    try {
+      work(lane, keep_going);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(failure_mutex);
+      if (!failure) failure = std::current_exception();
+      going.store(false);
+    }
+  };
+
+  if (n_threads <= 1) {
+    for (std::int64_t lane = 0; lane < n_lanes; ++lane) run(lane, true);
+  } else {
+#if defined(_OPENMP)
+    pool_used.store(true);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(n_threads)
+    for (std::int64_t lane = 0; lane < n_lanes; ++lane) run(lane, omp_get_thread_num() == 0);
+#endif
+  }
+  if (failure) std::rethrow_exception(failure);
+  if (interrupted.load()) throw Interrupted();
+}
+
+}  // namespace oneglance

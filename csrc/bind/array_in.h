@@ -1,0 +1,25 @@
+#pragma once
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <vector>
+
+#include "oneglance/matrix_view.h"
+#include "oneglance/panel_pass.h"
+
+namespace oneglance {
+
+using Float64Array = pybind11::array_t<double, pybind11::array::c_style | pybind11::array::forcecast>;
+using Float64Vector = pybind11::array_t<double, pybind11::array::c_style>;
+using BoolVector = pybind11::array_t<bool, pybind11::array::c_style>;
+
+/// Views 2-D float16/32/64 NumPy arrays (unit column stride, one width) without copying.
+MatrixView matrix_view(const std::vector<pybind11::array>& shards);
+
+/// A source over `rows` with optional mask (n,) and row scale (n,); asks Python for Ctrl-C.
+RowSource row_source(const MatrixView& rows, const std::optional<BoolVector>& mask,
+                     const std::optional<Float64Vector>& row_scale);
+
+}  // namespace oneglance

@@ -1,0 +1,10 @@
+#pragma once
+#include <pybind11/pybind11.h>
+
+namespace oneglance {
+
+void bind_build(pybind11::module_& module);
+void bind_linalg(pybind11::module_& module);
+void bind_random(pybind11::module_& module);
+
+}  // namespace oneglance

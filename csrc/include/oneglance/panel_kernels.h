@@ -1,0 +1,32 @@
+#pragma once
+#include <cstdint>
+
+namespace oneglance {
+
+/// Inner loops over a panel (a block of rows in cache), one table per instruction set.
+/// Raw pointers in and out; a unit compiled for one instruction set exports only its table.
+struct PanelKernels {
+  /// dst[j] = float(src[j]); returns false when any src[j] is NaN or infinite.
+  bool (*row_f16_to_f32)(const std::uint16_t* src, std::int64_t n, float* dst);
+  bool (*row_f16_to_f64)(const std::uint16_t* src, std::int64_t n, double* dst);
+  bool (*row_f32_to_f32)(const float* src, std::int64_t n, float* dst);
+  bool (*row_f32_to_f64)(const float* src, std::int64_t n, double* dst);
+  bool (*row_f64_to_f32)(const double* src, std::int64_t n, float* dst);
+  bool (*row_f64_to_f64)(const double* src, std::int64_t n, double* dst);
+  /// row[j] *= scale[j]
+  void (*scale_columns_f32)(float* row, const float* scale, std::int64_t n);
+  void (*scale_columns_f64)(double* row, const double* scale, std::int64_t n);
+  /// Sum of squares of a row, added up in float64 (a float32 square would underflow below 1e-19).
+  double (*sum_squares_f32)(const float* row, std::int64_t n);
+  double (*sum_squares_f64)(const double* row, std::int64_t n);
+  /// row[j] *= factor
+  void (*scale_row_f32)(float* row, float factor, std::int64_t n);
+  void (*scale_row_f64)(double* row, double factor, std::int64_t n);
+  /// sum[j] += term[j]; term[j] = 0
+  void (*flush_f32)(double* sum, float* term, std::int64_t n);
+};
+
+/// The table of the active instruction set.
+const PanelKernels& panel_kernels();
+
+}  // namespace oneglance

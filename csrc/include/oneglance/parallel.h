@@ -1,0 +1,27 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+
+namespace oneglance {
+
+/// Threads that the next parallel section will use: 1 in a forked child of a process that had
+/// used threads (a copied OpenMP pool would wait for ever), else set_threads() or the default.
+int active_threads();
+
+/// Threads for this process, 1..64. 0 goes back to the default: OMP_NUM_THREADS, or the cores
+/// this process may run on.
+void set_threads(int n_threads);
+
+/// True when asked from time to time means "stop now". Called on the calling thread only, at
+/// most every 0.1 s, so that it may take the GIL.
+using StopRequest = std::function<bool()>;
+
+/// Runs work(lane, keep_going) for lane = 0..n_lanes-1, each lane once, on any thread, in any
+/// order. `keep_going()` is cheap; a lane returns early when it is false.
+/// Throws the first exception of a lane, or Interrupted when `stop` said so.
+/// Which thread runs a lane must not change its result: that is what makes answers independent
+/// of the number of threads.
+void for_each_lane(std::int64_t n_lanes, const StopRequest& stop,
+                   const std::function<void(std::int64_t lane, const std::function<bool()>& keep_going)>& work);
+
+}  // namespace oneglance

@@ -1,0 +1,22 @@
+#pragma once
+#include <cstdint>
+
+namespace oneglance {
+
+/// Below this many multiply-adds in a product (n d^2) float64 costs some 20 ms and is simply used.
+/// 2^31 unless changed by set_small_work (tests do, to see the float32 paths on small matrices).
+bool is_small_work(std::int64_t n_rows, std::int64_t n_dims);
+void set_small_work(std::int64_t n_multiply_adds);
+
+/// Largest bound eps * condition^2 on the error of a Gram matrix for which float32 rows need no
+/// correction. The bound is pessimistic: at 1.5e-5 the scores are off by 8e-6 at most, at 2e-6 by 1e-6.
+constexpr double kExactGramError = 3e-6;
+
+/// Whether float32 products keep the relative error of every a_i' G^-1 a_i near 3e-6.
+/// Measured: its maximum over 20000 rows grows like 1e-7 * condition (tests/contract/test_leverage.py).
+inline bool float32_products_suffice(double condition) { return condition <= 32.0; }
+
+/// Whether float32 products are good enough to come near the fixed point before float64 finishes.
+inline bool float32_products_help(double condition) { return condition <= 3e3; }
+
+}  // namespace oneglance

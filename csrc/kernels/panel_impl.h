@@ -1,0 +1,120 @@
+// Included once by each instruction-set unit, inside its anonymous namespace: plain loops that the
+// compiler turns into that set's vectors. No standard containers, no globals: nothing may leak (see CMake).
+#include <cstdint>
+
+#include "oneglance/panel_kernels.h"
+
+namespace {
+
+using std::int64_t;
+using std::uint16_t;
+using std::uint32_t;
+using std::uint64_t;
+
+union Bits32 {
+  uint32_t u;
+  float f;
+};
+union Bits64 {
+  uint64_t u;
+  double f;
+};
+
+constexpr uint32_t kExponent32 = 0x7f800000u;
+constexpr uint64_t kExponent64 = 0x7ff0000000000000ull;
+
+#ifndef ONEGLANCE_ROW_F16_TO_F32
+// Half to float by rescaling: shifting the 15 value bits gives the number times 2^-112, subnormals included.
+bool row_f16_to_f32(const uint16_t* src, int64_t n, float* dst) {
+  uint32_t bad = 0;
+#pragma omp simd reduction(| : bad)
+  for (int64_t j = 0; j < n; ++j) {
+    const uint32_t half = src[j];
+    bad |= static_cast<uint32_t>((half & 0x7c00u) == 0x7c00u);
+    Bits32 value;
+    value.u = (half & 0x7fffu) << 13;
+    value.f *= 5.192296858534828e+33f;  // 2^112
+    value.u |= (half & 0x8000u) << 16;
+    dst[j] = value.f;
+  }
+  return bad == 0;
+}
+#endif
+
+bool row_f16_to_f64(const uint16_t* src, int64_t n, double* dst) {
+  constexpr int64_t kChunk = 256;
+  float chunk[kChunk];
+  bool ok = true;
+  for (int64_t start = 0; start < n; start += kChunk) {
+    const int64_t size = n - start < kChunk ? n - start : kChunk;
+    ok = row_f16_to_f32(src + start, size, chunk) && ok;
+    for (int64_t j = 0; j < size; ++j) dst[start + j] = chunk[j];
+  }
+  return ok;
+}
+
+template <typename To>
+bool convert_f32(const float* src, int64_t n, To* dst) {
+  uint32_t bad = 0;
+#pragma omp simd reduction(| : bad)
+  for (int64_t j = 0; j < n; ++j) {
+    Bits32 value;
+    value.f = src[j];
+    bad |= static_cast<uint32_t>((value.u & kExponent32) == kExponent32);
+    dst[j] = static_cast<To>(value.f);
+  }
+  return bad == 0;
+}
+
+template <typename To>
+bool convert_f64(const double* src, int64_t n, To* dst) {
+  uint64_t bad = 0;
+#pragma omp simd reduction(| : bad)
+  for (int64_t j = 0; j < n; ++j) {
+    Bits64 value;
+    value.f = src[j];
+    bad |= static_cast<uint64_t>((value.u & kExponent64) == kExponent64);
+    dst[j] = static_cast<To>(value.f);
+  }
+  return bad == 0;
+}
+
+template <typename Real>
+void scale_columns(Real* row, const Real* scale, int64_t n) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) row[j] *= scale[j];
+}
+
+template <typename Real>
+double sum_squares(const Real* row, int64_t n) {
+  double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = 0; j < n; ++j) {
+    const double value = row[j];
+    sum += value * value;
+  }
+  return sum;
+}
+
+template <typename Real>
+void scale_row(Real* row, Real factor, int64_t n) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) row[j] *= factor;
+}
+
+void flush_f32(double* sum, float* term, int64_t n) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) {
+    sum[j] += term[j];
+    term[j] = 0.0f;
+  }
+}
+
+}  // namespace
+
+#define ONEGLANCE_PANEL_TABLE                                                                   \
+  {                                                                                             \
+    row_f16_to_f32, row_f16_to_f64, convert_f32<float>, convert_f32<double>, convert_f64<float>, \
+        convert_f64<double>, scale_columns<float>, scale_columns<double>, sum_squares<float>,    \
+        sum_squares<double>, scale_row<float>, scale_row<double>, flush_f32                      \
+  }
