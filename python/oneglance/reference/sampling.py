@@ -44,7 +44,7 @@ def conditional_inclusion_dp(odds: Float64Array, k: int) -> Float64Array:
     for i in range(odds.size - 1, -1, -1):
         behind[i] = behind[i + 1] + odds[i] * np.concatenate(([0.0], behind[i + 1, :-1]))
     rest = [ahead[i, :k] @ behind[i + 1, k - 1 :: -1][:k] for i in range(odds.size)]
-    return odds * np.array(rest) / ahead[odds.size, k]
+    return np.asarray(odds * np.array(rest) / ahead[odds.size, k])
 
 
 def draw_until_distinct(p: Float64Array, budget: int, rng: np.random.Generator) -> IntArray:

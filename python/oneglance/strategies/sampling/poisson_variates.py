@@ -27,7 +27,7 @@ def _by_inversion(mean: Float64Array, u: Float64Array) -> IntArray:
 
 
 def _log_mass(count: Float64Array, mean: Float64Array) -> Float64Array:
-    """log P(count) without cancellation of large terms; Stirling's series, error below 1e-9 for count >= 3."""
+    """log P(count) without cancellation of large terms; Stirling's series, error below 1e-9 from 3 on."""
     safe = np.maximum(count, 1.0)
     series = 1 / (12 * safe) - 1 / (360 * safe**3) + 1 / (1260 * safe**5) - 1 / (1680 * safe**7)
     body = safe * np.log1p((mean - safe) / safe) + (safe - mean)

@@ -1,0 +1,161 @@
+"""The one door to every strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._check import seed_int
+from .._types import BoolArray
+from ..errors import InvalidInput
+from .budget import allocate, parse_budget
+from .pool import Pool, as_pool
+from .registry import resolve
+from .request import Part, Request
+from .result import Selection
+
+NO_STRATUM = "(none)"
+
+
+def select(
+    store_or_arrays: Any,
+    budget: int | str,
+    strategy: str = "lewis",
+    *,
+    seed: int = 0,
+    labelled: Any = None,
+    exclude: Any = None,
+    strata: Any = None,
+    quotas: Mapping[str, int] | None = None,
+    groups: Any = None,
+    backbones: Sequence[str] | None = None,
+    progress: Callable[[str], None] | None = None,
+    **params: Any,
+) -> Selection:
+    """Chooses which items of a pool to label: exactly `budget` distinct ones.
+
+    store_or_arrays  FeatureStore or its path; or one (n, d) array, or a list or dict of arrays with the same
+                     n (one per backbone): NumPy, memory map, RowShards, CPU torch tensor
+    budget           a count, or a percentage of the available items as a string: "2%"
+    strategy         "lewis" (by Lewis weights, made for several backbones at once; parameters p, tol,
+                     max_passes, ridge, combine, sampler) or "random" (the baseline, no parameters)
+    seed             0 .. 2**63 - 1; the same seed on the same build gives the same bytes
+    labelled         items that have a label already: never picked, and weights are computed without them
+    exclude          items not to be picked for any other reason. Both: item ids (str), positions (int), or a
+                     boolean mask; repeats and overlap are fine
+    strata           (n,) stratum per item, or the name of a column of the store ("stratum", "label", ...).
+                     The budget is divided in proportion to the available items of each stratum (largest
+                     remainder), at least one each while the budget allows; each stratum is then sampled on
+                     its own. Items without a stratum form the stratum "(none)"
+    quotas           {stratum: count}: fixed counts; the others share what is left
+    groups           not supported by these two strategies: a limit of picks per group would make the
+                     inclusion probabilities and weights wrong. Use strata=
+    backbones        names of the backbones to use, all by default
+    progress         called with one-line notes on what is being computed
+    params           the strategy's own parameters, see oneglance.strategies.lewis.lewis
+
+    Invalid items of a store are never picked; the certificate counts them. Returns a Selection, most
+    important first. Raises InvalidInput (a message per mistake, with its cure) and StoreError.
+    Memory O(n) beyond the features, which are read in panels and need not fit.
+    """
+    seed = seed_int(seed)
+    run, resolved = resolve(strategy, params)
+    if groups is not None:
+        raise InvalidInput(
+            f'groups is not supported by strategy "{strategy}": a limit per group would make its inclusion '
+            "probabilities and weights wrong. To spread the picks use strata=."
+        )
+    pool = as_pool(store_or_arrays, backbones)
+    candidates, counts = _candidates(pool, labelled, exclude)
+    n_picks = parse_budget(budget, counts["n_candidates"], _gone(counts))
+    names = _strata(pool, strata)
+    parts = _parts(candidates, names, n_picks, quotas)
+    note = progress or (lambda text: None)
+    picks = run(Request(pool, candidates, parts, seed, note), **resolved)
+    # Certain picks first, then the larger score, then the lower row.
+    order = np.lexsort((picks.indices, -picks.scores, picks.inclusion_prob < 1.0))
+    indices = picks.indices[order]
+    certificate: dict[str, Any] = {**picks.certificate, **counts}
+    if names is not None:
+        certificate["strata"] = {
+            part.name: {"available": int(part.rows.size), "picked": part.count} for part in parts
+        }
+    return Selection(
+        indices=indices,
+        ids=indices.copy() if pool.ids is None else pool.ids[indices],
+        weights=picks.weights[order],
+        inclusion_prob=picks.inclusion_prob[order],
+        scores=picks.scores[order],
+        rank=np.arange(1, indices.size + 1, dtype=np.int64),
+        reason=np.array([picks.reasons[i] for i in order], dtype=object),
+        nearest_selected=None,
+        strategy=strategy,
+        params=resolved,
+        seed=seed,
+        certificate=certificate,
+        sources=None if pool.sources is None else pool.sources[indices],
+        strata=None if names is None else names[indices],
+    )
+
+
+def _candidates(pool: Pool, labelled: Any, exclude: Any) -> tuple[BoolArray, dict[str, int]]:
+    already, unwanted = pool.positions(labelled, "labelled"), pool.positions(exclude, "exclude")
+    candidates = pool.valid.copy()
+    candidates[already] = False
+    candidates[unwanted] = False
+    return candidates, {
+        "n_items": pool.n_items,
+        "n_invalid": int(np.count_nonzero(~pool.valid)),
+        "n_labelled": int(already.size),
+        "n_excluded": int(unwanted.size),
+        "n_candidates": int(np.count_nonzero(candidates)),
+    }
+
+
+def _gone(counts: dict[str, int]) -> str:
+    named = [("n_labelled", "labelled"), ("n_excluded", "excluded"), ("n_invalid", "invalid")]
+    reasons = [f"{counts[key]} {word}" for key, word in named if counts[key]]
+    return f" ({counts['n_items']} in the pool, {', '.join(reasons)})" if reasons else ""
+
+
+def _strata(pool: Pool, strata: Any) -> npt.NDArray[np.object_] | None:
+    if strata is None:
+        return None
+    if isinstance(strata, str):
+        if strata not in pool.columns:
+            known = f"its columns are {list(pool.columns)}" if pool.columns else "it has no columns"
+            raise InvalidInput(f"strata names the column {strata!r}, but {pool.where} has no such: {known}.")
+        values = pool.columns[strata]
+        if all(value is None for value in values.tolist()):
+            raise InvalidInput(
+                f"strata names the column {strata!r} of {pool.where}, which is empty. Use another."
+            )
+    else:
+        values = np.asarray(strata)
+    if values.shape != (pool.n_items,):
+        raise InvalidInput(
+            f"strata must hold one stratum per item, shape ({pool.n_items},), got shape {values.shape}."
+        )
+    missing = [value is None or value != value for value in values.tolist()]
+    named = [NO_STRATUM if gone else str(value) for value, gone in zip(values.tolist(), missing, strict=True)]
+    return np.array([*named, None], dtype=object)[:-1]
+
+
+def _parts(
+    candidates: BoolArray,
+    names: npt.NDArray[np.object_] | None,
+    n_picks: int,
+    quotas: Mapping[str, int] | None,
+) -> tuple[Part, ...]:
+    rows = np.flatnonzero(candidates).astype(np.int64)
+    if names is None:
+        if quotas:
+            raise InvalidInput("quotas need strata=: say which stratum each item belongs to.")
+        return (Part("", rows, n_picks),)
+    members, inverse = np.unique(names[rows].astype(str), return_inverse=True)
+    by_stratum = {str(name): rows[inverse == index] for index, name in enumerate(members)}
+    counts = allocate(n_picks, {name: value.size for name, value in by_stratum.items()}, quotas)
+    return tuple(Part(name, value, counts[name]) for name, value in by_stratum.items() if counts[name])

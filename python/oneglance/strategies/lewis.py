@@ -1,0 +1,196 @@
+"""Strategy "lewis": one weighted sample that serves several backbones at once (Huang et al., ICLR 2024)."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .._types import BoolArray, Float64Array, IntArray, RowShards
+from ..errors import InvalidInput
+from ..linalg import LewisWeights, lewis_weights
+from .agreement import coherence_total, kappa, largest
+from .request import Picks, Request
+from .sampling import SAMPLERS, Sample
+
+_SCAN_ROWS = 8192
+
+
+class NotConverged(UserWarning):
+    """Lewis weights stopped short of their tolerance; the selection is made, its certificate says so."""
+
+
+def lewis(
+    request: Request,
+    *,
+    p: float = 2.0,
+    tol: float = 1e-6,
+    max_passes: int = 100,
+    ridge: float = 0.0,
+    combine: str = "max",
+    sampler: str = "bernoulli",
+) -> Picks:
+    """Samples items in proportion to their largest l_p Lewis weight over the backbones.
+
+    p           the norm of the loss the heads will minimise, > 0; 2 (squares) gives leverage scores
+    tol         bound asked of the certificate of the weights
+    max_passes  most readings of the features per backbone
+    ridge       lambda >= 0 of ridge heads, in the units of A'A for p = 2
+    combine     "max" (the paper: serves every backbone), "mean", or "single:NAME" (that backbone only)
+    sampler     "bernoulli" (probability min(1, c w_i), exactly the budget) or "paper" (Algorithm 1)
+
+    Weights are computed on the candidates only: the valid, unlabelled, not excluded rows. scores are the
+    combined Lewis weights. A backbone that stops short of tol warns with NotConverged. The certificate
+    holds, per backbone, rank, passes, residual, converged, precision and condition; T = sum_i max_j w_i
+    beside its bound min(sum of ranks, n); and kappa at 10 % (spread of agreement between backbones).
+    Cost: the passes of lewis_weights per backbone, then O(n log n).
+    """
+    if sampler not in SAMPLERS:
+        raise InvalidInput(f"sampler must be one of {list(SAMPLERS)}, got {sampler!r}.")
+    features = _chosen(request.pool.features, combine)
+    n_candidates = int(np.count_nonzero(request.candidates))
+    settings: dict[str, Any] = {"p": p, "tol": tol, "max_passes": max_passes, "ridge": ridge}
+    results = backbone_weights(features, request.candidates, request.note, **settings)
+    weights = [result.weights for result in results.values()]
+    combined = np.mean(weights, axis=0) if combine == "mean" else largest(weights)
+    samples = [_draw(part.rows, combined, part.count, part.name, sampler, request.seed, stream)
+               for stream, part in enumerate(request.parts)]  # fmt: skip
+    indices = np.concatenate([sample.indices for sample in samples])
+    inclusion = np.concatenate([sample.inclusion_prob for sample in samples])
+    certificate = weights_certificate(features, results, request.candidates)
+    if sampler == "paper":
+        certificate["n_draws"] = int(sum(sample.n_draws or 0 for sample in samples))
+    request.note(f"drew {indices.size} of {n_candidates} items")
+    return Picks(
+        indices,
+        np.concatenate([sample.weights for sample in samples]),
+        inclusion,
+        combined[indices],
+        _reasons(results, combined, indices, inclusion),
+        certificate,
+    )
+
+
+def _chosen(features: Any, combine: str) -> dict[str, RowShards]:
+    if combine in ("max", "mean"):
+        return dict(features)
+    kind, _, name = str(combine).partition(":")
+    if kind != "single" or name not in features:
+        raise InvalidInput(
+            f'combine must be "max", "mean" or "single:NAME" with NAME one of {list(features)}, '
+            f"got {combine!r}."
+        )
+    return {name: features[name]}
+
+
+def backbone_weights(
+    features: dict[str, RowShards], candidates: BoolArray, note: Any, **settings: Any
+) -> dict[str, LewisWeights]:
+    """Lewis weights per backbone over the candidates, with warnings for those that did not converge."""
+    mask = None if candidates.all() else candidates
+    results: dict[str, LewisWeights] = {}
+    for name, rows in features.items():
+        note(f"Lewis weights of {name} ({int(np.count_nonzero(candidates))} x {rows.shape[1]}) ...")
+        try:
+            result: LewisWeights = lewis_weights(rows, mask=mask, **settings)
+        except InvalidInput as error:
+            raise _name_bad_rows(name, rows, candidates, error) from None
+        if not result.converged:
+            warnings.warn(
+                f'Lewis weights of backbone "{name}" stopped after {result.passes} passes at residual '
+                f"{result.residual:.1e}, asked for {result.tol:.1e}. The selection is usable, its guarantee "
+                f"is weaker by that much. Allow more with max_passes=, or ask for less with tol=.",
+                NotConverged,
+                stacklevel=2,
+            )
+        results[name] = result
+    return results
+
+
+def _name_bad_rows(name: str, rows: RowShards, candidates: BoolArray, error: InvalidInput) -> InvalidInput:
+    """The error, in the words of select() when its cause is a row with NaN or infinity."""
+    bad: list[int] = []
+    first = 0
+    for shard in rows:
+        for start in range(0, shard.shape[0], _SCAN_ROWS):
+            finite = np.isfinite(shard[start : start + _SCAN_ROWS]).all(axis=1)
+            here = first + start + np.flatnonzero(~finite)
+            bad.extend(here[candidates[here]].tolist())
+        first += shard.shape[0]
+    if not bad:
+        return error
+    shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
+    return InvalidInput(
+        f'features of backbone "{name}" have NaN or infinity in {len(bad)} '
+        f"{'row' if len(bad) == 1 else 'rows'}: {shown}. Fix them, or leave them out with exclude=."
+    )
+
+
+def weights_certificate(
+    features: dict[str, RowShards], results: dict[str, LewisWeights], candidates: BoolArray
+) -> dict[str, Any]:
+    """Evidence about the weights: per backbone, and T, its bound and kappa over the candidates."""
+    n_candidates = int(np.count_nonzero(candidates))
+    backbones: dict[str, Any] = {}
+    for name, result in results.items():
+        entry: dict[str, Any] = {
+            "n": n_candidates,
+            "d": features[name].shape[1],
+            "rank": result.rank,
+            "passes": result.passes,
+            "residual": float(result.residual),
+            "converged": bool(result.converged),
+            "precision": result.precision,
+            "condition": float(result.condition) if np.isfinite(result.condition) else None,
+        }
+        if result.rank >= n_candidates:
+            entry["note"] = (
+                f"{n_candidates} rows span only {result.rank} of {entry['d']} dimensions: every row is "
+                "indispensable to this backbone, all its weights are 1 and it picks uniformly. "
+                "Use ridge= or a larger pool."
+            )
+        backbones[name] = entry
+    weights = [result.weights[candidates] for result in results.values()]
+    return {
+        "converged": all(result.converged for result in results.values()),
+        "backbones": backbones,
+        "total": coherence_total(weights),
+        "total_bound": min(sum(result.rank for result in results.values()), n_candidates),
+        "kappa_10": kappa(weights, 0.1),
+    }
+
+
+def _draw(
+    rows: IntArray, combined: Float64Array, count: int, name: str, sampler: str, seed: int, stream: int
+) -> Sample:
+    p = combined[rows]
+    n_positive = int(np.count_nonzero(p))
+    if count > n_positive:
+        where = f" of stratum {name!r}" if name else ""
+        raise InvalidInput(
+            f"budget is {count}, but only {n_positive} of the {rows.size} available items{where} have a "
+            f"Lewis weight above 0 (the others are rows of zeros). Ask for at most {n_positive}, exclude the "
+            'zero rows, or use strategy="random".'
+        )
+    sample = SAMPLERS[sampler](p, count, seed=seed, stream=stream)
+    return Sample(rows[sample.indices], sample.inclusion_prob, sample.weights, sample.counts, sample.n_draws)
+
+
+def _reasons(
+    results: dict[str, LewisWeights], combined: Float64Array, indices: IntArray, inclusion: Float64Array
+) -> list[str]:
+    """ "certain: Lewis weight 0.93 under vit_s" or "drawn: probability 0.12, highest under cnn_b"."""
+    names = list(results)
+    table = np.stack([results[name].weights[indices] for name in names])
+    winner = np.argmax(table, axis=0)
+    reasons = []
+    for column, row in enumerate(indices):
+        under = f" under {names[winner[column]]}" if len(names) > 1 else ""
+        if inclusion[column] >= 1.0:
+            reasons.append(f"certain: Lewis weight {table[winner[column], column]:.2g}{under}")
+        elif under:
+            reasons.append(f"drawn: probability {inclusion[column]:.2g}, highest{under}")
+        else:
+            reasons.append(f"drawn: probability {inclusion[column]:.2g}, Lewis weight {combined[row]:.2g}")
+    return reasons

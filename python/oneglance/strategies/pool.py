@@ -1,0 +1,161 @@
+"""The pool as strategies see it, whatever it came from: a store, arrays, or files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._check import as_shards
+from .._types import BoolArray, IntArray, RowShards
+from ..errors import InvalidInput
+from ..store import FeatureStore, open_store
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Rows of one pool under one or more backbones.
+
+    features  backbone name -> (n_items, d) rows; not read before a strategy asks
+    valid     (n_items,) bool; False rows are never picked
+    ids       (n_items,) str objects, the user's names; None where rows have only positions
+    sources   (n_items,) str objects or None: where an item came from
+    columns   further columns of the items by name (stratum, label, ...), (n_items,) objects each
+    where     what to call this pool in a message
+    """
+
+    features: Mapping[str, RowShards]
+    valid: BoolArray
+    ids: npt.NDArray[np.object_] | None = None
+    sources: npt.NDArray[np.object_] | None = None
+    columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    where: str = "the pool"
+
+    @property
+    def n_items(self) -> int:
+        return int(self.valid.size)
+
+    def positions(self, items: Any, name: str) -> IntArray:
+        """Distinct positions, ascending, of items given as ids, positions or a boolean mask; None is none.
+
+        Raises InvalidInput naming the first unknown ones. Repeats are fine.
+        """
+        if items is None:
+            return np.empty(0, dtype=np.int64)
+        values = np.asarray(items)
+        if values.ndim != 1:
+            raise InvalidInput(
+                f"{name} must be a 1-D list of ids, positions or a boolean mask, got shape {values.shape}."
+            )
+        if values.dtype == np.bool_:
+            if values.size != self.n_items:
+                raise InvalidInput(
+                    f"{name} is a boolean mask of {values.size} entries, "
+                    f"{self.where} has {self.n_items} items."
+                )
+            return np.flatnonzero(values).astype(np.int64)
+        if values.size == 0:
+            return np.empty(0, dtype=np.int64)
+        if values.dtype.kind in "iu":
+            return self._checked_positions(values, name)
+        if values.dtype.kind in "UOT" and all(isinstance(value, str) for value in values.tolist()):
+            return self._positions_of_ids(values.tolist(), name)
+        raise InvalidInput(
+            f"{name} must hold item ids (str), positions (int) or a boolean mask, got dtype {values.dtype}."
+        )
+
+    def _checked_positions(self, values: npt.NDArray[Any], name: str) -> IntArray:
+        outside = values[(values < 0) | (values >= self.n_items)]
+        if outside.size:
+            raise InvalidInput(
+                f"{name} must hold positions in 0..{self.n_items - 1}, got {_listed(outside.tolist())}."
+            )
+        return np.unique(values.astype(np.int64))
+
+    def _positions_of_ids(self, wanted: list[str], name: str) -> IntArray:
+        if self.ids is None:
+            raise InvalidInput(
+                f"{name} holds names ({_listed(wanted)}), but rows of {self.where} have no names. "
+                "Pass row positions (int)."
+            )
+        row_of = {item: row for row, item in enumerate(self.ids.tolist())}
+        unknown = [item for item in dict.fromkeys(wanted) if item not in row_of]
+        if unknown:
+            raise InvalidInput(
+                f"{name}: {len(unknown)} of {len(set(wanted))} ids {'is' if len(unknown) == 1 else 'are'} "
+                f"not in {self.where}: {_listed(unknown)}. Its ids look like {_listed(self.ids[:2].tolist())}."
+            )
+        return np.array(sorted({row_of[item] for item in wanted}), dtype=np.int64)
+
+
+def _listed(values: Sequence[Any]) -> str:
+    shown = ", ".join(repr(value) for value in values[:_SHOWN])
+    return shown + (f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else "")
+
+
+def as_pool(source: Any, backbones: Sequence[str] | None = None) -> Pool:
+    """A Pool from a FeatureStore or its path, one array, a list or a dict of arrays, or a Pool.
+
+    backbones  names to use, all by default. An array is called "features", those of a list "backbone_0", ...
+    Raises InvalidInput (rows differ, unknown backbone, nothing there) and StoreError.
+    """
+    if isinstance(source, (str, PathLike)):
+        source = open_store(source)  # type: ignore[arg-type]
+    if isinstance(source, FeatureStore):
+        pool = _from_store(source, backbones)
+    elif isinstance(source, Pool):
+        pool = source
+    else:
+        pool = _from_arrays(source)
+    if backbones is None:
+        return pool
+    names = [backbones] if isinstance(backbones, str) else list(backbones)
+    unknown = [name for name in names if name not in pool.features]
+    if unknown or not names:
+        raise InvalidInput(f"backbones must be among {list(pool.features)}, got {unknown or names}.")
+    return Pool(
+        {name: pool.features[name] for name in names},
+        pool.valid,
+        pool.ids,
+        pool.sources,
+        pool.columns,
+        pool.where,
+    )
+
+
+def _from_store(store: FeatureStore, backbones: Sequence[str] | None) -> Pool:
+    names = [name for name in store.backbones if backbones is None or name in backbones]
+    return Pool(
+        {name: store.features(name) for name in names or store.backbones},
+        store.valid,
+        store.item_ids,
+        store.column("source"),
+        {name: store.column(name) for name in ("label", "stratum", "group", "source")},
+        f"the store {store.path}",
+    )
+
+
+def _from_arrays(source: Any) -> Pool:
+    if isinstance(source, Mapping):
+        named = {str(name): value for name, value in source.items()}
+    elif isinstance(source, (list, tuple)) and len(source) and all(np.ndim(item) == 2 for item in source):
+        named = {f"backbone_{index}": value for index, value in enumerate(source)}
+    else:
+        named = {"features": source}
+    if not named:
+        raise InvalidInput("store_or_arrays holds no backbone: it needs at least one array of features.")
+    features = {name: as_shards(value, f'features of backbone "{name}"') for name, value in named.items()}
+    first, rows = next((name, len(value)) for name, value in features.items())
+    for name, value in features.items():
+        if len(value) != rows:
+            raise InvalidInput(
+                f'features of backbone "{name}" have {len(value)} rows, those of "{first}" have {rows}. '
+                "All backbones must describe the same items in the same order."
+            )
+    return Pool(features, np.ones(rows, dtype=np.bool_))
