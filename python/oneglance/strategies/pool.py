@@ -89,7 +89,8 @@ class Pool:
         if unknown:
             raise InvalidInput(
                 f"{name}: {len(unknown)} of {len(set(wanted))} ids {'is' if len(unknown) == 1 else 'are'} "
-                f"not in {self.where}: {_listed(unknown)}. Its ids look like {_listed(self.ids[:2].tolist())}."
+                f"not in {self.where}: {_listed(unknown)}. "
+                f"Its ids look like {_listed(self.ids[:2].tolist())}."
             )
         return np.array(sorted({row_of[item] for item in wanted}), dtype=np.int64)
 

@@ -51,6 +51,7 @@ def check_request(p: Any, budget: Any) -> tuple[Float64Array, int]:
     if budget > n_positive:
         raise InvalidInput(
             f"budget is {budget}, but only {n_positive} of {values.size} rows have a probability "
-            f'above 0; rows of zeros cannot be drawn by weight. Ask for at most {n_positive}, or use strategy="random".'
+            f"above 0; rows of zeros cannot be drawn by weight. Ask for at most {n_positive}, "
+            'or use strategy="random".'
         )
     return values / values.max(), budget

@@ -1,0 +1,168 @@
+"""Pools and item lists from paths, for the verbs that read features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._types import RowShards
+from ..errors import InvalidInput
+from ..features.listfile import LIST_SUFFIXES, Columns, read_list
+from ..features.vectors import VECTOR_SUFFIXES, Vectors, finite_rows, from_files, from_parquet
+from ..store import open_store
+from ..store.files import digest
+from ..strategies import Pool, as_pool
+
+_ID_COLUMNS = ("item_id", "id", "row_id", "path")
+_SCAN_ROWS = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class PoolInput:
+    """A pool, the hash of its content, and its bad rows (position -> reason), already marked invalid."""
+
+    pool: Pool
+    content_hash: str
+    bad_rows: Mapping[int, str]
+
+
+def open_pool(
+    paths: Sequence[Path],
+    backbones: Sequence[str] | None,
+    vector_columns: Sequence[str],
+    id_column: str | None,
+) -> PoolInput:
+    """A feature store's folder, or one or more .npy/.npz files, or one .parquet with list columns."""
+    if len(paths) == 1 and paths[0].is_dir():
+        store = open_store(paths[0])
+        reasons = store.column("reason")
+        bad = {int(row): str(reasons[row]) for row in np.flatnonzero(~store.valid)}
+        return PoolInput(as_pool(store, backbones), store.content_hash(), bad)
+    columns = Columns(id=id_column, vectors=tuple(vector_columns))
+    suffixes = {path.suffix.lower() for path in paths}
+    for path in paths:
+        if not path.exists():
+            raise InvalidInput(
+                f"{path} does not exist. Give a feature store (see `oneglance embed`) or vectors."
+            )
+    if suffixes <= set(VECTOR_SUFFIXES):
+        vectors = from_files(paths, columns)
+    elif suffixes == {".parquet"} and len(paths) == 1:
+        vectors = from_parquet(read_list(paths[0]), paths[0], columns)
+    else:
+        raise InvalidInput(
+            f"the input must be one feature store, .npy/.npz files, or one .parquet file, got "
+            f"{', '.join(map(str, paths[:4]))}. For pictures run `oneglance embed` first."
+        )
+    pool = as_pool(_pool_of(vectors, id_column, ", ".join(path.name for path in paths)), backbones)
+    bad_rows = _bad_rows(pool)
+    pool.valid[list(bad_rows)] = False
+    return PoolInput(pool, vectors.info.hash, bad_rows)
+
+
+def _pool_of(vectors: Vectors, id_column: str | None, where: str) -> Pool:
+    n_items = len(vectors.items)
+    ids = None if id_column is None else np.array([*vectors.items.ids, None], dtype=object)[:-1]
+    features = {name: RowShards((array,)) for name, array in vectors.arrays.items()}
+    return Pool(features, np.ones(n_items, dtype=np.bool_), ids, where=where)
+
+
+def _bad_rows(pool: Pool) -> dict[int, str]:
+    """Rows that are not finite or all zero under some backbone, as `embed` would mark them."""
+    bad: dict[int, str] = {}
+    for name, rows in pool.features.items():
+        first = 0
+        for shard in rows:
+            for start in range(0, shard.shape[0], _SCAN_ROWS):
+                bad.update(finite_rows(shard[start : start + _SCAN_ROWS], first + start, name))
+            first += shard.shape[0]
+    return dict(sorted(bad.items()))
+
+
+def read_items(path: Path | None, option: str, pool: Pool) -> npt.NDArray[Any] | None:
+    """Ids (or row positions) from a list file: column item_id, id, row_id or path, or .txt lines."""
+    if path is None:
+        return None
+    table = _read(path, option)
+    name = next((name for name in _ID_COLUMNS if name in table), None)
+    if name is None:
+        raise InvalidInput(
+            f"{option}: {path} has the columns {list(table)[:6]}; one must be called item_id, id or row_id. "
+            "For a bare list of ids use a .txt file, one per line."
+        )
+    if pool.ids is None and "row_id" in table:
+        name = "row_id"
+    texts = [str(value).strip() for value in table[name]]
+    if pool.ids is not None and name != "row_id":
+        return np.array([*texts, None], dtype=object)[:-1]
+    try:
+        return np.array([int(text) for text in texts], dtype=np.int64)
+    except ValueError:
+        wrong = next(text for text in texts if not text.lstrip("-").isdigit())
+        raise InvalidInput(
+            f"{option}: {path} must hold row positions (whole numbers), because {pool.where} has no "
+            f"item ids; got {wrong!r}. For vectors in .parquet or .npz name the ids with --id-column."
+        ) from None
+
+
+def read_strata(value: str | None, pool: Pool) -> Any:
+    """A column's name as it is; a file (id column and one more) as one stratum per item of the pool."""
+    if value is None or value in pool.columns or Path(value).suffix.lower() not in LIST_SUFFIXES:
+        return value
+    path = Path(value)
+    table = _read(path, "--strata")
+    others = [name for name in table if name not in _ID_COLUMNS]
+    name = "stratum" if "stratum" in table else others[0] if len(others) == 1 else None
+    if name is None:
+        raise InvalidInput(f"--strata: {path} needs a column called stratum, it has {list(table)}.")
+    ids = {key: values for key, values in table.items() if key in _ID_COLUMNS}
+    if not ids:
+        raise InvalidInput(
+            f"--strata: {path} needs a column called item_id, id or row_id, it has {list(table)}."
+        )
+    key, items = next(iter(ids.items()))
+    strata = np.full(pool.n_items, None, dtype=object)
+    named = pool.ids is not None and key != "row_id"
+    row_of = (
+        {str(item): row for row, item in enumerate(pool.ids.tolist())}
+        if named and pool.ids is not None
+        else {}
+    )
+    for item, stratum in zip(items, table[name], strict=True):
+        row = (
+            row_of.get(item) if named else int(item) if item.isdigit() and int(item) < pool.n_items else None
+        )
+        if row is None:
+            raise InvalidInput(f"--strata: {path} names the item {item!r}, which is not in {pool.where}.")
+        strata[row] = stratum
+    return strata
+
+
+def _read(path: Path, option: str) -> dict[str, list[str]]:
+    if path.suffix.lower() not in LIST_SUFFIXES:
+        raise InvalidInput(f"{option}: {path} must be a {', '.join(LIST_SUFFIXES)} file.")
+    try:
+        table = read_list(path)
+    except InvalidInput as error:
+        raise InvalidInput(str(error).replace("source:", f"{option}:", 1)) from None
+    plain = {
+        name: values.to_pylist() if hasattr(values, "to_pylist") else values for name, values in table.items()
+    }
+    return {name: ["" if value is None else str(value) for value in values] for name, values in plain.items()}
+
+
+def items_digest(items: npt.NDArray[Any] | None) -> str | None:
+    """Hash of the items of a list, order and repeats aside; None for no list."""
+    if items is None:
+        return None
+    return digest("\n".join(sorted({str(item) for item in items.tolist()})).encode())
+
+
+def strata_digest(strata: Any) -> str | None:
+    """Hash of one stratum per item; None where strata are a column of the hashed input, or not used."""
+    return digest(repr(strata.tolist()).encode()) if isinstance(strata, np.ndarray) else None

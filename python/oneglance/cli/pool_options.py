@@ -1,0 +1,94 @@
+"""Options that `select` and `weights` share, so that the same thing has the same name in both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def comma_list(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """ "a, b" as ("a", "b")."""
+    return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+_ITEMS = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+_SHARED = (
+    click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT..."),
+    click.option(
+        "--p",
+        type=float,
+        default=2.0,
+        show_default=True,
+        help="Norm of the loss the heads will minimise: 2 for squares, 1 for absolute values. Example: --p 1",
+    ),
+    click.option(
+        "--labelled",
+        type=_ITEMS,
+        help="File of items that have a label already (txt, csv, jsonl or parquet; column item_id, id or "
+        "row_id; an earlier selected.csv will do). Example: --labelled done.txt",
+    ),
+    click.option(
+        "--exclude",
+        type=_ITEMS,
+        help="File of items to leave out for any other reason, same formats. Example: --exclude blurred.csv",
+    ),
+    click.option(
+        "--backbones",
+        callback=comma_list,
+        help="Names of the backbones to use; all by default. Example: --backbones vit_s,resnet50",
+    ),
+    click.option(
+        "--vector-column",
+        "vector_columns",
+        multiple=True,
+        help="Array of an .npz, or list column of a .parquet, that holds the features; repeat for several "
+        "backbones. Example: --vector-column X_train",
+    ),
+    click.option(
+        "--id-column",
+        help="Array of an .npz, or column of a .parquet, that holds the item ids; row positions are used "
+        "without. Example: --id-column file_name",
+    ),
+    click.option(
+        "--tol",
+        type=float,
+        default=1e-6,
+        show_default=True,
+        help="Accuracy asked of the weights' certificate; 0.1 is enough for sampling. Example: --tol 1e-3",
+    ),
+    click.option(
+        "--max-passes",
+        type=click.IntRange(1),
+        default=100,
+        show_default=True,
+        help="Most readings of the features per backbone. Example: --max-passes 20",
+    ),
+    click.option(
+        "--ridge",
+        type=float,
+        default=0.0,
+        show_default=True,
+        help="Ridge of the heads, in the units of A'A; helps when there are fewer items than features. "
+        "Example: --ridge 1e-2",
+    ),
+    click.option("--overwrite", is_flag=True, help="Replace another result that is there already."),
+    click.option(
+        "--dry-run", is_flag=True, help="Print the plan (rows, passes, memory, disk, time) and stop."
+    ),
+    click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, notes on stderr."
+    ),
+)
+
+
+def pool_options(command: Command) -> Command:
+    """Adds the input argument and the shared options."""
+    for decorator in reversed(_SHARED):
+        command = decorator(command)
+    return command

@@ -1,0 +1,75 @@
+"""The folder of one selection: selected.parquet, selected.csv and run.json, which says how it was made."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from .. import __version__, _core
+from ..errors import InvalidInput
+from ..store.files import file_digest, json_bytes, make_folder, write_atomic
+from ..strategies import Selection
+
+RUN_FILE = "run.json"
+_FILES = ("selected.parquet", "selected.csv")
+
+
+def run_head(request: dict[str, Any]) -> dict[str, Any]:
+    """What makes two runs the same run: version, build and request. No times: same command, same bytes."""
+    build = {key: value for key, value in _core.build_info().items() if key != "threads"}
+    return {"oneglance": __version__, "build": build, "request": request}
+
+
+def check_folder(folder: Path, head: dict[str, Any], overwrite: bool) -> None:
+    """Raises InvalidInput, before any work, if the folder cannot be used or holds another run."""
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput(f"--out {folder} is a file, a folder is needed. Choose another name.")
+    parent = next(place for place in (folder, *folder.resolve().parents) if place.exists())
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise InvalidInput(f"--out {folder}: no permission to write in {parent}. Choose another folder.")
+    if overwrite or not folder.exists():
+        return
+    try:
+        there = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        strange = [name for name in _FILES if (folder / name).exists()]
+        if strange:
+            raise InvalidInput(
+                f"--out {folder} holds {strange[0]} without {RUN_FILE}: it may be somebody else's. "
+                "Choose another folder, or add --overwrite."
+            ) from None
+        return
+    except (OSError, ValueError):
+        there = None
+    differs = _differences(there, json.loads(json_bytes(head)))
+    if differs:
+        raise InvalidInput(
+            f"--out {folder} holds another run (different: {', '.join(differs)}). "
+            "Choose another folder, or add --overwrite."
+        )
+
+
+def _differences(there: Any, head: dict[str, Any]) -> list[str]:
+    if not isinstance(there, dict) or not isinstance(there.get("request"), dict):
+        return [f"{RUN_FILE} cannot be read"]
+    names = [key for key in ("oneglance", "build") if there.get(key) != head[key]]
+    old, new = there["request"], head["request"]
+    return [key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key)] + names
+
+
+def write_run(folder: Path, head: dict[str, Any], selection: Selection) -> dict[str, Any]:
+    """Writes the three files, each whole or not at all, run.json last; returns run.json's content."""
+    make_folder(folder)
+    (folder / RUN_FILE).unlink(missing_ok=True)  # a run.json always describes the files beside it
+    paths = (selection.to_parquet(folder / _FILES[0]), selection.to_csv(folder / _FILES[1]))
+    document = {
+        **head,
+        "n_picked": len(selection),
+        "n_certain": int((selection.inclusion_prob >= 1.0).sum()),
+        "certificate": selection.certificate,
+        "files": {path.name: {"blake2b": file_digest(path)} for path in paths},
+    }
+    write_atomic(folder / RUN_FILE, [json_bytes(document)])
+    return document
