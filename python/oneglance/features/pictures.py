@@ -19,19 +19,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..errors import InvalidInput
 
-DECODING = (
-    "Pillow, first frame, EXIF orientation applied, alpha over white, 16-bit grey / 257, converted to 8-bit RGB"
-)
+DECODING = "Pillow, first frame, EXIF orientation applied, alpha over white, 16-bit grey / 257, converted to 8-bit RGB"
 MAX_PIXELS = 178_956_970  # Pillow's own limit for what it calls a decompression bomb
 _TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN)
 _ADDRESS = re.compile(r"(?: at)? 0x[0-9a-fA-F]+")
 
 
-class BadPicture(Exception):
+class BadPictureError(Exception):
     """This one item cannot be used; the text is the reason that the items table will show."""
 
 
@@ -41,7 +39,7 @@ class Pictures(Protocol):
     def __len__(self) -> int: ...
 
     def load(self, row: int) -> tuple[Any, bytes]:
-        """The picture and a digest of its content. Raises BadPicture."""
+        """The picture and a digest of its content. Raises BadPictureError."""
         ...
 
 
@@ -65,15 +63,15 @@ def _strict_pillow() -> Iterator[None]:
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
-    """8-bit RGB by the rules above. Raises BadPicture."""
+    """8-bit RGB by the rules above. Raises BadPictureError."""
     if picture.mode == "RGB":
         return picture
     if picture.mode == "F":
-        raise BadPicture("floating-point picture: it has no natural range; convert it to 8 bits")
+        raise BadPictureError("floating-point picture: it has no natural range; convert it to 8 bits")
     if picture.mode.startswith("I"):
         values = np.asarray(picture)
         if values.min() < 0 or values.max() > 65535:
-            raise BadPicture(
+            raise BadPictureError(
                 f"integer picture with values {values.min()}..{values.max()}, 0..65535 is the limit; "
                 "convert it to 8 bits"
             )
@@ -86,24 +84,24 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The RGB picture in an encoded file. Raises BadPicture; memory errors pass through."""
+    """The RGB picture in an encoded file. Raises BadPictureError; memory errors pass through."""
     if not data:
-        raise BadPicture("empty file (0 bytes)")
+        raise BadPictureError("empty file (0 bytes)")
     try:
         with _strict_pillow():
             picture: Image.Image = Image.open(io.BytesIO(data))
             width, height = picture.size
             if width * height > max_pixels:
-                raise BadPicture(f"{width} x {height} pixels are more than max_pixels={max_pixels}")
+                raise BadPictureError(f"{width} x {height} pixels are more than max_pixels={max_pixels}")
             picture.load()
             picture = _upright(picture)
             return to_rgb(picture)
-    except (BadPicture, MemoryError):
+    except (BadPictureError, MemoryError):
         raise
-    except Image.UnidentifiedImageError:
-        raise BadPicture("not a picture in a format that Pillow knows") from None
+    except UnidentifiedImageError:
+        raise BadPictureError("not a picture in a format that Pillow knows") from None
     except Exception as error:
-        raise BadPicture(f"cannot decode: {plain_reason(error)}") from None
+        raise BadPictureError(f"cannot decode: {plain_reason(error)}") from None
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -114,26 +112,28 @@ def _upright(picture: Image.Image) -> Image.Image:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's bytes; a flaky network disk gets two more tries. Raises BadPicture."""
+    """A file's bytes; a flaky network disk gets two more tries. Raises BadPictureError."""
     for attempt in range(3):
         try:
             return path.read_bytes()
         except FileNotFoundError:
-            raise BadPicture("file not found") from None
+            raise BadPictureError("file not found") from None
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
                 raise
             if error.errno not in _TRANSIENT or attempt == 2:
-                raise BadPicture(f"cannot read: {error.strerror}") from None
+                raise BadPictureError(f"cannot read: {error.strerror}") from None
             time.sleep(0.2 * (attempt + 1))
-    raise BadPicture("cannot read")
+    raise BadPictureError("cannot read")
 
 
 class FilePictures:
     """Pictures in files."""
 
     def __init__(self, paths: Sequence[str], max_pixels: int = MAX_PIXELS) -> None:
-        self._paths = np.array(paths, dtype=np.str_)  # one block: forked workers do not copy a million strings
+        self._paths = np.array(
+            paths, dtype=np.str_
+        )  # one block: forked workers do not copy a million strings
         self._max_pixels = max_pixels
 
     def __len__(self) -> int:
@@ -160,7 +160,9 @@ class MemoryPictures:
         try:
             item = self._pictures[row]
         except (IndexError, KeyError) as error:
-            raise InvalidInput(f"source: item {row} of {len(self)} does not exist ({plain_reason(error)}).") from None
+            raise InvalidInput(
+                f"source: item {row} of {len(self)} does not exist ({plain_reason(error)})."
+            ) from None
         picture = as_picture(item[0] if isinstance(item, tuple) else item, f"source[{row}]")
         content = picture.tobytes()
         shape = repr(picture.size if isinstance(picture, Image.Image) else picture.shape).encode()
@@ -177,7 +179,12 @@ def as_picture(value: Any, name: str) -> Any:
         return np.ascontiguousarray(array, dtype=np.float32)
     if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] not in (3, 4) and array.shape[0] in (1, 3):
+    if (
+        array.dtype == np.uint8
+        and array.ndim == 3
+        and array.shape[2] not in (3, 4)
+        and array.shape[0] in (1, 3)
+    ):
         array = array.transpose(1, 2, 0)[:, :, 0 if array.shape[0] == 1 else slice(None)]
     if array.dtype == np.uint8 and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
         return to_rgb(Image.fromarray(np.ascontiguousarray(array)))

@@ -58,13 +58,13 @@ class Preprocess:
                 positive_int(value, name)
         if self.size is not None and self.resize is not None and self.resize < self.size:
             raise InvalidInput(f"resize must be >= size={self.size}, got {self.resize}.")
-        for name, value, known in (
+        for name, word, known in (
             ("fit", self.fit, ("crop", "squash")),
             ("filter", self.filter, tuple(_FILTERS)),
             ("channels", self.channels, ("rgb", "bgr")),
         ):
-            if value not in known:
-                raise InvalidInput(f"{name} must be one of {known}, got {value!r}.")
+            if word not in known:
+                raise InvalidInput(f"{name} must be one of {known}, got {word!r}.")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != 3 or not all(np.isfinite(values)):
                 raise InvalidInput(f"{name} must be three numbers, one per channel, got {values!r}.")
@@ -91,7 +91,8 @@ class Preprocess:
         array = np.asarray(self._place(picture), dtype=np.float32)
         if self.channels == "bgr":
             array = array[:, :, ::-1]
-        array = (array * np.float32(self.scale / 255) - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = np.array(self.mean, dtype=np.float32), np.array(self.std, dtype=np.float32)
+        array = (array * np.float32(self.scale / 255) - mean) / std
         return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
 
     def _place(self, picture: Image.Image) -> Image.Image:

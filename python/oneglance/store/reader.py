@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,9 @@ class FeatureStore:
 
     def _entry(self, backbone: str) -> dict[str, Any]:
         if backbone not in self.manifest["backbones"]:
-            raise InvalidInput(f'backbone must be one of {list(self.backbones)}, got "{backbone}" ({self.path}).')
+            raise InvalidInput(
+                f'backbone must be one of {list(self.backbones)}, got "{backbone}" ({self.path}).'
+            )
         entry: dict[str, Any] = self.manifest["backbones"][backbone]
         return entry
 
@@ -111,7 +114,9 @@ class FeatureStore:
             for shard in entry["shards"]:
                 first, stop = shard["rows"]
                 path = self.path / shard["file"]
-                fault = fault_of(path, stop - first, entry["n_dims"], entry["dtype"], shard["blake2b"] if full else None)
+                fault = fault_of(
+                    path, stop - first, entry["n_dims"], entry["dtype"], shard["blake2b"] if full else None
+                )
                 if fault is not None:
                     raise StoreError(f'{path} of backbone "{name}" {fault}. Re-run embed for that backbone.')
         if full and file_digest(self.path / ITEMS) != self.manifest["items_blake2b"]:
@@ -122,7 +127,7 @@ def _n_rows(entry: dict[str, Any]) -> int:
     return sum(int(shard["rows"][1]) - int(shard["rows"][0]) for shard in entry["shards"])
 
 
-def open_store(path: str | Path, *, verify: bool = False) -> FeatureStore:
+def open_store(path: str | os.PathLike[str], *, verify: bool = False) -> FeatureStore:
     """Opens a finished feature store.
 
     path    folder written by embed()
@@ -135,11 +140,17 @@ def open_store(path: str | Path, *, verify: bool = False) -> FeatureStore:
     manifest = read_manifest(folder / MANIFEST)
     if manifest is None:
         if (folder / UNFINISHED).exists():
-            raise StoreError(f"{folder} is not finished. Run the same embed command again: it goes on where it stopped.")
+            raise StoreError(
+                f"{folder} is not finished. Run the same embed command again: it goes on where it stopped."
+            )
         what = "has no manifest.json" if folder.exists() else "does not exist"
-        raise StoreError(f"no feature store at {folder}: it {what}. Write one with `oneglance embed` or og.embed().")
+        raise StoreError(
+            f"no feature store at {folder}: it {what}. Write one with `oneglance embed` or og.embed()."
+        )
     store = FeatureStore(folder, manifest)
     store.check(full=verify)
     if store.items.num_rows != store.n_items:
-        raise StoreError(f"{ITEMS} has {store.items.num_rows} rows, {MANIFEST} {store.n_items}. Run embed again.")
+        raise StoreError(
+            f"{ITEMS} has {store.items.num_rows} rows, {MANIFEST} {store.n_items}. Run embed again."
+        )
     return store

@@ -72,7 +72,9 @@ def loses_in_float16(features: FloatArray) -> bool:
 def beyond_float16(features: FloatArray) -> BoolArray:
     """(n,) True where a row of finite numbers has one that float16 cannot hold."""
     with np.errstate(over="ignore"):
-        return ~np.isfinite(features.astype(np.float16)).all(axis=1) & np.isfinite(features).all(axis=1)
+        fits = np.isfinite(features.astype(np.float16)).all(axis=1)
+    finite = np.isfinite(features).all(axis=1)
+    return np.asarray(finite & ~fits, dtype=np.bool_)
 
 
 def header_of(n_rows: int, n_dims: int, dtype: str) -> bytes:
@@ -100,7 +102,7 @@ def write_shard(
         stored = stored.copy() if np.may_share_memory(stored, features) else stored
         stored[[row - rows[0] for row in bad]] = np.nan
     header = header_of(stored.shape[0], stored.shape[1], dtype)
-    body = memoryview(stored).cast("B")
+    body = memoryview(stored.view(np.uint8).data).cast("B")
     write_atomic(path, [header, body])
     receipt = Receipt(
         rows, len(header) + body.nbytes, digest(header, body), pictures, shard_fingerprint, dict(bad)

@@ -30,7 +30,15 @@ from .manifest import (
     shard_name,
     shard_ranges,
 )
-from .shards import Receipt, beyond_float16, fault_of, fingerprint, loses_in_float16, read_receipt, write_shard
+from .shards import (
+    Receipt,
+    beyond_float16,
+    fault_of,
+    fingerprint,
+    loses_in_float16,
+    read_receipt,
+    write_shard,
+)
 
 
 class StoreWriter:
@@ -237,7 +245,9 @@ class StoreWriter:
     def finish(self) -> None:
         """Writes items.parquet and, last, manifest.json. Raises StoreError if shards are missing."""
         if self.missing():
-            raise StoreError(f"{self.path} still lacks {len(self.missing())} shards. Run the same command again.")
+            raise StoreError(
+                f"{self.path} still lacks {len(self.missing())} shards. Run the same command again."
+            )
         self.check_bad_fraction()
         reasons = self.bad()
         items = parquet_bytes(self.items.table(reasons))
@@ -263,6 +273,11 @@ class StoreWriter:
         for shard, rows in enumerate(self.ranges):
             receipt = self._receipts[shard, name]
             entries.append(
-                {"file": shard_name(name, shard), "rows": list(rows), "bytes": receipt.n_bytes, "blake2b": receipt.blake2b}
+                {
+                    "file": shard_name(name, shard),
+                    "rows": list(rows),
+                    "bytes": receipt.n_bytes,
+                    "blake2b": receipt.blake2b,
+                }
             )
         return entries

@@ -1,0 +1,36 @@
+"""Features of pictures from frozen torch networks, and the store they go into."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .embed import embed
+from .plan import EmbedPlan, plan_embed
+from .preprocess import Preprocess
+from .progress import PlainProgress, Progress
+
+if TYPE_CHECKING:
+    from .backbones import Backbone
+    from .extract import extract
+
+__all__ = [
+    "Backbone",
+    "EmbedPlan",
+    "PlainProgress",
+    "Preprocess",
+    "Progress",
+    "embed",
+    "extract",
+    "plan_embed",
+]
+
+_TORCH = {"Backbone": "backbones", "extract": "extract"}  # loaded at first use: ready vectors need no torch
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TORCH:
+        raise AttributeError(f"module 'oneglance.features' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_TORCH[name]}", __name__), name)
+    globals()[name] = value
+    return value

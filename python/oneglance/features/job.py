@@ -1,0 +1,63 @@
+"""Everything about an embed run that is known before its first row is computed. Torch only for pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MissingDependency
+from ..store import BackboneInfo
+from .pictures import DECODING, Pictures
+from .vectors import Vectors
+
+if TYPE_CHECKING:
+    import torch
+
+    from .backbones import Backbone
+
+
+@dataclass(frozen=True)
+class Job:
+    """infos: what the manifest will say about the backbones."""
+
+    infos: list[BackboneInfo]
+
+
+@dataclass(frozen=True)
+class PictureJob(Job):
+    """computes: backbone name -> arithmetic of its forward pass."""
+
+    pictures: Pictures
+    backbones: list[Backbone]
+    device: torch.device
+    computes: dict[str, str] = field(default_factory=dict)
+
+
+def vector_job(vectors: Vectors, dtype: str) -> Job:
+    return Job(vectors.backbone_infos(dtype))
+
+
+@contextmanager
+def picture_job(
+    pictures: Pictures, backbones: Any, device: Any, compute: str, dtype: str
+) -> Iterator[PictureJob]:
+    """Loads the backbones, puts them on the device and runs one picture through each."""
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingDependency('embedding pictures needs torch: pip install "oneglance[torch]"') from error
+    from .backbones import as_backbones, pick_compute, pick_device, running
+    from .extract import probe
+
+    loaded = as_backbones(backbones)
+    where = pick_device(device)
+    computes = {backbone.name: pick_compute(compute, where, backbone) for backbone in loaded}
+    with running(loaded, where):
+        ready = probe(pictures, loaded, computes, where)
+        infos = []
+        for backbone in loaded:
+            words = "none: float arrays" if ready else f"{DECODING}; {backbone.preprocessing}"
+            infos.append(backbone.info(computes[backbone.name], dtype, words))
+        yield PictureJob(infos, pictures, loaded, where, computes)

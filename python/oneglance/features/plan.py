@@ -1,0 +1,166 @@
+"""What an embed run would do, without doing it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..store import BackboneInfo
+from ..store.files import human_bytes
+from ..store.manifest import MANIFEST, UNFINISHED
+from .job import PictureJob
+from .listfile import Columns
+from .pictures import MAX_PIXELS
+from .progress import clock
+from .source import open_source
+
+_TIMED_BATCHES, _TIMED_PICTURES = 2, 16  # the first batch warms up
+
+
+@dataclass(frozen=True)
+class PlannedBackbone:
+    name: str
+    spec: str
+    n_dims: int
+    dtype: str
+    compute: str
+    preprocessing: str
+    pooling: str
+    disk_bytes: int
+
+
+@dataclass(frozen=True)
+class EmbedPlan:
+    """items, disk, RAM and time of an embed run.
+
+    disk_bytes      of the features (float16 where that is the default; a widened backbone takes twice as much)
+    ram_bytes       features of one shard, decoded batches and weights; without the interpreter and torch (~0.5 GB)
+    items_per_s     from a timed probe of a few pictures; None: unknown (too few pictures, or ready vectors)
+    continues       True if `out` holds a store already, whose finished shards will be kept
+    """
+
+    source: str
+    n_items: int
+    out: str
+    shard_rows: int
+    backbones: tuple[PlannedBackbone, ...]
+    disk_bytes: int
+    ram_bytes: int
+    items_per_s: float | None
+    continues: bool
+
+    @property
+    def time_s(self) -> float | None:
+        """Estimated seconds for the whole pool."""
+        return None if self.items_per_s is None else self.n_items / self.items_per_s
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "time_s": self.time_s}
+
+    def lines(self) -> list[str]:
+        """For people."""
+        lines = [f"{self.n_items} items from {self.source}"]
+        for entry in self.backbones:
+            lines.append(
+                f'backbone "{entry.name}": {entry.spec}; {entry.n_dims} features ({entry.pooling}), '
+                f"{entry.compute} arithmetic, kept as {entry.dtype}, {human_bytes(entry.disk_bytes)}"
+            )
+        if self.time_s is None or self.items_per_s is None:
+            time_line = "time: unknown"
+        else:
+            time_line = f"time: about {clock(self.time_s)} ({self.items_per_s:.1f} items/s in a short probe)"
+        lines += [
+            f"disk: {human_bytes(self.disk_bytes)} in {self.out}, shards of {self.shard_rows} rows",
+            f"RAM: about {human_bytes(self.ram_bytes)} beside Python and torch",
+            time_line,
+        ]
+        if self.continues:
+            lines.append("there is a store already: its finished shards are kept")
+        return lines
+
+
+def plan_embed(
+    source: Any,
+    backbones: Any,
+    out: str | os.PathLike[str],
+    *,
+    batch_size: int = 32,
+    workers: int | None = None,
+    device: Any = "auto",
+    compute: str = "auto",
+    dtype: str = "auto",
+    shard_rows: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    columns: Columns | None = None,
+) -> EmbedPlan:
+    """The plan of embed() with the same arguments. Loads the backbones, runs up to 32 pictures, writes nothing."""
+    from .embed import SHARD_ROWS_PICTURES, SHARD_ROWS_VECTORS, prepare
+
+    opened = open_source(source, columns, max_pixels=max_pixels, for_backbones=backbones is not None)
+    n_items = len(opened.items)
+    rows = shard_rows or (SHARD_ROWS_PICTURES if opened.pictures is not None else SHARD_ROWS_VECTORS)
+    with prepare(opened, backbones, device, compute, dtype) as job:
+        items_per_s, more_bytes = (
+            _timed(job, batch_size, workers) if isinstance(job, PictureJob) else (None, 0)
+        )
+        planned = tuple(_planned(info, n_items) for info in job.infos)
+    ram = sum(entry.n_dims for entry in planned) * min(rows, n_items) * 4 + more_bytes
+    return EmbedPlan(
+        source=opened.info.description,
+        n_items=n_items,
+        out=str(out),
+        shard_rows=rows,
+        backbones=planned,
+        disk_bytes=sum(entry.disk_bytes for entry in planned),
+        ram_bytes=ram,
+        items_per_s=items_per_s,
+        continues=any((Path(out) / name).exists() for name in (MANIFEST, UNFINISHED)),
+    )
+
+
+def _planned(info: BackboneInfo, n_items: int) -> PlannedBackbone:
+    dtype = str(info.entry()["dtype"])
+    return PlannedBackbone(
+        name=info.name,
+        spec=info.spec,
+        n_dims=info.n_dims,
+        dtype=dtype,
+        compute=info.compute,
+        preprocessing=info.preprocessing,
+        pooling=info.pooling,
+        disk_bytes=n_items * info.n_dims * np.dtype(dtype).itemsize,
+    )
+
+
+def _timed(job: PictureJob, batch_size: int, workers: int | None) -> tuple[float | None, int]:
+    """(items per second or None, bytes of weights and of decoded batches)."""
+    from .loading import Task, default_workers, load_batch
+
+    names = tuple(backbone.name for backbone in job.backbones)
+    preprocesses = {backbone.name: backbone.preprocess for backbone in job.backbones}
+    size = min(batch_size, _TIMED_PICTURES)
+    n_tasks = -(-len(job.pictures) // batch_size)
+    n_workers = default_workers(job.device, n_tasks) if workers is None else workers
+    weights = sum(value.nbytes for b in job.backbones for value in b.module.state_dict().values())
+    rate, picture_bytes = None, 0
+    for number in range(min(_TIMED_BATCHES, len(job.pictures) // size)):
+        start = time.perf_counter()
+        batch = load_batch(job.pictures, preprocesses, Task(0, number * size, (number + 1) * size, names))
+        decoded = time.perf_counter()
+        groups = [(name, tensor) for name in names for _, tensor in batch.tensors[name]]
+        for name, tensor in groups:
+            backbone = job.backbones[names.index(name)]
+            backbone.features(tensor.to(job.device), job.computes[name])
+        done = time.perf_counter()
+        picture_bytes = sum(tensor.nbytes for _, tensor in groups) // size
+        decode_s, forward_s = decoded - start, done - decoded
+        seconds = decode_s + forward_s if n_workers == 0 else max(decode_s / n_workers, forward_s)
+        if number > 0:
+            rate = size / max(seconds, 1e-9)
+    batches_held = 1 + 2 * n_workers
+    return rate, weights + picture_bytes * batch_size * batches_held

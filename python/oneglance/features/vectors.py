@@ -1,0 +1,214 @@
+"""Ready vectors as features: .npy, .npz, Parquet list columns, arrays."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._check import as_matrix
+from .._types import FloatArray
+from ..errors import InvalidInput
+from ..store import BackboneInfo, Items, SourceInfo, StoreWriter
+from ..store.files import digest
+from ..store.items import list_width
+from .listfile import Columns, column_of, strings, without_gaps
+from .progress import Callback, Meter
+from .specs import default_name
+
+VECTOR_SUFFIXES = (".npy", ".npz")
+_HASH_ROWS = 1 << 14
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Vectors of one or more backbones for the same items: arrays (n, d_b), possibly memory maps."""
+
+    info: SourceInfo
+    items: Items
+    arrays: Mapping[str, FloatArray]
+
+    def backbone_infos(self, dtype: str) -> list[BackboneInfo]:
+        """dtype "auto" keeps float16 and float32 as they are; float64 and integers become float32."""
+        infos = []
+        for name, array in self.arrays.items():
+            kept = "float16" if array.dtype == np.float16 else "float32"
+            infos.append(
+                BackboneInfo(
+                    name=name,
+                    spec="ready vectors",
+                    model_hash="",
+                    preprocessing="none: ready vectors",
+                    pooling="none",
+                    compute="none",
+                    n_dims=array.shape[1],
+                    dtype=kept if dtype == "auto" else dtype,
+                )
+            )
+        return infos
+
+
+def from_arrays(arrays: Mapping[str, Any], columns: Columns) -> Vectors:
+    """A dict name -> (n, d) array; 1-D arrays named by the columns are ids, labels, ..."""
+    return _build({str(name): value for name, value in arrays.items()}, columns, "arrays", "source")
+
+
+def from_files(paths: Sequence[Path], columns: Columns) -> Vectors:
+    """.npy files (memory-mapped; name = file name) and .npz files (name = file name, or file.array)."""
+    arrays: dict[str, Any] = {}
+    for path in paths:
+        stem = default_name(path.stem)
+        loaded = _load(path)
+        if isinstance(loaded, np.ndarray):
+            found: dict[str, Any] = {stem: loaded}
+        else:
+            with loaded:
+                found = _from_npz(loaded, stem, columns, path)
+        twice = sorted(set(found) & set(arrays) - set(columns.named().values()))
+        if twice:
+            raise InvalidInput(f"source: two of the files give vectors named {twice[0]!r}. Rename one file.")
+        arrays.update(found)
+    names = ", ".join(path.name for path in paths)
+    return _build(arrays, columns, f"vectors {names}", names)
+
+
+def _load(path: Path) -> Any:
+    if not path.exists():
+        raise InvalidInput(f"source: {path} does not exist.")
+    try:
+        return np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InvalidInput(f"source: {path} cannot be read as {path.suffix} of numbers: {error}") from None
+
+
+def _from_npz(archive: Any, stem: str, columns: Columns, path: Path) -> dict[str, Any]:
+    named = set(columns.named().values())
+    for key in (*columns.vectors, *named):
+        if key not in archive.files:
+            raise InvalidInput(f"source: {path} has no array {key!r}, only {archive.files}.")
+    wanted = list(columns.vectors)
+    if not wanted:
+        wanted = [key for key in archive.files if key not in named and _is_matrix(archive[key])]
+    if not wanted:
+        raise InvalidInput(f"source: {path} has no 2-D array of numbers, only {archive.files}.")
+    found = {stem if len(wanted) == 1 else f"{stem}.{default_name(key)}": archive[key] for key in wanted}
+    return {**found, **{key: archive[key] for key in named}}
+
+
+def _is_matrix(array: Any) -> bool:
+    return array.ndim == 2 and array.dtype.kind in "fiu"
+
+
+def vector_columns(table: Mapping[str, Any]) -> list[str]:
+    """Columns of a Parquet table that hold one vector per row."""
+    return [name for name, values in table.items() if hasattr(values, "type") and list_width(values.type)]
+
+
+def from_parquet(table: Mapping[str, Any], path: Path, columns: Columns) -> Vectors:
+    """List columns of a Parquet file (name = column)."""
+    available = vector_columns(table)
+    for name in columns.vectors:
+        if name not in available:
+            raise InvalidInput(f"vector_column: {path} has no list column {name!r}, only {available}.")
+    arrays: dict[str, Any] = {}
+    for name in columns.vectors or available:
+        arrays[default_name(name)] = _matrix_of(table[name].combine_chunks(), name, path)
+    for role, column in columns.named().items():
+        arrays[column] = np.array([*column_of(dict(table), column, role, columns, path), None], dtype=object)[
+            :-1
+        ]
+    return _build(arrays, columns, f"vectors {path.name}", str(path))
+
+
+def _matrix_of(column: Any, name: str, path: Path) -> FloatArray:
+    lengths = column.value_lengths().to_numpy(zero_copy_only=False) if len(column) else np.zeros(0)
+    if column.null_count or len(set(lengths.tolist())) != 1:
+        raise InvalidInput(
+            f"source: column {name!r} of {path} must hold vectors of one length without gaps, got "
+            f"{column.null_count} empty rows and lengths {sorted(set(lengths.tolist()))[:4]}."
+        )
+    values: FloatArray = column.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(column), -1)
+
+
+def _build(arrays: Mapping[str, Any], columns: Columns, description: str, where: str) -> Vectors:
+    named = columns.named()
+    for role, column in named.items():
+        if column not in arrays:
+            raise InvalidInput(f"{columns.option(role)}: {where} has no {column!r}, only {list(arrays)}.")
+    matrices = {
+        default_name(name): as_matrix(value, f"source[{name!r}]")
+        for name, value in arrays.items()
+        if name not in named.values()
+    }
+    if not matrices:
+        raise InvalidInput("source holds no vectors; at least one 2-D array (items, features) is needed.")
+    rows = {name: matrix.shape[0] for name, matrix in matrices.items()}
+    if len(set(rows.values())) > 1:
+        listed = ", ".join(f'"{name}" has {count}' for name, count in rows.items())
+        raise InvalidInput(
+            f"source: all backbones must have the same number of rows, but {listed}. Give arrays of one pool only "
+            "(for an .npz choose them with vector_column= / --vector-column)."
+        )
+    n_items = next(iter(rows.values()))
+    given = {role: _strings_of(arrays[column], column, n_items) for role, column in named.items()}
+    width = len(str(n_items - 1))
+    ids = (
+        without_gaps(given["id"], f"{columns.id!r}", Path(where))
+        if "id" in given
+        else [f"{row:0{width}d}" for row in range(n_items)]
+    )
+    places = [f"{description}[{row}]" for row in range(n_items)]
+    items = Items(ids, places, given.get("label"), given.get("stratum"), given.get("group"), where=where)
+    hashes = [array_digest(matrix) for matrix in matrices.values()]
+    mark = digest(items.digest().encode(), *(text.encode() for text in hashes))
+    return Vectors(SourceInfo("ready vectors", description, mark), items, matrices)
+
+
+def _strings_of(values: Any, column: str, n_items: int) -> list[str | None]:
+    array = np.asarray(values)
+    if array.shape != (n_items,):
+        raise InvalidInput(
+            f"column {column!r} must have one entry per row ({n_items},), got shape {array.shape}."
+        )
+    return strings(array.tolist())
+
+
+def array_digest(array: FloatArray) -> str:
+    """Hash of shape, dtype and values; reads the array once."""
+    head = repr((array.shape, array.dtype.str)).encode()
+    blocks = (array[first : first + _HASH_ROWS] for first in range(0, array.shape[0], _HASH_ROWS))
+    return digest(head, *(np.ascontiguousarray(block).tobytes() for block in blocks))
+
+
+def finite_rows(features: FloatArray, first: int, backbone: str) -> dict[int, str]:
+    """row of the pool -> reason, for rows that are not finite or all zero."""
+    finite = np.isfinite(features).all(axis=1)
+    zero = finite & ~features.any(axis=1)
+    bad = {
+        first + int(row): f'backbone "{backbone}": features are not finite' for row in np.flatnonzero(~finite)
+    }
+    bad.update(
+        {first + int(row): f'backbone "{backbone}": features are all zero' for row in np.flatnonzero(zero)}
+    )
+    return bad
+
+
+def write_vectors(writer: StoreWriter, vectors: Vectors, callback: Callback | None) -> None:
+    """Copies ready vectors into a store, shard by shard. Memory: one shard."""
+    missing = writer.missing()
+    todo = sum(writer.ranges[shard][1] - writer.ranges[shard][0] for shard, _ in missing)
+    meter = Meter("embed", len(writer.items) - todo, len(writer.items), callback)
+    for shard, names in missing:
+        first, stop = writer.ranges[shard]
+        for name in names:
+            with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf, and is listed as such
+                rows = np.asarray(vectors.arrays[name][first:stop])
+                rows = rows if rows.dtype == np.float16 else rows.astype(np.float32, copy=False)
+            writer.write(shard, name, rows, finite_rows(rows, first, name))
+        writer.check_bad_fraction()
+        meter.advance(stop - first, writer.n_bad)
