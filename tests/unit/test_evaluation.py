@@ -22,6 +22,7 @@ from oneglance.evaluation import (
     mean_interval,
     one_hot,
     paired_difference,
+    plain_pool_mse,
     score_head,
     strategy_picker,
     verdict,
@@ -102,6 +103,22 @@ def test_score_by_hand() -> None:
     head = RidgeHead(np.array([[1.0, -1.0]]), np.array([0.0, 0.0]), 0.0, 0.0)
     score = score_head(head, np.array([[1.0], [-1.0], [2.0]]), np.array([0, 1, 1]))
     assert score == HeadScore(accuracy=2 / 3, mse=(1.0 + 1.0 + (4.0 + 9.0)) / 3)
+
+
+def test_plain_pool_error_is_that_of_weighted_least_squares_on_the_picks() -> None:
+    X, Y, weights = problem(m=31)
+    rows = np.array([3, 4, 8, 15, 16, 23, 30])
+    normal = X[rows].T @ (weights[rows, None] * X[rows])
+    coef = np.linalg.solve(normal, X[rows].T @ (weights[rows, None] * Y[rows]))
+    close(plain_pool_mse(X, Y, rows, weights[rows]), np.square(X @ coef - Y).sum() / 31, 1e-10)
+
+
+def test_no_picks_beat_the_whole_pool_in_plain_pool_error() -> None:
+    X, Y, _ = problem(m=31)
+    best = plain_pool_mse(X, Y, np.arange(31))
+    for seed in range(10):
+        rows = np.random.default_rng(seed).permutation(31)[:16]
+        assert plain_pool_mse(X, Y, rows) > best
 
 
 def test_scaling_gives_mean_zero_spread_one_and_leaves_dead_features_at_zero() -> None:
@@ -282,6 +299,7 @@ def test_labels_that_were_not_picked_and_held_out_rows_do_not_reach_the_head() -
     other = Split(data.pool, scrambled, data.held_out, data.held_out_labels)
     two = compare(other, {"first": first_rows}, [8], [4])
     assert (one.mse == two.mse).all()
+    assert (one.pool_mse != two.pool_mse).all()  # its error is measured on all of the pool
     assert one.ceiling != two.ceiling
 
 

@@ -1,7 +1,7 @@
 """How good a selection was: heads on the picked labels, a comparison of strategies, intervals over seeds."""
 
 from .compare import HIGHER_IS_BETTER, METRICS, Comparison, Split, compare
-from .heads import HeadScore, RidgeHead, Scaling, fit_ridge_head, one_hot, score_head
+from .heads import HeadScore, RidgeHead, Scaling, fit_ridge_head, one_hot, plain_pool_mse, score_head
 from .intervals import Interval, mean_interval, paired_difference, verdict
 from .pickers import Picker, Picks, kmeans_picker, strategy_picker
 
@@ -22,6 +22,7 @@ __all__ = [
     "mean_interval",
     "one_hot",
     "paired_difference",
+    "plain_pool_mse",
     "score_head",
     "strategy_picker",
     "verdict",

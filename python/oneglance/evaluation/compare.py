@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +12,12 @@ import numpy.typing as npt
 from .._check import positive_int, seed_int
 from .._types import Float64Array, FloatArray, IntArray
 from ..errors import InvalidInput
-from .heads import HeadScore, Scaling, fit_ridge_head, one_hot, score_head
+from .heads import Scaling, fit_ridge_head, one_hot, plain_pool_mse, score_head
 from .intervals import Interval, mean_interval, paired_difference
 from .pickers import Picker, Picks
 
-METRICS = ("accuracy", "mse")
-HIGHER_IS_BETTER = {"accuracy": True, "mse": False}
+METRICS = ("accuracy", "mse", "pool_mse")
+HIGHER_IS_BETTER = {"accuracy": True, "mse": False, "pool_mse": False}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,8 +60,9 @@ class Split:
 class Comparison:
     """One row per (strategy, budget, seed, backbone), in that order of loops; all columns of one length.
 
-    accuracy and mse are those of the backbone's head on the held-out rows (`HeadScore`).
-    ceiling: {backbone: HeadScore} of heads fitted on all of the pool's labels, which a budget hardly beats.
+    accuracy and mse: of the backbone's ridge head on the held-out rows (`HeadScore`); pool_mse: of a head
+    without penalty on the whole pool (`plain_pool_mse`).
+    ceiling: {metric: mean over backbones} for heads fitted on all of the pool's labels.
     """
 
     strategy: npt.NDArray[np.str_]
@@ -69,7 +71,8 @@ class Comparison:
     backbone: npt.NDArray[np.str_]
     accuracy: Float64Array
     mse: Float64Array
-    ceiling: Mapping[str, HeadScore]
+    pool_mse: Float64Array
+    ceiling: Mapping[str, float]
 
     @property
     def strategies(self) -> list[str]:
@@ -111,10 +114,6 @@ class Comparison:
         ours, theirs = (self.per_seed(name, budget, metric) for name in (strategy, baseline))
         return paired_difference(ours, theirs, level=level)
 
-    def ceiling_mean(self, metric: str) -> float:
-        """Mean over backbones of the score with every label of the pool."""
-        return float(np.mean([getattr(score, metric) for score in self.ceiling.values()]))
-
 
 def compare(
     split: Split,
@@ -124,16 +123,16 @@ def compare(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
-    """Pick with every strategy, fit a ridge head per backbone on the picked labels, score on held-out rows.
+    """Pick with every strategy, fit heads for every backbone on the picked labels, score them.
 
     pickers  {name: picker(pool_features, budget, seed) -> Picks}. A picker is handed the pool's features
              only; labels of either part and held-out features are out of its reach.
     seeds    distinct; strategy A's and B's picks with one seed form a pair in `Comparison.difference`
     progress called with (selections done, selections in all)
 
-    All strategies share the split, the scaling (mean and spread of the pool's features), the head, and its
+    All strategies share the split, the scaling (mean and spread of the pool's features), the heads, and the
     rule for the ridge penalty (leave-one-out on the picked labels). Same arguments, same table.
-    Cost: pickers * budgets * seeds selections, and for each of them one SVD (budget, d) per backbone.
+    Cost: pickers * budgets * seeds selections, and for each of them two SVDs (budget, d) per backbone.
     """
     if not pickers:
         raise InvalidInput("pickers must name at least one strategy, got none.")
@@ -146,14 +145,18 @@ def compare(
     held_out = {name: Scaling.of(split.pool[name]).apply(rows) for name, rows in split.held_out.items()}
     targets = one_hot(split.pool_labels, split.n_classes)
 
-    def scores(indices: IntArray, weights: Float64Array | None) -> dict[str, HeadScore]:
-        found = {}
+    def scores(indices: IntArray, weights: Float64Array | None) -> dict[str, tuple[float, ...]]:
+        """Per backbone the METRICS in their order."""
+        found: dict[str, tuple[float, ...]] = {}
         for name, rows in scaled.items():
             head = fit_ridge_head(rows[indices], targets[indices], weights)
-            found[name] = score_head(head, held_out[name], split.held_out_labels)
+            score = score_head(head, held_out[name], split.held_out_labels)
+            plain = plain_pool_mse(split.pool[name], targets, indices, weights)
+            found[name] = (score.accuracy, score.mse, plain)
         return found
 
-    records: list[tuple[str, int, int, str, float, float]] = []
+    everything = scores(np.arange(len(split.pool_labels)), None)
+    records: list[tuple[Any, ...]] = []
     n_runs, n_done = len(pickers) * len(budget_list) * len(seed_list), 0
     for strategy, picker in pickers.items():
         for budget in budget_list:
@@ -161,7 +164,7 @@ def compare(
                 picks = picker(split.pool, budget, seed)
                 _check_picks(picks, strategy, budget, len(split.pool_labels))
                 for backbone, score in scores(picks.indices, picks.weights).items():
-                    records.append((strategy, budget, seed, backbone, score.accuracy, score.mse))
+                    records.append((strategy, budget, seed, backbone, *score))
                 n_done += 1
                 if progress is not None:
                     progress(n_done, n_runs)
@@ -173,7 +176,8 @@ def compare(
         backbone=np.array(columns[3]),
         accuracy=np.array(columns[4]),
         mse=np.array(columns[5]),
-        ceiling=scores(np.arange(len(split.pool_labels)), None),
+        pool_mse=np.array(columns[6]),
+        ceiling=dict(zip(METRICS, np.mean(list(everything.values()), axis=0).tolist(), strict=True)),
     )
 
 

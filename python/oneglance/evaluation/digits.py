@@ -1,7 +1,7 @@
 """The quickstart's pictures: scikit-learn's 1,797 scanned digits as PNG files, a pool and a held-out part.
 
-Every third picture is held out (a fixed rule, no seed): 599 to measure on, 1,198 to pick from. Sub-folders are the
-classes, as in any folder of labelled pictures.
+Every third picture is held out (a fixed rule, no seed): 599 to measure on, 1,198 to pick from. Sub-folders
+are the classes, as in any folder of labelled pictures.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def require_packages(modules: Sequence[str] = _MODULES) -> None:
 
 
 def load_digits() -> tuple[npt.NDArray[np.uint8], IntArray, BoolArray]:
-    """Pictures (1797, 8, 8) of grey values 0..255, classes (1797,) 0..9, held out (1797,) True for every third."""
+    """Pictures (1797, 8, 8) of 0..255, classes (1797,) of 0..9, held out (1797,): True for every third."""
     from sklearn.datasets import load_digits as load
 
     bunch = load()
@@ -69,6 +69,6 @@ def write_digits(folder: Path) -> dict[str, int]:
 
 
 def pool_pixels() -> npt.NDArray[np.float32]:
-    """(1198, 1, 8, 8) the pool's pictures in [0, 1], without their classes: what the backbones are trained on."""
+    """(1198, 1, 8, 8) the pool's pictures in [0, 1], without classes: what the backbones are trained on."""
     pictures, _, held_out = load_digits()
     return (pictures[~held_out, None] / np.float32(255)).astype(np.float32)

@@ -120,6 +120,22 @@ def fit_ridge_head(
     return RidgeHead(coef, y_mean - x_mean @ coef, penalty, left_out)
 
 
+def plain_pool_mse(
+    X: FloatArray, targets: FloatArray, indices: IntArray, weights: npt.ArrayLike | None = None
+) -> float:
+    """What the theory of Lewis weights bounds: error on the whole pool of a head without penalty.
+
+    X (n, d) the pool's features as they are, targets (n, c), indices (m,) the picks, weights (m,) or None.
+    The head is the weighted least squares solution on the picks, without intercept, of least norm where there
+    are several: (1) of arXiv 2405.14121 with p = 2 and f the identity. Returns the mean over all n rows of
+    |x_i B - y_i|^2, which is smallest for indices = all rows. Cost: one SVD (m, d) and n d c.
+    """
+    rows, wanted = np.asarray(X, dtype=np.float64), np.asarray(targets, dtype=np.float64)
+    root = np.sqrt(_shares(weights, len(indices)))[:, None]
+    coef = np.linalg.lstsq(rows[indices] * root, wanted[indices] * root, rcond=None)[0]
+    return float(np.square(rows @ coef - wanted).sum(axis=1).mean())
+
+
 def score_head(head: RidgeHead, X: FloatArray, labels: IntArray) -> HeadScore:
     """A classification head on rows X (m, d) with classes `labels` (m,). Ties go to the lowest class."""
     guess = head.predict(X)

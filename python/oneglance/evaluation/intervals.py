@@ -54,7 +54,12 @@ def mean_interval(
 
 
 def paired_difference(
-    values: npt.ArrayLike, baseline: npt.ArrayLike, *, level: float = 0.95, n_boot: int = 10_000, seed: int = 0
+    values: npt.ArrayLike,
+    baseline: npt.ArrayLike,
+    *,
+    level: float = 0.95,
+    n_boot: int = 10_000,
+    seed: int = 0,
 ) -> Interval:
     """Interval for the mean of `values - baseline`, pair i from seed i; whole pairs are resampled."""
     ours, theirs = np.asarray(values, dtype=np.float64), np.asarray(baseline, dtype=np.float64)

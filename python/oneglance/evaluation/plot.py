@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInput
-from .compare import Comparison
+from .compare import HIGHER_IS_BETTER, METRICS, Comparison
 
 _COLOURS = ("#6b7280", "#d97706", "#1d4ed8", "#047857", "#9d174d")  # told apart by colour-blind readers too
 _MARKERS = ("o", "s", "D", "^", "v")
-_PANELS = (("accuracy", "accuracy on held-out pictures"), ("mse", "squared error on held-out pictures"))
+_LABELS = {
+    "accuracy": "accuracy, held-out rows\n(ridge heads)",
+    "mse": "squared error, held-out rows\n(ridge heads)",
+    "pool_mse": "squared error, whole pool\n(heads without penalty)",
+}
 
 
 def plot_comparison(
@@ -36,10 +40,10 @@ def plot_comparison(
             f"names must be strategies of the comparison ({', '.join(comparison.strategies)}), "
             f"{baseline!r} among them; got {list(names)}."
         )
-    figure = Figure(figsize=(9.6, 7.2), dpi=130, layout="constrained")
-    axes = figure.subplots(2, 2, sharex=True)
-    for column, (metric, label) in enumerate(_PANELS):
-        _draw_scores(axes[0][column], comparison, metric, label, names)
+    figure = Figure(figsize=(12.6, 7.2), dpi=130, layout="constrained")
+    axes = figure.subplots(2, len(METRICS), sharex=True)
+    for column, metric in enumerate(METRICS):
+        _draw_scores(axes[0][column], comparison, metric, names)
         _draw_differences(axes[1][column], comparison, metric, names, baseline)
     axes[0][0].legend(loc="lower right", fontsize=9, frameon=False)
     figure.suptitle(title, fontsize=12)
@@ -49,26 +53,25 @@ def plot_comparison(
     temporary.replace(path)
 
 
-def _draw_scores(
-    axis: Any, comparison: Comparison, metric: str, label: str, names: Mapping[str, str]
-) -> None:
+def _draw_scores(axis: Any, comparison: Comparison, metric: str, names: Mapping[str, str]) -> None:
+    higher = HIGHER_IS_BETTER[metric]
     for order, (strategy, name) in enumerate(names.items()):
         intervals = [comparison.mean(strategy, budget, metric) for budget in comparison.budgets]
         _bars(axis, comparison, order, len(names), intervals, name)
-    ceiling = comparison.ceiling_mean(metric)
+    ceiling = comparison.ceiling[metric]
     axis.axhline(ceiling, color="#9ca3af", linestyle="--", linewidth=1)
     axis.annotate(
         f"all labels: {ceiling:.3f}",
         (0, ceiling),
         xycoords=("axes fraction", "data"),
-        xytext=(4, -3 if metric == "accuracy" else 3),
+        xytext=(4, -3 if higher else 3),
         textcoords="offset points",
-        va="top" if metric == "accuracy" else "bottom",
+        va="top" if higher else "bottom",
         fontsize=8,
         color="#6b7280",
     )
-    better = "higher is better" if metric == "accuracy" else "lower is better"
-    axis.set_ylabel(f"{label}\n(mean of the heads; {better}; axis not from 0)", fontsize=9)
+    axis.set_title(_LABELS[metric], fontsize=10)
+    axis.set_ylabel(f"{'higher' if higher else 'lower'} is better; axis not from 0", fontsize=9)
     _tidy(axis, comparison)
 
 
@@ -83,10 +86,9 @@ def _draw_differences(
             comparison.difference(strategy, baseline, budget, metric) for budget in comparison.budgets
         ]
         _bars(axis, comparison, order, len(names), intervals, name)
-    quantity = "accuracy" if metric == "accuracy" else "squared error"
-    side = "above 0: better than" if metric == "accuracy" else "below 0: better than"
-    axis.set_ylabel(f"{quantity} minus that of {names[baseline]}\n({side} {names[baseline]})", fontsize=9)
-    axis.set_xlabel("labelled pictures (budget)", fontsize=9)
+    side = "above" if HIGHER_IS_BETTER[metric] else "below"
+    axis.set_ylabel(f"minus {names[baseline]}; {side} 0: better than {names[baseline]}", fontsize=9)
+    axis.set_xlabel("labelled rows (budget)", fontsize=9)
     _tidy(axis, comparison)
 
 

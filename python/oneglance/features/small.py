@@ -31,7 +31,7 @@ Goal: TypeAlias = tuple[nn.Module, Loss]  # what is needed in training only, and
 
 
 class ConvEncoder(nn.Module):
-    """(b, 1, 8, 8) grey pictures -> (b, 32) features: three convolutions and a linear map."""
+    """(b, 1 or 3, 8, 8) grey pictures -> (b, 32) features: three convolutions and a linear map."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,12 +47,12 @@ class ConvEncoder(nn.Module):
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
-        features: Tensor = self.layers(pictures)
+        features: Tensor = self.layers(grey(pictures))
         return features
 
 
 class PatchTransformer(nn.Module):
-    """(b, 1, 8, 8) grey pictures -> (b, 32) features: 2 x 2 pixel patches, two blocks, mean over patches."""
+    """(b, 1 or 3, 8, 8) grey pictures -> (b, 32): 2 x 2 pixel patches, two blocks, mean over patches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class PatchTransformer(nn.Module):
         return out
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return self.tokens(pictures).mean(dim=1)
+        return self.tokens(grey(pictures)).mean(dim=1)
 
 
 class _Block(nn.Module):
@@ -94,6 +94,11 @@ class _Block(nn.Module):
         tokens = tokens + self.out(mixed)
         summed: Tensor = tokens + self.mlp(self.norm2(tokens))
         return summed
+
+
+def grey(pictures: Tensor) -> Tensor:
+    """One channel of a grey picture that was read as three equal ones."""
+    return pictures[:, :1]
 
 
 def patches(pictures: Tensor) -> Tensor:
