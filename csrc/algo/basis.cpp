@@ -194,6 +194,7 @@ Basis find_basis(RowSource source, StartPrecision precision) {
     if (usable(gram, n_dims, 1e-30) && factor_gram(gram, kEps32, basis) &&
         basis.gram_error <= (rough ? kRoughError : kExactGramError)) {
       basis.column_scale = source.column_scale;
+      basis.float32_gram = true;
       return basis;
     }
   }

@@ -23,7 +23,7 @@ LeverageReport leverage_scores(RowSource source, double* tau) {
   const bool float64_rows = source.rows->has_float64();
   const bool small = is_small_work(n_rows, source.rows->n_dims());
   dense::Square inverse = dense::upper_inverse(basis.factor, rank);
-  if (basis.gram_error > (float64_rows ? 1e-12 : kExactGramError)) {
+  if (basis.gram_error > (float64_rows ? 1e-12 : basis.float32_gram ? kExactGramError : 1e-8)) {
     // One correction in coordinates where the Gram matrix is near the identity (Cholesky QR 2).
     dense::Square correction(basis.factor.size());
     PassSpec spec;

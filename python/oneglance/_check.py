@@ -14,8 +14,11 @@ from .errors import InvalidInput
 _FLOATS = (np.float16, np.float32, np.float64)
 
 
-def as_matrix(value: Any, name: str) -> FloatArray:
-    """A 2-D float16/32/64 array with unit column stride; a copy only where the input forces one."""
+def as_matrix(value: Any, name: str, *, empty_ok: bool = False) -> FloatArray:
+    """A 2-D float16/32/64 array with unit column stride; a copy only where the input forces one.
+
+    empty_ok   allow no rows (a shard may be empty, a whole matrix may not)
+    """
     if isinstance(value, np.ndarray):
         array: npt.NDArray[Any] = value
     elif hasattr(value, "detach"):  # torch tensor; torch itself is never imported here
@@ -28,7 +31,7 @@ def as_matrix(value: Any, name: str) -> FloatArray:
     if array.ndim != 2:
         hint = f" Use {name}.reshape(-1, 1) for one feature." if array.ndim == 1 else ""
         raise InvalidInput(f"{name} must be 2-D (rows, features), got shape {array.shape}.{hint}")
-    if array.shape[0] == 0 or array.shape[1] == 0:
+    if (array.shape[0] == 0 and not empty_ok) or array.shape[1] == 0:
         raise InvalidInput(f"{name} must have at least one row and one column, got shape {array.shape}.")
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
@@ -47,7 +50,9 @@ def as_matrix(value: Any, name: str) -> FloatArray:
 def as_shards(value: Any, name: str) -> RowShards:
     """One matrix as shards: a RowShards passes through, anything else becomes a single shard."""
     if isinstance(value, RowShards):
-        return RowShards(tuple(as_matrix(shard, name) for shard in value.shards))
+        if value.shape[0] == 0:
+            raise InvalidInput(f"{name} must have at least one row, got shards without any.")
+        return RowShards(tuple(as_matrix(shard, name, empty_ok=True) for shard in value.shards))
     return RowShards((as_matrix(value, name),))
 
 

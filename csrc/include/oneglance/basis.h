@@ -12,7 +12,8 @@ struct Basis {
   std::vector<double> column_scale;   // powers of two
   dense::Square factor;               // (rank, rank) upper R: R'R ~ Gram of the scaled columns
   double condition = 1.0;             // amplification of rounding, see find_basis
-  double gram_error = 0.0;            // bound on the relative error of R'R, from the arithmetic used
+  double gram_error = 0.0;            // size of the relative error of R'R: eps * condition^2
+  bool float32_gram = false;          // whether the sums behind it were float32
   int passes = 0;                     // readings spent
 };
 

@@ -57,8 +57,11 @@ def lewis_weights(
     step = 2.0 * p / (p + 2.0) if exponent is None else exponent
     for _ in range(max_steps):
         log_r = np.log(quadratic_form_values(rows, w, p)) - 2.0 / p * np.log(w)
-        if not np.isfinite(log_r).all() or np.abs(log_r).max() <= tol:
+        if np.abs(log_r).max() <= tol:
             break
-        w = w * np.exp(step * log_r)
+        with np.errstate(over="ignore"):
+            w = w * np.exp(step * log_r)
+        if not np.isfinite(w).all() or w.min() <= 0:
+            break  # diverged: an exponent of p/2 does so for p >= 4
     weights[used] = w
     return weights

@@ -1,0 +1,74 @@
+"""Compiled core against the definitions on small awkward matrices: what `oneglance doctor` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import _core
+from .._types import FloatArray
+from . import leverage, lewis, philox
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One comparison: the largest relative error, and the most that is accepted."""
+
+    name: str
+    error: float
+    tolerance: float
+
+    @property
+    def ok(self) -> bool:
+        return self.error <= self.tolerance  # False for NaN
+
+
+def awkward_matrices() -> Iterator[tuple[str, FloatArray]]:
+    """Small float64 matrices of the kinds that break naive code."""
+    rng = np.random.default_rng(20240521)
+    normal = rng.normal(size=(257, 17))
+    yield "normal", normal
+    yield "heavy-tailed", normal * rng.standard_t(1.5, size=(257, 1))
+    yield "dead and doubled columns", np.hstack([normal, np.zeros((257, 2)), normal[:, :3]])
+    yield "zero rows", np.vstack([normal, np.zeros((3, 17))])
+    yield "fewer rows than columns", normal[:9]
+    yield "condition 1e6", normal @ (np.linalg.qr(rng.normal(size=(17, 17)))[0] * np.logspace(0, -6, 17)) @ (
+        np.linalg.qr(rng.normal(size=(17, 17)))[0]
+    )
+
+
+def _relative(got: FloatArray, want: FloatArray) -> float:
+    zero = want <= 1e-14
+    if (np.abs(got[zero]) > 1e-13).any():
+        return float("inf")
+    return float(np.abs(got[~zero] / want[~zero] - 1.0).max(initial=0.0))
+
+
+def run() -> Iterator[CheckResult]:
+    """Yields one result per comparison; takes a few seconds."""
+    for name, x in awkward_matrices():
+        got = _core.leverage_scores([x], None, None)[0]
+        yield CheckResult(f"leverage, {name}", _relative(got, leverage.leverage_scores(x)), 1e-9)
+        for p in (0.5, 1.0, 3.8, 6.0):
+            got = _core.lewis_weights([x], p, 1e-11, 200, None)[0]
+            want = lewis.lewis_weights(x, p)
+            yield CheckResult(f"Lewis p={p:g}, {name}", _relative(got, want), 1e-8)
+    for dtype, tolerance in ((np.float16, 1e-9), (np.float32, 1e-9)):
+        small = next(awkward_matrices())[1].astype(dtype)
+        got = _core.leverage_scores([small], None, None)[0]
+        yield CheckResult(f"leverage, {np.dtype(dtype)} rows", _relative(got, leverage.leverage_scores(small)), tolerance)
+    items = np.array([0, 1, 2**31, 2**40], dtype=np.int64)
+    same = np.array_equal(_core.philox_uniforms(7, 2, items, 3), philox.uniforms(7, 2, items, 3))
+    yield CheckResult("random numbers (Philox)", 0.0 if same else float("inf"), 0.0)
+
+
+def failures(report: Callable[[CheckResult], None] | None = None) -> int:
+    """Runs every check, hands each to `report`, and returns how many failed."""
+    failed = 0
+    for result in run():
+        if report is not None:
+            report(result)
+        failed += not result.ok
+    return failed
