@@ -28,7 +28,8 @@ def test_bernoulli_keeps_its_promises(request_):
     p, budget, seed = request_
     pi, certain = inclusion_targets(p, budget)
     assert abs(pi.sum() - budget) <= 1e-9 * budget
-    assert np.all(pi <= 1.0) and np.all((pi > 0) == (p > 0))
+    assert np.all(pi <= 1.0)
+    assert np.all((pi > 0) == (p > 0))
     sample = bernoulli(p, budget, seed=seed)
     assert len(set(sample.indices.tolist())) == budget
     assert np.isin(np.flatnonzero(certain), sample.indices).all()
@@ -55,6 +56,7 @@ def test_paper_mode_keeps_its_promises(request_):
     p, budget, seed = request_
     sample = with_replacement(p, budget, seed=seed)
     assert len(set(sample.indices.tolist())) == budget
-    assert sample.counts.min() >= 1 and sample.counts.sum() == sample.n_draws
+    assert sample.counts.min() >= 1
+    assert sample.counts.sum() == sample.n_draws
     estimate = float(np.sum(sample.weights * p[sample.indices]))
     assert abs(estimate - p.sum()) <= 1e-9 * p.sum()  # sum c_i / m = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,12 @@ def check_folder(folder: Path, head: dict[str, Any], overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(f"--out {folder} is a file, a folder is needed. Choose another name.")
     parent = next(place for place in (folder, *folder.resolve().parents) if place.exists())
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise InvalidInput(f"--out {folder}: no permission to write in {parent}. Choose another folder.")
+    try:
+        tempfile.TemporaryFile(dir=parent).close()  # permissions alone do not tell of read-only disks
+    except OSError as error:
+        raise InvalidInput(
+            f"--out {folder}: cannot write in {parent} ({error.strerror}). Choose another folder."
+        ) from None
     if overwrite or not folder.exists():
         return
     try:

@@ -107,7 +107,7 @@ def as_pool(source: Any, backbones: Sequence[str] | None = None) -> Pool:
     Raises InvalidInput (rows differ, unknown backbone, nothing there) and StoreError.
     """
     if isinstance(source, (str, PathLike)):
-        source = open_store(source)  # type: ignore[arg-type]
+        source = open_store(source)
     if isinstance(source, FeatureStore):
         pool = _from_store(source, backbones)
     elif isinstance(source, Pool):

@@ -61,4 +61,5 @@ def with_replacement(p: Any, budget: int, *, seed: int = 0, stream: int = 0) -> 
     picked = share[chosen]
     with np.errstate(divide="ignore"):  # a row of share 1: log(0), and an inclusion probability of 1
         inclusion = -np.expm1(n_draws * np.log1p(-picked))
+    inclusion[picked < 1] = np.minimum(inclusion[picked < 1], np.nextafter(1.0, 0.0))  # never certain
     return Sample(rows[chosen].astype(np.int64), inclusion, counts / (n_draws * picked), counts, n_draws)
