@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from oneglance import open_store, select  # noqa: E402
 from oneglance.evaluation.digits import load_digits, pool_pixels, require_packages, write_digits  # noqa: E402
 from oneglance.evaluation.quickstart import claim_folder, conclusions, quickstart_pickers, read_split  # noqa: E402
 
+REPO = Path(__file__).resolve().parents[2]
 SMALL = ["--seeds", "3", "--epochs", "2", "--budgets", "20,60"]
 
 
@@ -240,3 +242,9 @@ def _stores() -> list[tuple[str, str]]:
     from oneglance.evaluation.quickstart import STORES
 
     return list(STORES.items())
+
+
+@pytest.mark.parametrize("path", sorted((REPO / "examples").glob("*.py")), ids=lambda path: path.stem)
+def test_examples_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(path), run_name="__main__")

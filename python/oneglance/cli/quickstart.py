@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 _POOL_SIZE = 1198
 _NEXT = """\
    Now with your own pictures (sub-folders are taken as classes, and are not needed):
-     oneglance embed my_pictures/ --backbone torchvision:resnet18 --out my_store
+     oneglance embed my_pictures/ --backbone torchvision:resnet18=resnet18.pth --out my_store
      oneglance weights my_store
-     oneglance select my_store --budget 500 --out my_selection"""
+     oneglance select my_store --budget 500 --out my_selection
+   Nothing is ever downloaded: resnet18.pth is a file of weights that you have; `oneglance embed --help`."""
 
 
 def _budgets(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
@@ -46,17 +47,13 @@ def _budgets(ctx: click.Context, param: click.Parameter, value: str) -> tuple[in
 @click.option(
     "--seeds",
     type=click.IntRange(3, 1000),
-    default=20,
+    default=100,
     show_default=True,
-    help="Repetitions of every strategy.",
+    help="Repetitions of every strategy. With 20, differences under 0.02 in accuracy drown in chance.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="The first seed.")
 @click.option(
-    "--epochs",
-    type=click.IntRange(0, 1000),
-    default=40,
-    show_default=True,
-    help="Readings of the pool when a backbone is trained.",
+    "--epochs", type=click.IntRange(0, 1000), default=40, show_default=True, help="Training passes."
 )
 @click.option("--json", is_flag=True, help="Print summary.json on stdout; progress goes to stderr.")
 def quickstart(out: Path, budgets: tuple[int, ...], seeds: int, seed: int, epochs: int, json: bool) -> None:
@@ -222,9 +219,8 @@ class Quickstart:
             for title, header, rows in score_tables(comparison):
                 print_table(header, rows, title)
                 self.say()
-        self.say(
-            f"   Means over {len(self.seeds)} seeds and the heads; bootstrap over seeds, pairs of equal seed:"
-        )
+        self.say(f"   Means over {len(self.seeds)} seeds and the heads, bootstrap over seeds in pairs; each")
+        self.say("   interval is 95 % by itself: of twenty verdicts, about one is wrong by chance.")
         sentences = conclusions(comparison)
         for sentence in sentences:
             self.say(f"   {sentence}")

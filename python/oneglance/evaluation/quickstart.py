@@ -32,7 +32,11 @@ NAMES = {
     "lewis": "Lewis",
     "lewis_unweighted": "Lewis, weights ignored",
 }
-"""Strategies of the comparison and what the table calls them."""
+"""Strategies of the comparison and what the table calls them.
+
+"Lewis" uses its importance weights in the loss: over 200 seeds that was better than ignoring them, in
+accuracy by 0.013 at 50 labels and 0.003 at 150, and no worse in squared error. The table shows both.
+"""
 
 QUANTITIES = {
     "accuracy": "Accuracy on held-out pictures, ridge heads",
