@@ -61,7 +61,7 @@ def embed(source: tuple[str, ...], as_json: bool, dry_run: bool, style: str, **o
     oneglance embed photos/ --backbone "torchscript:net.pt?size=128&mean=0.5&std=0.5" --out photos.store
     oneglance embed vectors_a.npy vectors_b.npy --out vectors.store
     """
-    from ..features.embed import embed as run
+    from ..features.embedding import embed as run
     from ..features.listfile import Columns
     from ..features.pictures import MAX_PIXELS
     from ..features.plan import plan_embed

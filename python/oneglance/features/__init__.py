@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .embed import embed
+from .embedding import embed
 from .plan import EmbedPlan, plan_embed
 from .preprocess import Preprocess
 from .progress import PlainProgress, Progress
 
 if TYPE_CHECKING:
     from .backbones import Backbone
-    from .extract import extract
+    from .extraction import extract
 
 __all__ = [
     "Backbone",
@@ -25,7 +25,7 @@ __all__ = [
     "plan_embed",
 ]
 
-_TORCH = {"Backbone": "backbones", "extract": "extract"}  # loaded at first use: ready vectors need no torch
+_TORCH = {"Backbone": "backbones", "extract": "extraction"}  # loaded at first use: ready vectors need no torch
 
 
 def __getattr__(name: str) -> Any:

@@ -49,7 +49,7 @@ def picture_job(
     except ImportError as error:
         raise MissingDependency('embedding pictures needs torch: pip install "oneglance[torch]"') from error
     from .backbones import as_backbones, pick_compute, pick_device, running
-    from .extract import probe
+    from .extraction import probe
 
     loaded = as_backbones(backbones)
     where = pick_device(device)

@@ -99,7 +99,7 @@ def plan_embed(
     columns: Columns | None = None,
 ) -> EmbedPlan:
     """The plan of embed() with the same arguments. Loads the backbones, runs up to 32 pictures, writes nothing."""
-    from .embed import SHARD_ROWS_PICTURES, SHARD_ROWS_VECTORS, prepare
+    from .embedding import SHARD_ROWS_PICTURES, SHARD_ROWS_VECTORS, prepare
 
     opened = open_source(source, columns, max_pixels=max_pixels, for_backbones=backbones is not None)
     n_items = len(opened.items)

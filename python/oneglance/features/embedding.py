@@ -88,7 +88,7 @@ def embed(
             if opened.vectors is not None:
                 write_vectors(writer, opened.vectors, callback)
             elif isinstance(job, PictureJob):
-                from .extract import extract_store
+                from .extraction import extract_store
 
                 extract_store(
                     writer,
