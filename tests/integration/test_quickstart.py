@@ -19,7 +19,7 @@ for needed in ("torch", "sklearn", "matplotlib"):
     pytest.importorskip(needed, reason="quickstart needs its extra")
 
 from oneglance import open_store, select  # noqa: E402
-from oneglance.evaluation.digits import load_digits, pool_pixels, require_packages, write_digits  # noqa: E402
+from oneglance.evaluation.digits import load_digits, load_packages, pool_pixels, write_digits  # noqa: E402
 from oneglance.evaluation.quickstart import claim_folder, conclusions, quickstart_pickers, read_split  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[2]
@@ -119,9 +119,7 @@ def test_running_again_reuses_the_store_and_prints_the_same_numbers_as_json(
     assert (out / "results.parquet").read_bytes() == before
 
 
-def test_a_fresh_run_with_the_same_seed_gives_the_same_table(
-    done: tuple[Path, Result], tmp_path: Path
-) -> None:
+def test_a_fresh_run_with_the_same_seed_gives_the_same_table(done: tuple[Path, Result], tmp_path: Path) -> None:
     out, _ = done
     run(tmp_path / "again")
     assert (tmp_path / "again" / "results.parquet").read_bytes() == (out / "results.parquet").read_bytes()
@@ -129,9 +127,7 @@ def test_a_fresh_run_with_the_same_seed_gives_the_same_table(
 
 def test_another_seed_for_the_same_folder_is_refused(done: tuple[Path, Result]) -> None:
     out, _ = done
-    with pytest.raises(
-        InvalidInput, match="was made with --seed 0, --epochs 2, now asked for --seed 1, --epochs 2"
-    ):
+    with pytest.raises(InvalidInput, match="was made with --seed 0, --epochs 2, now asked for --seed 1, --epochs 2"):
         claim_folder(out, seed=1, epochs=2)
 
 
@@ -174,7 +170,7 @@ def test_missing_packages_are_named_with_the_cure(monkeypatch: pytest.MonkeyPatc
         lambda name, package=None: None if name in absent else real(name, package),
     )
     with pytest.raises(MissingDependency) as caught:
-        require_packages()
+        load_packages()
     assert "not installed: torch, scikit-learn." in str(caught.value)
     assert 'pip install "oneglance[quickstart]"' in str(caught.value)
     with pytest.raises(MissingDependency):

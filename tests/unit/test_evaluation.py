@@ -45,9 +45,7 @@ def problem(m: int = 15, d: int = 4, c: int = 3, seed: int = 0) -> tuple[np.ndar
 # ---- heads
 
 
-def brute_ridge(
-    X: np.ndarray, Y: np.ndarray, share: np.ndarray, penalty: float
-) -> tuple[np.ndarray, np.ndarray]:
+def brute_ridge(X: np.ndarray, Y: np.ndarray, share: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
     """Minimiser of sum_i share_i |x_i B + b - y_i|^2 + penalty |B|^2, by the normal equations."""
     wide = np.c_[X, np.ones(len(X))]
     pen = penalty * np.diag([1.0] * X.shape[1] + [0.0])
@@ -210,9 +208,7 @@ def test_bad_interval_input() -> None:
 def split(n_pool: int = 63, n_held_out: int = 31, seed: int = 0) -> Split:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, size=n_pool + n_held_out)
-    features = {
-        name: rng.normal(size=(labels.size, d)) + 2 * np.eye(3, d)[labels] for name, d in (("a", 4), ("b", 7))
-    }
+    features = {name: rng.normal(size=(labels.size, d)) + 2 * np.eye(3, d)[labels] for name, d in (("a", 4), ("b", 7))}
     return Split(
         {name: rows[:n_pool] for name, rows in features.items()},
         labels[:n_pool],

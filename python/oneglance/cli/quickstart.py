@@ -52,9 +52,7 @@ def _budgets(ctx: click.Context, param: click.Parameter, value: str) -> tuple[in
     help="Repetitions of every strategy. With 20, differences under 0.02 in accuracy drown in chance.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="The first seed.")
-@click.option(
-    "--epochs", type=click.IntRange(0, 1000), default=40, show_default=True, help="Training passes."
-)
+@click.option("--epochs", type=click.IntRange(0, 1000), default=40, show_default=True, help="Training passes.")
 @click.option("--json", is_flag=True, help="Print summary.json on stdout; progress goes to stderr.")
 def quickstart(out: Path, budgets: tuple[int, ...], seeds: int, seed: int, epochs: int, json: bool) -> None:
     """See what a selection is worth, on 1,797 scanned digits, in a minute and without a download.
@@ -64,15 +62,11 @@ def quickstart(out: Path, budgets: tuple[int, ...], seeds: int, seed: int, epoch
     Running it again goes on where it stopped, or reuses what is there. Same seed, machine and packages: same
     numbers. Not promised across machines, which may train slightly different backbones.
     """
-    from ..evaluation.digits import require_packages
+    from ..evaluation.digits import load_packages
+    from ..evaluation.threads import one_thread
 
-    require_packages()
-    import sklearn.cluster  # noqa: F401
-    import torch  # noqa: F401
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    # Everything here is tiny: threads would cost more than they give, and the last bits would depend on them.
-    with threadpool_limits(1):
+    load_packages()
+    with one_thread():  # of the libraries loaded just now; everything here is small
         summary = Quickstart(out, budgets, seeds, seed, epochs, json).run()
     if json:
         print_json(summary)
@@ -81,9 +75,7 @@ def quickstart(out: Path, budgets: tuple[int, ...], seeds: int, seed: int, epoch
 class Quickstart:
     """The steps in order, each telling what it does while it does it."""
 
-    def __init__(
-        self, out: Path, budgets: Sequence[int], n_seeds: int, seed: int, epochs: int, json: bool
-    ) -> None:
+    def __init__(self, out: Path, budgets: Sequence[int], n_seeds: int, seed: int, epochs: int, json: bool) -> None:
         self.out, self.json = out, json
         self.budgets, self.seeds = list(budgets), list(range(seed, seed + n_seeds))
         self.seed, self.epochs = seed, epochs
@@ -107,17 +99,13 @@ class Quickstart:
         self.step("1. Pictures: scanned digits that come with scikit-learn, 8 x 8 pixels")
         counts = write_digits(self.out / "pictures")
         self.say(f"   {counts['pool']:,} in pictures/pool: the pool, to choose from")
-        self.say(
-            f"   {counts['held-out']:,} in pictures/held-out: only to measure on, never seen by a selection"
-        )
+        self.say(f"   {counts['held-out']:,} in pictures/held-out: only to measure on, never seen by a selection")
         self.step("2. Three small backbones, trained here and now on the pool, without labels")
         modules = self._train()
         self.step("3. Embed: every picture through every backbone, once")
         stores = {part: self._embed(part, modules) for part in counts}
         split = read_split(stores)
-        self.step(
-            "4. Select what to label: Lewis weights (p = 2) with their certificates, one selection for all"
-        )
+        self.step("4. Select what to label: Lewis weights (p = 2) with their certificates, one selection for all")
         selections = self._select(stores["pool"])
         n_heads = len(self.budgets) * len(self.seeds) * len(modules)
         self.step(f"5. Was it worth it? {n_heads} heads per strategy, fitted on the picked labels")
@@ -172,9 +160,7 @@ class Quickstart:
             folder = self.out / f"selected-{budget}"
             if not documents and not self.json:
                 print_certificate(chosen.certificate)
-                self.say(
-                    "   T near the bound: the backbones have nothing in common; near its third: they agree."
-                )
+                self.say("   T near the bound: the backbones have nothing in common; near its third: they agree.")
                 self.say("   kappa: overlap of each backbone's heaviest tenth with the common one.")
             documents.append({"folder": folder.name, **write_run(folder, run_head(request), chosen)})
             first = ", ".join(map(str, chosen.ids[:3]))

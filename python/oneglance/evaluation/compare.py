@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,9 @@ from ..errors import InvalidInput
 from .heads import Scaling, fit_ridge_head, one_hot, plain_pool_mse, score_head
 from .intervals import Interval, mean_interval, paired_difference
 from .pickers import Picker, Picks
+from .threads import one_thread
+
+_SMALL = 10**9  # products in one k-means step, below which threads do more harm than good
 
 METRICS = ("accuracy", "mse", "pool_mse")
 HIGHER_IS_BETTER = {"accuracy": True, "mse": False, "pool_mse": False}
@@ -107,9 +112,7 @@ class Comparison:
         """The mean over seeds with its bootstrap interval."""
         return mean_interval(self.per_seed(strategy, budget, metric), level=level)
 
-    def difference(
-        self, strategy: str, baseline: str, budget: int, metric: str, *, level: float = 0.95
-    ) -> Interval:
+    def difference(self, strategy: str, baseline: str, budget: int, metric: str, *, level: float = 0.95) -> Interval:
         """Mean over seeds of (strategy - baseline), seed by seed, with its paired bootstrap interval."""
         ours, theirs = (self.per_seed(name, budget, metric) for name in (strategy, baseline))
         return paired_difference(ours, theirs, level=level)
@@ -155,19 +158,19 @@ def compare(
             found[name] = (score.accuracy, score.mse, plain)
         return found
 
-    everything = scores(np.arange(len(split.pool_labels)), None)
     records: list[tuple[Any, ...]] = []
     n_runs, n_done = len(pickers) * len(budget_list) * len(seed_list), 0
-    for strategy, picker in pickers.items():
-        for budget in budget_list:
-            for seed in seed_list:
-                picks = picker(split.pool, budget, seed)
-                _check_picks(picks, strategy, budget, len(split.pool_labels))
-                for backbone, score in scores(picks.indices, picks.weights).items():
-                    records.append((strategy, budget, seed, backbone, *score))
-                n_done += 1
-                if progress is not None:
-                    progress(n_done, n_runs)
+    n_products = len(split.pool_labels) * sum(rows.shape[1] for rows in scaled.values()) * max(budget_list)
+    with one_thread() if n_products <= _SMALL else nullcontext():
+        everything = scores(np.arange(len(split.pool_labels)), None)
+        for strategy, budget, seed in product(pickers, budget_list, seed_list):
+            picks = pickers[strategy](split.pool, budget, seed)
+            _check_picks(picks, strategy, budget, len(split.pool_labels))
+            for backbone, score in scores(picks.indices, picks.weights).items():
+                records.append((strategy, budget, seed, backbone, *score))
+            n_done += 1
+            if progress is not None:
+                progress(n_done, n_runs)
     columns = list(zip(*records, strict=True))
     return Comparison(
         strategy=np.array(columns[0]),

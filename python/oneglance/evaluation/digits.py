@@ -6,7 +6,6 @@ are the classes, as in any folder of labelled pictures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +19,18 @@ _MODULES = ("torch", "sklearn", "matplotlib")
 _PROJECT = {"sklearn": "scikit-learn"}
 
 
-def require_packages(modules: Sequence[str] = _MODULES) -> None:
-    """Raises MissingDependency naming every absent package and the one command that installs them all."""
+def load_packages() -> None:
+    """Imports what quickstart needs; MissingDependency names what is absent and the one command that installs it."""
     from importlib.util import find_spec
 
-    missing = [_PROJECT.get(name, name) for name in modules if find_spec(name) is None]
+    missing = [_PROJECT.get(name, name) for name in _MODULES if find_spec(name) is None]
     if missing:
         raise MissingDependency(
             f"quickstart needs torch, scikit-learn and matplotlib; not installed: {', '.join(missing)}. "
             'Run: pip install "oneglance[quickstart]"'
         )
+    import sklearn.cluster  # noqa: F401
+    import torch  # noqa: F401
 
 
 def load_digits() -> tuple[npt.NDArray[np.uint8], IntArray, BoolArray]:

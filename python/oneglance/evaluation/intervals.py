@@ -27,9 +27,7 @@ class Interval:
     n_values: int
 
 
-def mean_interval(
-    values: npt.ArrayLike, *, level: float = 0.95, n_boot: int = 10_000, seed: int = 0
-) -> Interval:
+def mean_interval(values: npt.ArrayLike, *, level: float = 0.95, n_boot: int = 10_000, seed: int = 0) -> Interval:
     """Interval for the mean of independent values (one per seed), by the expanded percentile bootstrap.
 
     values  (n,) finite, n >= 3

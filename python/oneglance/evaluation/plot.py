@@ -75,16 +75,12 @@ def _draw_scores(axis: Any, comparison: Comparison, metric: str, names: Mapping[
     _tidy(axis, comparison)
 
 
-def _draw_differences(
-    axis: Any, comparison: Comparison, metric: str, names: Mapping[str, str], baseline: str
-) -> None:
+def _draw_differences(axis: Any, comparison: Comparison, metric: str, names: Mapping[str, str], baseline: str) -> None:
     axis.axhline(0.0, color="#6b7280", linewidth=1.2)
     for order, (strategy, name) in enumerate(names.items()):
         if strategy == baseline:
             continue
-        intervals = [
-            comparison.difference(strategy, baseline, budget, metric) for budget in comparison.budgets
-        ]
+        intervals = [comparison.difference(strategy, baseline, budget, metric) for budget in comparison.budgets]
         _bars(axis, comparison, order, len(names), intervals, name)
     side = "above" if HIGHER_IS_BETTER[metric] else "below"
     axis.set_ylabel(f"minus {names[baseline]}; {side} 0: better than {names[baseline]}", fontsize=9)

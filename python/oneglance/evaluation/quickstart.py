@@ -72,9 +72,7 @@ def claim_folder(out: Path, *, seed: int, epochs: int) -> bool:
         out.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(wanted) + "\n")
     except OSError as error:
-        raise InvalidInput(
-            f"--out {out} cannot be written: {error.strerror or error}. Give another --out."
-        ) from error
+        raise InvalidInput(f"--out {out} cannot be written: {error.strerror or error}. Give another --out.") from error
     return False
 
 
