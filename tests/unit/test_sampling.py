@@ -117,6 +117,18 @@ def test_bernoulli_draws_every_subset_with_its_probability():
     assert chi2 <= 45.0, chi2  # 19 degrees of freedom: exceeded once in 1,400
 
 
+def test_bernoulli_marginals_where_conditioning_matters_most():
+    p, n_runs = np.array([1.0, 1.0, 4.0, 4.0, 6.0]), 2500
+    targets, _ = inclusion_targets(p, 2)
+    naive = oracle.conditional_inclusion(targets / (1 - targets), 2)
+    spread = np.sqrt(targets * (1 - targets) / n_runs)
+    assert np.max(np.abs(naive - targets) / spread) > 5  # so that the next line would see it
+    seen = np.zeros(5)
+    for seed in range(n_runs):
+        seen[bernoulli(p, 2, seed=seed).indices] += 1
+    gaussian_limit(seen / n_runs, targets, spread**2, sigmas=4)
+
+
 @pytest.mark.parametrize(("n", "budget"), [(200, 40), (200, 190), (1000, 7)])
 def test_bernoulli_marginals_over_several_blocks(n, budget):
     p = np.random.default_rng(n).pareto(1.5, n) + 0.05
@@ -184,10 +196,7 @@ def test_bernoulli_estimates_a_norm_without_bias():
     rng = np.random.default_rng(2)
     p = rng.pareto(1.3, 400) + 0.01
     y = p * rng.random(400) * 2
-    ratios = [
-        float(np.sum(s.weights * y[s.indices]) / y.sum())
-        for s in (bernoulli(p, 30, seed=i) for i in range(800))
-    ]
+    ratios = [float(np.sum(s.weights * y[s.indices]) / y.sum()) for s in (bernoulli(p, 30, seed=i) for i in range(800))]
     gaussian_limit(np.mean(ratios), 1.0, np.var(ratios) / len(ratios), sigmas=4)
 
 
@@ -204,8 +213,7 @@ def test_lewis_samples_preserve_the_norm(power):
         ratios.append(float(np.sum(sample.weights * loss[sample.indices]) / loss.sum()))
     gaussian_limit(np.mean(ratios), 1.0, np.var(ratios) / len(ratios), sigmas=4)
     uniform = [
-        float(np.sum(loss[equal(np.arange(500), 60, seed=i).indices])) * 500 / 60 / loss.sum()
-        for i in range(500)
+        float(np.sum(loss[equal(np.arange(500), 60, seed=i).indices])) * 500 / 60 / loss.sum() for i in range(500)
     ]
     assert np.std(ratios) < 0.7 * np.std(uniform)
 
@@ -241,16 +249,12 @@ def test_paper_mode_has_the_law_of_the_literal_loop():
 def test_paper_mode_bias_is_small_and_upward():
     p = np.random.default_rng(3).pareto(1.2, 300) + 0.01
     totals = [
-        float(np.sum(s.weights * p[s.indices]) / p.sum())
-        for s in (with_replacement(p, 20, seed=i) for i in range(400))
+        float(np.sum(s.weights * p[s.indices]) / p.sum()) for s in (with_replacement(p, 20, seed=i) for i in range(400))
     ]
     close(totals, np.ones(400), 1e-12)  # sum c_i / m = 1 for y = p, always
     y = np.ones(300)
     ratio = np.array(
-        [
-            float(np.sum(s.weights * y[s.indices]) / 300)
-            for s in (with_replacement(p, 20, seed=i) for i in range(3000))
-        ]
+        [float(np.sum(s.weights * y[s.indices]) / 300) for s in (with_replacement(p, 20, seed=i) for i in range(3000))]
     )
     assert ratio.mean() + 2 * ratio.std() / np.sqrt(3000) >= 1.0
     assert ratio.mean() <= 1.15

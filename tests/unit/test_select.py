@@ -89,11 +89,7 @@ def test_reasons_say_why(two):
     for sure, reason in zip(certain, selection.reason, strict=True):
         assert reason.startswith("certain: Lewis weight " if sure else "drawn: probability ")
         assert reason.endswith((" under vit", " under cnn"))
-    winner = (
-        "vit"
-        if leverage(two["vit"])[selection.indices[0]] > leverage(two["cnn"])[selection.indices[0]]
-        else "cnn"
-    )
+    winner = "vit" if leverage(two["vit"])[selection.indices[0]] > leverage(two["cnn"])[selection.indices[0]] else "cnn"
     assert selection.reason[0].endswith(f"under {winner}")
     alone = og.select(two["vit"], 10)
     assert all("Lewis weight" in reason and "under" not in reason for reason in alone.reason)
@@ -156,6 +152,17 @@ def test_strata_share_the_budget_in_proportion(store):
     near(fixed.weights[fixed.strata == "day"], np.full(20, 238 / 20), 1e-12)
 
 
+def test_strata_are_drawn_independently(two):
+    twice = np.concatenate([two["vit"], two["vit"]])
+    strata = np.repeat(["a", "b"], N)
+    for sampler in ("bernoulli", "paper"):
+        selection = og.select(twice, 60, strata=strata, sampler=sampler)
+        first = selection.indices[selection.strata == "a"]
+        second = selection.indices[selection.strata == "b"] - N
+        assert len(first) == len(second) == 30
+        assert set(first.tolist()) != set(second.tolist())
+
+
 def test_items_without_a_stratum_form_their_own(two):
     strata = np.array([None] * 100 + ["a"] * 200, dtype=object)
     assert og.select(two, 30, strata=strata).certificate["strata"]["(none)"]["picked"] == 10
@@ -175,9 +182,7 @@ def test_certificate_of_weights(two):
 
 
 def test_stopping_short_is_loud_and_still_selects(two):
-    with pytest.warns(
-        NotConverged, match=r'backbone "vit" stopped after 2 passes at residual .* max_passes='
-    ):
+    with pytest.warns(NotConverged, match=r'backbone "vit" stopped after 2 passes at residual .* max_passes='):
         selection = og.select({"vit": two["vit"]}, 20, p=1.0, max_passes=2)
     assert len(selection) == 20
     assert selection.certificate["converged"] is False
@@ -190,10 +195,7 @@ def test_fewer_rows_than_features_is_uniform_and_says_so():
         warnings.simplefilter("error")
         selection = og.select(wide, 5)
     near(selection.inclusion_prob, np.full(5, 5 / 12), 1e-9)
-    assert (
-        "all its weights are 1 and it picks uniformly"
-        in selection.certificate["backbones"]["features"]["note"]
-    )
+    assert "all its weights are 1 and it picks uniformly" in selection.certificate["backbones"]["features"]["note"]
 
 
 def test_paper_sampler_counts_draws(two):

@@ -41,11 +41,18 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]], title: st
 
 
 def _rich_table(headers: Sequence[str], cells: list[list[str]], right: list[bool], title: str) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left")
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,  # nine columns must fit into 80 characters
+    )
     for header, to_right in zip(headers, right, strict=True):
         table.add_column(header, justify="right" if to_right else "left")
     for line in cells:

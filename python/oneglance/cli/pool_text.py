@@ -45,10 +45,11 @@ def show_plan(plan: Plan, as_json: bool, more: dict[str, Any]) -> None:
 
 def print_certificate(certificate: dict[str, Any]) -> None:
     """The table of backbones, and how far they agree."""
-    columns = ("n", "d", "rank", "passes", "residual", "converged", "precision", "condition")
-    rows = [
-        [name, *(entry[column] for column in columns)] for name, entry in certificate["backbones"].items()
-    ]
+    columns = ("n", "d", "rank", "passes", "residual", "precision", "condition")
+    rows = []
+    for name, entry in certificate["backbones"].items():
+        stopped_short = {} if entry["converged"] else {"residual": f"{entry['residual']:.3g} NOT CONVERGED"}
+        rows.append([name, *({**entry, **stopped_short}[column] for column in columns)])
     print_table(("backbone", *columns), rows)
     click.echo(
         f"T = sum of the largest weights = {cell(certificate['total'])} (at most "

@@ -36,7 +36,6 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 
 
 @click.command()
-@pool_options
 @click.option("--budget", required=True, help="How many items to label. Example: --budget 500 or --budget 2%")
 @click.option(
     "--strategy",
@@ -84,6 +83,7 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     show_default=True,
     help="Folder for selected.parquet, selected.csv and run.json. Example: --out first-batch",
 )
+@pool_options
 def select(
     inputs: tuple[Path, ...],
     budget: str,

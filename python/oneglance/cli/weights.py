@@ -23,7 +23,6 @@ from .pool_text import print_certificate, show_plan, warn_of_bad_rows
 
 
 @click.command()
-@pool_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -31,6 +30,7 @@ from .pool_text import print_certificate, show_plan, warn_of_bad_rows
     show_default=True,
     help="File for row_id, item_id, one column per backbone, and their maximum. Example: --out w.parquet",
 )
+@pool_options
 def weights(
     inputs: tuple[Path, ...],
     p: float,

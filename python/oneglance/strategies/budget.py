@@ -27,17 +27,13 @@ def parse_budget(budget: Any, n_available: int, gone: str = "") -> int:
         if percent:
             share = float(percent[1])
             if not 0 < share <= 100:
-                raise InvalidInput(
-                    f"budget must be above 0% and at most 100%, got {text.strip()}; {available}."
-                )
+                raise InvalidInput(f"budget must be above 0% and at most 100%, got {text.strip()}; {available}.")
             return _within(max(1, math.floor(n_available * share / 100 + 0.5)), available, n_available)
         if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", text):
             raise InvalidInput(f'budget must be a count like 500 or a percentage like "2%", got {text!r}.')
         budget = int(text)
     if isinstance(budget, (float, np.floating)):
-        cure = (
-            f'"{100 * budget:g}%"' if 0 < budget <= 1 else f"{budget:.0f}" if math.isfinite(budget) else "500"
-        )
+        cure = f'"{100 * budget:g}%"' if 0 < budget <= 1 else f"{budget:.0f}" if math.isfinite(budget) else "500"
         raise InvalidInput(f"budget must be a whole number or a percentage, got {budget!r}. Write {cure}.")
     if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)):
         raise InvalidInput(f'budget must be a count like 500 or a percentage like "2%", got {budget!r}.')
@@ -54,9 +50,7 @@ def _within(count: int, available: str, n_available: int) -> int:
     return count
 
 
-def allocate(
-    budget: int, sizes: Mapping[str, int], quotas: Mapping[str, int] | None = None
-) -> dict[str, int]:
+def allocate(budget: int, sizes: Mapping[str, int], quotas: Mapping[str, int] | None = None) -> dict[str, int]:
     """Picks per stratum: quotas first, the rest in proportion to size (largest remainder).
 
     sizes   available items per stratum, all >= 1
@@ -74,8 +68,7 @@ def allocate(
             raise InvalidInput(f"quotas[{name!r}] must be an integer >= 0, got {count!r}.")
         if count > sizes[name]:
             raise InvalidInput(
-                f"quotas ask for {count} items of stratum {name!r}, which has "
-                f"{sizes[name]} available. Ask for fewer."
+                f"quotas ask for {count} items of stratum {name!r}, which has {sizes[name]} available. Ask for fewer."
             )
     left = budget - sum(fixed.values())
     free = {name: size for name, size in sizes.items() if name not in fixed}

@@ -80,9 +80,7 @@ def select(
     indices = picks.indices[order]
     certificate: dict[str, Any] = {**picks.certificate, **counts}
     if names is not None:
-        certificate["strata"] = {
-            part.name: {"available": int(part.rows.size), "picked": part.count} for part in parts
-        }
+        certificate["strata"] = {part.name: {"available": int(part.rows.size), "picked": part.count} for part in parts}
     return Selection(
         indices=indices,
         ids=indices.copy() if pool.ids is None else pool.ids[indices],
@@ -130,15 +128,11 @@ def _strata(pool: Pool, strata: Any) -> npt.NDArray[np.object_] | None:
             raise InvalidInput(f"strata names the column {strata!r}, but {pool.where} has no such: {known}.")
         values = pool.columns[strata]
         if all(value is None for value in values.tolist()):
-            raise InvalidInput(
-                f"strata names the column {strata!r} of {pool.where}, which is empty. Use another."
-            )
+            raise InvalidInput(f"strata names the column {strata!r} of {pool.where}, which is empty. Use another.")
     else:
         values = np.asarray(strata)
     if values.shape != (pool.n_items,):
-        raise InvalidInput(
-            f"strata must hold one stratum per item, shape ({pool.n_items},), got shape {values.shape}."
-        )
+        raise InvalidInput(f"strata must hold one stratum per item, shape ({pool.n_items},), got shape {values.shape}.")
     missing = [value is None or value != value for value in values.tolist()]
     named = [NO_STRATUM if gone else str(value) for value, gone in zip(values.tolist(), missing, strict=True)]
     return np.array([*named, None], dtype=object)[:-1]

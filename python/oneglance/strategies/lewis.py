@@ -78,8 +78,7 @@ def _chosen(features: Any, combine: str) -> dict[str, RowShards]:
     kind, _, name = str(combine).partition(":")
     if kind != "single" or name not in features:
         raise InvalidInput(
-            f'combine must be "max", "mean" or "single:NAME" with NAME one of {list(features)}, '
-            f"got {combine!r}."
+            f'combine must be "max", "mean" or "single:NAME" with NAME one of {list(features)}, got {combine!r}.'
         )
     return {name: features[name]}
 

@@ -56,8 +56,7 @@ class Pool:
         if values.dtype == np.bool_:
             if values.size != self.n_items:
                 raise InvalidInput(
-                    f"{name} is a boolean mask of {values.size} entries, "
-                    f"{self.where} has {self.n_items} items."
+                    f"{name} is a boolean mask of {values.size} entries, {self.where} has {self.n_items} items."
                 )
             return np.flatnonzero(values).astype(np.int64)
         if values.size == 0:
@@ -73,9 +72,7 @@ class Pool:
     def _checked_positions(self, values: npt.NDArray[Any], name: str) -> IntArray:
         outside = values[(values < 0) | (values >= self.n_items)]
         if outside.size:
-            raise InvalidInput(
-                f"{name} must hold positions in 0..{self.n_items - 1}, got {_listed(outside.tolist())}."
-            )
+            raise InvalidInput(f"{name} must hold positions in 0..{self.n_items - 1}, got {_listed(outside.tolist())}.")
         return np.unique(values.astype(np.int64))
 
     def _positions_of_ids(self, wanted: list[str], name: str) -> IntArray:

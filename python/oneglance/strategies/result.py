@@ -101,9 +101,7 @@ class Selection:
         try:
             import pandas  # noqa: F401  (pyarrow would fail with a less helpful message)
         except ImportError:
-            raise MissingDependency(
-                "to_pandas needs pandas: pip install pandas. to_table() works without."
-            ) from None
+            raise MissingDependency("to_pandas needs pandas: pip install pandas. to_table() works without.") from None
         return self.to_table().to_pandas()
 
 

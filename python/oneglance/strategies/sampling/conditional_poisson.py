@@ -115,9 +115,7 @@ def _symmetric_polynomials(odds: Float64Array, degree: int) -> Float64Array:
     return whole
 
 
-def _minor_probability(
-    odds: Float64Array, own: Float64Array, other: Float64Array, shift: int
-) -> Float64Array:
+def _minor_probability(odds: Float64Array, own: Float64Array, other: Float64Array, shift: int) -> Float64Array:
     """o_i * sum_a e_{a-1}(odds without i) * other_{a-shift}: weight of the draws in which row i deviates."""
     total = np.zeros_like(odds)
     without = np.zeros_like(odds)  # e_{a-1} without i, by e_a = e_a(without i) + o_i e_{a-1}(without i)
@@ -128,9 +126,7 @@ def _minor_probability(
     return np.asarray(odds * total)
 
 
-def inclusion_by_deviations(
-    log_odds: Float64Array, high: BoolArray, k: int
-) -> tuple[Float64Array, Float64Array]:
+def inclusion_by_deviations(log_odds: Float64Array, high: BoolArray, k: int) -> tuple[Float64Array, Float64Array]:
     """(inclusion, exclusion) probabilities (n,) of the conditioned design, for designs of small variance.
 
     high marks the rows expected to be picked. The number of other rows picked, a, and of high rows missed,
@@ -138,9 +134,9 @@ def inclusion_by_deviations(
     """
     shift = k - int(np.count_nonzero(high))
     picked_odds, missed_odds = np.exp(log_odds[~high]), np.exp(-log_odds[high])
-    picked = _symmetric_polynomials(picked_odds, _DEVIATIONS)
-    missed = _symmetric_polynomials(missed_odds, _DEVIATIONS)
-    lowest, highest = max(0, shift), min(_DEVIATIONS, _DEVIATIONS + shift)
+    picked = _symmetric_polynomials(picked_odds, min(_DEVIATIONS, picked_odds.size))
+    missed = _symmetric_polynomials(missed_odds, min(_DEVIATIONS, missed_odds.size))
+    lowest, highest = max(0, shift), min(picked.size - 1, missed.size - 1 + shift)
     whole = float(np.dot(picked[lowest : highest + 1], missed[lowest - shift : highest - shift + 1]))
     include, exclude = np.empty_like(log_odds), np.empty_like(log_odds)
     include[~high] = _minor_probability(picked_odds, picked, missed, shift) / whole

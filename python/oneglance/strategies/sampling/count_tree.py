@@ -137,9 +137,7 @@ def draw_fixed_size(log_odds: Float64Array, k: int, *, seed: int, stream: int = 
             # `root` counts nodes within this chunk; the key is the node's number within the whole tree
             span = 1 << (_BLOCK_LEVEL - 1 - height)
             whole = block[root // span] * span + root % span
-            to_left, to_right = _split(
-                local[height], 2 * root, here, whole, seed, stream * _MAX_LEVELS + height + 1
-            )
+            to_left, to_right = _split(local[height], 2 * root, here, whole, seed, stream * _MAX_LEVELS + height + 1)
             root, here = _children(root, to_left, to_right)
         picked.append(block[root // _BLOCK] * _BLOCK + root % _BLOCK)
     return np.sort(np.concatenate(picked))

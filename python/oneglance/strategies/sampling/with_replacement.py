@@ -53,9 +53,7 @@ def with_replacement(p: Any, budget: int, *, seed: int = 0, stream: int = 0) -> 
             ' remaining rows have next to no probability. Ask for fewer, or use sampler="bernoulli".'
         )
     chosen = np.sort(order)
-    repeats = poisson_variates(
-        share[chosen] * (end - arrival[chosen]), seed=seed, items=rows[chosen], stream=stream
-    )
+    repeats = poisson_variates(share[chosen] * (end - arrival[chosen]), seed=seed, items=rows[chosen], stream=stream)
     counts = 1 + repeats
     n_draws = int(counts.sum())
     picked = share[chosen]
