@@ -304,14 +304,16 @@ def test_command_with_vectors(tmp_path: Path) -> None:
 
 def test_real_pictures_with_three_real_networks(tmp_path: Path, shared: Path) -> None:
     weights = shared / "weights"
-    mobile = "?size=64&mean=0.5&std=0.5"
-    pool = [path for name in ("crazing", "patches") for path in sorted((shared / "data/images/neu" / name).iterdir())[:12]]
+    mobile, squeeze = "?size=64&mean=0.5&std=0.5", "?size=64&channels=bgr&scale=255&mean=104,117,123&std=1"
+    pool = [
+        path for name in ("crazing", "patches") for path in sorted((shared / "data/images/neu" / name).iterdir())[:12]
+    ]
     store = og.embed(
         pool,
         [
             f"torchscript:{weights / 'mobilenet_v2_imagenet.pt'}{mobile}",
             f"torchscript:{weights / 'mobilenet_v1_050_imagenet.pt'}{mobile}",
-            f"torchscript:{weights / 'squeezenet_11_imagenet.pt'}?size=64&channels=bgr&scale=255&mean=104,117,123&std=1",
+            f"torchscript:{weights / 'squeezenet_11_imagenet.pt'}{squeeze}",
         ],
         tmp_path / "s",
         shard_rows=10,

@@ -134,7 +134,11 @@ def test_outputs_become_rows(function: Any, options: dict[str, Any], expected: f
     ("function", "options", "words"),
     [
         (lambda x: None, {}, "must return a tensor, or a tuple or dict with one, got NoneType"),
-        (lambda x: {"a": x, "b": x}, {}, "returned several outputs and none of them is the usual one; it has ['a', 'b']"),
+        (
+            lambda x: {"a": x, "b": x},
+            {},
+            "returned several outputs and none of them is the usual one; it has ['a', 'b']",
+        ),
         (lambda x: {"a": x}, {"output": "b"}, "returned no tensor 'b'; it has ['a']"),
         (lambda x: x.sum(), {}, "must return (N, d), (N, T, d) or (N, d, h, w), got shape ()"),
         (lambda x: x[:1], {}, "must return one row per picture: 2 went in, 1 came out"),
@@ -268,7 +272,9 @@ def test_torchvision_mistakes(torchvision: Any, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(InvalidInput, match="torchvision has no image classifier 'resnet19'. Did you mean resnet18"):
         as_backbones("torchvision:resnet19")
-    with pytest.raises(InvalidInput, match=r"no weights on disk, and nothing is downloaded.*resnet18-f37072fd.pth into"):
+    with pytest.raises(
+        InvalidInput, match=r"no weights on disk, and nothing is downloaded.*resnet18-f37072fd.pth into"
+    ):
         as_backbones("torchvision:resnet18")
     torch.save(torchvision.models.resnet34(weights=None).state_dict(), tmp_path / "34.pth")
     with pytest.raises(InvalidInput, match=r"does not fit .*it has the unknown .*Give the weights of that"):

@@ -113,7 +113,7 @@ def test_list_files_with_columns(tmp_path: Path, make_pictures: Any, suffix: str
     assert source.items.groups == ["a", "b", "a"]
     assert source.items.strata is None
     assert list(source.items.sources) == [str(tmp_path / f"p/00{i}.png") for i in range(3)]
-    assert list(open_source(path).items.ids)[0] == "p/000.png"
+    assert open_source(path).items.ids[0] == "p/000.png"
     assert open_source(path, Columns(path="image")).items.ids == open_source(path).items.ids
 
 

@@ -49,9 +49,7 @@ class Backbone:
         if not isinstance(module, torch.nn.Module):
             raise InvalidInput(f"module must be a torch.nn.Module, got {type(module).__name__}.")
         if preprocess is not None and not callable(preprocess):
-            raise InvalidInput(
-                f"preprocess must be callable (picture -> tensor), got {type(preprocess).__name__}."
-            )
+            raise InvalidInput(f"preprocess must be callable (picture -> tensor), got {type(preprocess).__name__}.")
         if pool not in POOLS:
             raise InvalidInput(f"pool must be one of {POOLS}, got {pool!r}.")
         self.module = module
@@ -79,9 +77,7 @@ class Backbone:
         try:
             with (
                 torch.inference_mode(),
-                torch.autocast(batch.device.type, dtype=kind)
-                if kind is not None
-                else contextlib.nullcontext(),
+                torch.autocast(batch.device.type, dtype=kind) if kind is not None else contextlib.nullcontext(),
             ):
                 result = self.module(batch) if self._call is None else self._call(self.module, batch)
         except torch.OutOfMemoryError:
@@ -133,9 +129,7 @@ class Backbone:
 def running(backbones: Sequence[Backbone], device: torch.device) -> Iterator[None]:
     """Modules in eval mode on the device; modes and device are given back afterwards."""
     # A frozen TorchScript module has no mode.
-    parts = [
-        part for backbone in backbones for part in backbone.module.modules() if hasattr(part, "training")
-    ]
+    parts = [part for backbone in backbones for part in backbone.module.modules() if hasattr(part, "training")]
     modes = [(part, part.training) for part in parts]
     homes = [next((p.device for p in backbone.module.parameters()), None) for backbone in backbones]
     script: Any = torch.jit.optimized_execution(False)  # type: ignore[attr-defined] # else the first two batches run other code than the rest

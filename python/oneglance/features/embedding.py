@@ -66,9 +66,7 @@ def embed(
     Cost: one decoding per picture and one forward pass per picture and backbone; memory O(shard + batch).
     Raises InvalidInput, BadData, StoreError, MissingDependency.
     """
-    columns = Columns(
-        path_column, id_column, label_column, stratum_column, group_column, tuple(vector_columns)
-    )
+    columns = Columns(path_column, id_column, label_column, stratum_column, group_column, tuple(vector_columns))
     callback = as_callback(progress)
     _check_arguments(batch_size, workers, max_bad_fraction, max_pixels)
     opened = open_source(source, columns, max_pixels=max_pixels, for_backbones=backbones is not None)

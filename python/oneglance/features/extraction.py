@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,7 @@ class _Shard:
     def __init__(self, rows: tuple[int, int], widths: Mapping[str, int]) -> None:
         self.rows = rows
         self.features: dict[str, npt.NDArray[np.float32]] = {
-            name: np.full((rows[1] - rows[0], width), np.nan, dtype=np.float32)
-            for name, width in widths.items()
+            name: np.full((rows[1] - rows[0], width), np.nan, dtype=np.float32) for name, width in widths.items()
         }
         self._unusable: dict[str, dict[int, str]] = {name: {} for name in widths}
         self._pictures = hashlib.blake2b(digest_size=32)
@@ -58,9 +58,7 @@ class _Shard:
         return {**finite_rows(self.features[name], self.rows[0], name), **self._unusable[name]}
 
 
-def probe(
-    pictures: Pictures, backbones: Sequence[Backbone], computes: Mapping[str, str], device: torch.device
-) -> bool:
+def probe(pictures: Pictures, backbones: Sequence[Backbone], computes: Mapping[str, str], device: torch.device) -> bool:
     """Runs every backbone on the first usable picture, to learn n_dims and to fail early.
 
     Where none of the first 64 pictures can be used, a made-up one serves. Modules must be running() already.
@@ -110,15 +108,11 @@ def extract_store(
         meter = Meter("embed", len(pictures) - todo, len(pictures), callback)
         tasks = cut_tasks(missing, writer.ranges, batch_size)
         n_workers = default_workers(device, len(tasks)) if workers is None else workers
+        incoming = batches(pictures, preprocesses, tasks, n_workers)
         try:
-            _one_round(
-                writer,
-                by_name,
-                job.computes,
-                batches(pictures, preprocesses, tasks, n_workers),
-                device,
-                meter,
-            )
+            # Closed here and now: an error's traceback would keep the workers alive for as long as it is kept.
+            with contextlib.closing(incoming):
+                _one_round(writer, by_name, job.computes, incoming, device, meter)
         except RuntimeError as error:  # torch's signal handler may raise it anywhere in this process
             if "DataLoader worker" not in str(error):
                 raise
@@ -129,7 +123,7 @@ def _one_round(
     writer: StoreWriter,
     backbones: Mapping[str, Backbone],
     computes: Mapping[str, str],
-    incoming: Any,
+    incoming: Iterator[Batch],
     device: torch.device,
     meter: Meter,
 ) -> None:
@@ -175,9 +169,7 @@ def extract(
     (chosen,) = as_backbones([backbone])
     where = pick_device(device)
     arithmetic = pick_compute(compute, where, chosen)
-    pictures = MemoryPictures(
-        images if hasattr(images, "__len__") and hasattr(images, "__getitem__") else list(images)
-    )
+    pictures = MemoryPictures(images if hasattr(images, "__len__") and hasattr(images, "__getitem__") else list(images))
     if len(pictures) == 0:
         raise InvalidInput("images is empty; at least one picture is needed.")
     chosen.n_dims = None

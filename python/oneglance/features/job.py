@@ -40,9 +40,7 @@ def vector_job(vectors: Vectors, dtype: str) -> Job:
 
 
 @contextmanager
-def picture_job(
-    pictures: Pictures, backbones: Any, device: Any, compute: str, dtype: str
-) -> Iterator[PictureJob]:
+def picture_job(pictures: Pictures, backbones: Any, device: Any, compute: str, dtype: str) -> Iterator[PictureJob]:
     """Loads the backbones, puts them on the device and runs one picture through each."""
     try:
         import torch  # noqa: F401

@@ -49,18 +49,12 @@ def read_list(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"source: {path} is not UTF-8 text ({error.reason} at byte {error.start})."
-        ) from None
+        raise InvalidInput(f"source: {path} is not UTF-8 text ({error.reason} at byte {error.start}).") from None
     except OSError as error:
         raise InvalidInput(f"source: {path} cannot be read: {error.strerror}.") from None
     if suffix == ".txt":
         return {"path": [line.rstrip("\r") for line in text.split("\n") if line.strip()]}
-    return (
-        _read_jsonl(text, path)
-        if suffix == ".jsonl"
-        else _read_csv(text, path, "\t" if suffix == ".tsv" else ",")
-    )
+    return _read_jsonl(text, path) if suffix == ".jsonl" else _read_csv(text, path, "\t" if suffix == ".tsv" else ",")
 
 
 def _read_csv(text: str, path: Path, delimiter: str) -> dict[str, list[str | None]]:
@@ -74,9 +68,7 @@ def _read_csv(text: str, path: Path, delimiter: str) -> dict[str, list[str | Non
     header = [name.strip() for name in rows[0]]
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
-            raise InvalidInput(
-                f"source: {path}, row {number} has {len(row)} fields, the header has {len(header)}."
-            )
+            raise InvalidInput(f"source: {path}, row {number} has {len(row)} fields, the header has {len(header)}.")
     return {name: [row[index] or None for row in rows[1:]] for index, name in enumerate(header)}
 
 
@@ -90,9 +82,7 @@ def _read_jsonl(text: str, path: Path) -> dict[str, list[str | None]]:
         except ValueError as error:
             raise InvalidInput(f"source: {path}, line {number} is not JSON: {error}.") from None
         if not isinstance(row, dict):
-            raise InvalidInput(
-                f"source: {path}, line {number} must be a JSON object, got {type(row).__name__}."
-            )
+            raise InvalidInput(f"source: {path}, line {number} must be a JSON object, got {type(row).__name__}.")
         rows.append(row)
     names = list(dict.fromkeys(name for row in rows for name in row))
     return {name: strings([row.get(name) for row in rows]) for name in names}
@@ -114,9 +104,7 @@ def choose_path_column(table: dict[str, Any], wanted: str | None, path: Path) ->
     return next((name for name in PATH_COLUMNS if name in table), None)
 
 
-def column_of(
-    table: dict[str, Any], column: str, role: str, columns: Columns, path: Path
-) -> list[str | None]:
+def column_of(table: dict[str, Any], column: str, role: str, columns: Columns, path: Path) -> list[str | None]:
     """A column as strings. Raises InvalidInput naming the option."""
     if column not in table:
         raise InvalidInput(f"{columns.option(role)}: {path} has no column {column!r}, only {list(table)}.")

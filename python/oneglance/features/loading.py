@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,9 +63,7 @@ def load_batch(pictures: Pictures, preprocesses: Preprocesses, task: Task) -> Ba
     """Decodes each picture once and preprocesses it for every backbone of the task."""
     batch = Batch(task, failed={name: {} for name in task.names})
     marks: list[bytes] = []
-    ready: dict[str, dict[tuple[int, ...], list[tuple[int, torch.Tensor]]]] = {
-        name: {} for name in task.names
-    }
+    ready: dict[str, dict[tuple[int, ...], list[tuple[int, torch.Tensor]]]] = {name: {} for name in task.names}
     for row in range(task.first, task.stop):
         try:
             picture, mark = pictures.load(row)
@@ -83,8 +81,7 @@ def load_batch(pictures: Pictures, preprocesses: Preprocesses, task: Task) -> Ba
             ready[name].setdefault(tuple(tensor.shape), []).append((row, tensor))
     for name, by_shape in ready.items():
         batch.tensors[name] = [
-            ([row for row, _ in group], torch.stack([tensor for _, tensor in group]))
-            for group in by_shape.values()
+            ([row for row, _ in group], torch.stack([tensor for _, tensor in group])) for group in by_shape.values()
         ]
     batch.pictures = b"".join(marks)
     return batch
@@ -142,7 +139,7 @@ def _calm_fork() -> Iterator[None]:
 
 def batches(
     pictures: Pictures, preprocesses: Preprocesses, tasks: Sequence[Task], workers: int
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """The tasks' batches in order, decoded `workers` processes ahead (0: in this process).
 
     Raises OneglanceError if a worker dies.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import os
 import re
 import time
 import warnings
@@ -131,16 +132,15 @@ class FilePictures:
     """Pictures in files."""
 
     def __init__(self, paths: Sequence[str], max_pixels: int = MAX_PIXELS) -> None:
-        self._paths = np.array(
-            paths, dtype=np.str_
-        )  # one block: forked workers do not copy a million strings
+        # One block of bytes: forked workers would copy a million strings, one reference count after another.
+        self._paths = np.array([os.fsencode(path) for path in paths], dtype=np.bytes_)
         self._max_pixels = max_pixels
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def load(self, row: int) -> tuple[Any, bytes]:
-        data = read_bytes(Path(str(self._paths[row])))
+        data = read_bytes(Path(os.fsdecode(bytes(self._paths[row]))))
         return decode(data, self._max_pixels), hashlib.blake2b(data, digest_size=16).digest()
 
 
@@ -160,9 +160,7 @@ class MemoryPictures:
         try:
             item = self._pictures[row]
         except (IndexError, KeyError) as error:
-            raise InvalidInput(
-                f"source: item {row} of {len(self)} does not exist ({plain_reason(error)})."
-            ) from None
+            raise InvalidInput(f"source: item {row} of {len(self)} does not exist ({plain_reason(error)}).") from None
         picture = as_picture(item[0] if isinstance(item, tuple) else item, f"source[{row}]")
         content = picture.tobytes()
         shape = repr(picture.size if isinstance(picture, Image.Image) else picture.shape).encode()
@@ -179,12 +177,7 @@ def as_picture(value: Any, name: str) -> Any:
         return np.ascontiguousarray(array, dtype=np.float32)
     if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    if (
-        array.dtype == np.uint8
-        and array.ndim == 3
-        and array.shape[2] not in (3, 4)
-        and array.shape[0] in (1, 3)
-    ):
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] not in (3, 4) and array.shape[0] in (1, 3):
         array = array.transpose(1, 2, 0)[:, :, 0 if array.shape[0] == 1 else slice(None)]
     if array.dtype == np.uint8 and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
         return to_rgb(Image.fromarray(np.ascontiguousarray(array)))

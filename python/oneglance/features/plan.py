@@ -105,9 +105,7 @@ def plan_embed(
     n_items = len(opened.items)
     rows = shard_rows or (SHARD_ROWS_PICTURES if opened.pictures is not None else SHARD_ROWS_VECTORS)
     with prepare(opened, backbones, device, compute, dtype) as job:
-        items_per_s, more_bytes = (
-            _timed(job, batch_size, workers) if isinstance(job, PictureJob) else (None, 0)
-        )
+        items_per_s, more_bytes = _timed(job, batch_size, workers) if isinstance(job, PictureJob) else (None, 0)
         planned = tuple(_planned(info, n_items) for info in job.infos)
     ram = sum(entry.n_dims for entry in planned) * min(rows, n_items) * 4 + more_bytes
     return EmbedPlan(

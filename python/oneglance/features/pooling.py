@@ -26,9 +26,7 @@ def prefix_tokens(module: torch.nn.Module) -> int:
     return 1 + (registers if isinstance(registers, int) else 0)
 
 
-def pick_output(
-    output: Any, name: str, key: str | None = None, pool: str = "auto"
-) -> tuple[torch.Tensor, str]:
+def pick_output(output: Any, name: str, key: str | None = None, pool: str = "auto") -> tuple[torch.Tensor, str]:
     """The tensor to pool out of a tensor, tuple, dict or model output, and where it was found, in words."""
     if isinstance(output, torch.Tensor) and key is None:
         return output, "output"
@@ -74,14 +72,10 @@ def pool_output(
         if pool == "cls" or (pool == "auto" and n_prefix > 0):
             return tensor[:, 0], f"{where}: class token"
         if n_prefix and shape[1] > n_prefix:
-            return tensor[:, n_prefix:].float().mean(
-                dim=1
-            ), f"{where}: mean over tokens without the first {n_prefix}"
+            return tensor[:, n_prefix:].float().mean(dim=1), f"{where}: mean over tokens without the first {n_prefix}"
         return tensor.float().mean(dim=1), f"{where}: mean over tokens"
     if pool == "cls":
-        raise InvalidInput(
-            f'backbone "{name}": pool="cls" needs tokens (N, T, d), got shape {shape}. Use pool="mean".'
-        )
+        raise InvalidInput(f'backbone "{name}": pool="cls" needs tokens (N, T, d), got shape {shape}. Use pool="mean".')
     if tensor.ndim >= 4:
         return tensor.float().flatten(2).mean(dim=2), f"{where}: mean over the {tensor.ndim - 2}-D map"
     if tensor.ndim == 2:

@@ -99,9 +99,7 @@ def _from_path(path: Path, columns: Columns, max_pixels: int, for_backbones: boo
     suffix = path.suffix.lower()
     if path.is_dir():
         if (path / MANIFEST).is_file():
-            raise InvalidInput(
-                f"source: {path} is a feature store already; open it with open_store(), or select."
-            )
+            raise InvalidInput(f"source: {path} is a feature store already; open it with open_store(), or select.")
         return _from_folder(path, max_pixels)
     if not path.exists():
         raise InvalidInput(f"source: {path} does not exist.")
@@ -112,9 +110,7 @@ def _from_path(path: Path, columns: Columns, max_pixels: int, for_backbones: boo
     if suffix in IMAGE_SUFFIXES:
         raise InvalidInput(f"source: {path} is one picture; a pool is needed. Give its folder {path.parent}.")
     known = ", ".join((*LIST_SUFFIXES, *VECTOR_SUFFIXES))
-    raise InvalidInput(
-        f"source: {path} must be a folder or a file of type {known}, got {suffix or 'no suffix'!r}."
-    )
+    raise InvalidInput(f"source: {path} must be a folder or a file of type {known}, got {suffix or 'no suffix'!r}.")
 
 
 def _from_folder(folder: Path, max_pixels: int) -> Source:
@@ -197,27 +193,19 @@ def _from_list(path: Path, columns: Columns, max_pixels: int, for_backbones: boo
             f"source: {path} has no column of paths (path, filepath, file or image), only {list(table)}. "
             "Name it with path_column= / --path-column."
         )
-    written = without_gaps(
-        column_of(table, path_column, "path", columns, path), f"column {path_column!r}", path
-    )
+    written = without_gaps(column_of(table, path_column, "path", columns, path), f"column {path_column!r}", path)
     if not written:
         raise InvalidInput(f"source: {path} lists no pictures.")
     given = {role: column_of(table, name, role, columns, path) for role, name in columns.named().items()}
     ids = without_gaps(given["id"], f"column {columns.id!r}", path) if "id" in given else written
     base = Path(os.path.abspath(path)).parent
     paths = [str(base / name) for name in written]
-    items = Items(
-        ids, paths, given.get("label"), given.get("stratum"), given.get("group"), where=f"source {path}"
-    )
+    items = Items(ids, paths, given.get("label"), given.get("stratum"), given.get("group"), where=f"source {path}")
     sizes = [file_size(file) for file in paths]
     if max(sizes) < 0:
-        raise InvalidInput(
-            f"source: none of the {len(paths)} files listed in {path} exists; the first is {paths[0]}."
-        )
+        raise InvalidInput(f"source: none of the {len(paths)} files listed in {path} exists; the first is {paths[0]}.")
     mark = digest(items.digest().encode(), repr(sizes).encode(), repr(written).encode())
-    return Source(
-        SourceInfo("list file", f"list file {path.name}", mark), items, FilePictures(paths, max_pixels)
-    )
+    return Source(SourceInfo("list file", f"list file {path.name}", mark), items, FilePictures(paths, max_pixels))
 
 
 def _from_paths(paths: Sequence[Path], max_pixels: int) -> Source:

@@ -118,9 +118,7 @@ def from_parquet(table: Mapping[str, Any], path: Path, columns: Columns) -> Vect
     for name in columns.vectors or available:
         arrays[default_name(name)] = _matrix_of(table[name].combine_chunks(), name, path)
     for role, column in columns.named().items():
-        arrays[column] = np.array([*column_of(dict(table), column, role, columns, path), None], dtype=object)[
-            :-1
-        ]
+        arrays[column] = np.array([*column_of(dict(table), column, role, columns, path), None], dtype=object)[:-1]
     return _build(arrays, columns, f"vectors {path.name}", str(path))
 
 
@@ -172,9 +170,7 @@ def _build(arrays: Mapping[str, Any], columns: Columns, description: str, where:
 def _strings_of(values: Any, column: str, n_items: int) -> list[str | None]:
     array = np.asarray(values)
     if array.shape != (n_items,):
-        raise InvalidInput(
-            f"column {column!r} must have one entry per row ({n_items},), got shape {array.shape}."
-        )
+        raise InvalidInput(f"column {column!r} must have one entry per row ({n_items},), got shape {array.shape}.")
     return strings(array.tolist())
 
 
@@ -189,12 +185,8 @@ def finite_rows(features: FloatArray, first: int, backbone: str) -> dict[int, st
     """row of the pool -> reason, for rows that are not finite or all zero."""
     finite = np.isfinite(features).all(axis=1)
     zero = finite & ~features.any(axis=1)
-    bad = {
-        first + int(row): f'backbone "{backbone}": features are not finite' for row in np.flatnonzero(~finite)
-    }
-    bad.update(
-        {first + int(row): f'backbone "{backbone}": features are all zero' for row in np.flatnonzero(zero)}
-    )
+    bad = {first + int(row): f'backbone "{backbone}": features are not finite' for row in np.flatnonzero(~finite)}
+    bad.update({first + int(row): f'backbone "{backbone}": features are all zero' for row in np.flatnonzero(zero)})
     return bad
 
 

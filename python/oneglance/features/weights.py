@@ -23,17 +23,13 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     Wrappers like {"state_dict": ...} and prefixes like "module." are taken off. Raises InvalidInput.
     """
     if not path.is_file():
-        raise InvalidInput(
-            f"weights: {path} does not exist. Give the file that holds the model's state dict."
-        )
+        raise InvalidInput(f"weights: {path} does not exist. Give the file that holds the model's state dict.")
     if path.suffix.lower() == ".safetensors":
         try:
             from safetensors import SafetensorError
             from safetensors.torch import load_file
         except ImportError:
-            raise MissingDependency(
-                f"reading {path} needs the package safetensors: pip install safetensors"
-            ) from None
+            raise MissingDependency(f"reading {path} needs the package safetensors: pip install safetensors") from None
         try:
             loaded: Any = load_file(path)
         except (SafetensorError, OSError) as error:
@@ -51,9 +47,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
             loaded = loaded[wrapper]
     if not isinstance(loaded, Mapping) or not loaded:
-        raise InvalidInput(
-            f"weights: {path} must hold a state dict (name -> tensor), got {type(loaded).__name__}."
-        )
+        raise InvalidInput(f"weights: {path} must hold a state dict (name -> tensor), got {type(loaded).__name__}.")
     tensors = {str(name): value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
     if not tensors:
         raise InvalidInput(f"weights: {path} holds no tensors, only {list(loaded)[:5]}.")
@@ -77,9 +71,7 @@ def load_weights(
     if over or lacking or other:
         parts = [("it lacks", lacking), ("it has the unknown", over), ("of another shape are", other)]
         listed = "; ".join(f"{words} {keys[:3]} ({len(keys)} in all)" for words, keys in parts if keys)
-        raise InvalidInput(
-            f'weights: {path} does not fit "{name}": {listed}. Give the weights of that architecture.'
-        )
+        raise InvalidInput(f'weights: {path} does not fit "{name}": {listed}. Give the weights of that architecture.')
     module.load_state_dict({key: value for key, value in tensors.items() if key in wanted}, strict=False)
 
 

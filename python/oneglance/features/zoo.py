@@ -50,9 +50,7 @@ def _transformers(spec: Spec) -> Backbone:
 def broken_package(package: str, extra: str, error: BaseException) -> MissingDependency:
     """A package that is not there, or does not import (e.g. built for another torch)."""
     if isinstance(error, ModuleNotFoundError) and error.name == package:
-        return MissingDependency(
-            f'backbone "{package}:..." needs {package}: pip install "oneglance[{extra}]"'
-        )
+        return MissingDependency(f'backbone "{package}:..." needs {package}: pip install "oneglance[{extra}]"')
     first = str(error).strip().split("\n")[0]
     return MissingDependency(
         f"{package} is installed but cannot be imported ({type(error).__name__}: {first}). Its version must fit "

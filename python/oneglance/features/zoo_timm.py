@@ -35,9 +35,7 @@ def load_timm(spec: Spec) -> Backbone:
     if file is not None:
         fresh = module
         try:
-            module = _create(
-                spec, pretrained=True, pretrained_cfg_overlay={"state_dict": read_state_dict(file)}
-            )
+            module = _create(spec, pretrained=True, pretrained_cfg_overlay={"state_dict": read_state_dict(file)})
         except (RuntimeError, KeyError, ValueError) as error:
             first = " ".join(str(error).split())[:300]
             raise InvalidInput(f"weights: {file} does not fit {spec.text!r}: {first}") from None
@@ -53,9 +51,7 @@ def _create(spec: Spec, **arguments: Any) -> torch.nn.Module:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
-        module: torch.nn.Module = timm.create_model(
-            spec.model, num_classes=0, **{"pretrained": False, **arguments}
-        )
+        module: torch.nn.Module = timm.create_model(spec.model, num_classes=0, **{"pretrained": False, **arguments})
     return module
 
 
@@ -69,9 +65,7 @@ def _refuse_untouched(fresh: torch.nn.Module, loaded: torch.nn.Module, file: Pat
     kept = [
         name
         for name, value in loaded.named_parameters()
-        if value.numel() > 1
-        and bool((value != value.flatten()[0]).any())
-        and torch.equal(value, before[name])
+        if value.numel() > 1 and bool((value != value.flatten()[0]).any()) and torch.equal(value, before[name])
     ]
     if kept:
         raise InvalidInput(

@@ -35,9 +35,7 @@ def load_torchvision(spec: Spec) -> Backbone:
     if spec.model not in known:
         close = difflib.get_close_matches(spec.model, known, n=3)
         hint = f" Did you mean {' or '.join(close)}?" if close else f" There are {', '.join(known[:6])}, ..."
-        raise InvalidInput(
-            f"backbone {spec.text!r}: torchvision has no image classifier {spec.model!r}.{hint}"
-        )
+        raise InvalidInput(f"backbone {spec.text!r}: torchvision has no image classifier {spec.model!r}.{hint}")
     published = list(models.get_model_weights(spec.model))
     default = getattr(models.get_model_weights(spec.model), "DEFAULT", None)
     file = weights_file(spec)
@@ -69,9 +67,7 @@ def _cached(spec: Spec, default: Any) -> Path:
         return path
     raise InvalidInput(
         f"backbone {spec.text!r}: no weights on disk, and nothing is downloaded. Give a file with "
-        f'"torchvision:{spec.model}=FILE"'
-        + (f", put {url} into {folder}" if url else "")
-        + ", or take random weights "
+        f'"torchvision:{spec.model}=FILE"' + (f", put {url} into {folder}" if url else "") + ", or take random weights "
         f'with "torchvision:{spec.model}=random".'
     )
 
@@ -80,9 +76,7 @@ def cut_head(module: torch.nn.Module, text: str) -> str:
     """Replaces the last linear layer of the classifier by nothing; returns the path that was cut off."""
     name = next((name for name in _HEADS if hasattr(module, name)), None)
     if name is None:
-        raise InvalidInput(
-            f"backbone {text!r}: no classifier found to cut off. Pass the module from Python instead."
-        )
+        raise InvalidInput(f"backbone {text!r}: no classifier found to cut off. Pass the module from Python instead.")
     head = getattr(module, name)
     if isinstance(head, torch.nn.Sequential):
         linear = [key for key, layer in head.named_children() if isinstance(layer, torch.nn.Linear)]

@@ -48,14 +48,10 @@ def load_transformers(spec: Spec) -> Backbone:
         with _quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(spec.seed)  # also for a pooler that the weights do not have
             if spec.weights is None:
-                module, found = hub.AutoModel.from_pretrained(
-                    name, local_files_only=True, output_loading_info=True
-                )
+                module, found = hub.AutoModel.from_pretrained(name, local_files_only=True, output_loading_info=True)
                 _refuse_missing(list(found["missing_keys"]), spec)
             else:
-                module = hub.AutoModel.from_config(
-                    hub.AutoConfig.from_pretrained(name, local_files_only=True)
-                )
+                module = hub.AutoModel.from_config(hub.AutoConfig.from_pretrained(name, local_files_only=True))
     except InvalidInput:
         raise
     except (OSError, ValueError, KeyError) as error:

@@ -33,9 +33,7 @@ def refuse_foreign_folder(path: Path) -> None:
     try:
         names = {entry.name for entry in path.iterdir()}
     except OSError as error:
-        raise StoreError(
-            f"out: {path} cannot be listed ({error.strerror}). Choose another folder."
-        ) from error
+        raise StoreError(f"out: {path} cannot be listed ({error.strerror}). Choose another folder.") from error
     known = {*_OURS, LOCK_NAME, *(name + TMP_SUFFIX for name in _OURS)}
     if names and not names & {MANIFEST, UNFINISHED} and names - known:
         raise StoreError(
@@ -92,7 +90,5 @@ def take_up_plan(
 
 def check_shard_rows(shard_rows: int | None) -> None:
     """InvalidInput unless None or an integer >= 1."""
-    if shard_rows is not None and (
-        isinstance(shard_rows, bool) or not isinstance(shard_rows, int) or shard_rows < 1
-    ):
+    if shard_rows is not None and (isinstance(shard_rows, bool) or not isinstance(shard_rows, int) or shard_rows < 1):
         raise InvalidInput(f"shard_rows must be an integer >= 1 or None, got {shard_rows!r}.")

@@ -97,9 +97,7 @@ def read_items(path: Path) -> pa.Table:
     try:
         table = pq.read_table(path)
     except FileNotFoundError:
-        raise StoreError(
-            f"{path} is missing: the store is damaged. Run the same embed command again."
-        ) from None
+        raise StoreError(f"{path} is missing: the store is damaged. Run the same embed command again.") from None
     except (pa.ArrowException, OSError) as error:
         raise StoreError(f"{path} cannot be read ({error}). Run the same embed command again.") from error
     missing = [name for name in ITEMS_SCHEMA.names if name not in table.column_names]
@@ -119,6 +117,4 @@ def read_parquet(path: Path) -> pa.Table:
 def list_width(kind: Any) -> bool:
     """True for a column type that holds one vector of numbers per row."""
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return bool(is_list) and bool(
-        pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
-    )
+    return bool(is_list) and bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))

@@ -99,9 +99,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{path} cannot be read ({error}). Embed again with fresh=True / --fresh."
-        ) from error
+        raise StoreError(f"{path} cannot be read ({error}). Embed again with fresh=True / --fresh.") from error
     if not isinstance(value, dict) or "schema_version" not in value:
         raise StoreError(f"{path} is not the manifest of a oneglance store. Choose another folder.")
     if value["schema_version"] != SCHEMA_VERSION:

@@ -76,9 +76,7 @@ class FeatureStore:
 
     def _entry(self, backbone: str) -> dict[str, Any]:
         if backbone not in self.manifest["backbones"]:
-            raise InvalidInput(
-                f'backbone must be one of {list(self.backbones)}, got "{backbone}" ({self.path}).'
-            )
+            raise InvalidInput(f'backbone must be one of {list(self.backbones)}, got "{backbone}" ({self.path}).')
         entry: dict[str, Any] = self.manifest["backbones"][backbone]
         return entry
 
@@ -144,13 +142,9 @@ def open_store(path: str | os.PathLike[str], *, verify: bool = False) -> Feature
                 f"{folder} is not finished. Run the same embed command again: it goes on where it stopped."
             )
         what = "has no manifest.json" if folder.exists() else "does not exist"
-        raise StoreError(
-            f"no feature store at {folder}: it {what}. Write one with `oneglance embed` or og.embed()."
-        )
+        raise StoreError(f"no feature store at {folder}: it {what}. Write one with `oneglance embed` or og.embed().")
     store = FeatureStore(folder, manifest)
     store.check(full=verify)
     if store.items.num_rows != store.n_items:
-        raise StoreError(
-            f"{ITEMS} has {store.items.num_rows} rows, {MANIFEST} {store.n_items}. Run embed again."
-        )
+        raise StoreError(f"{ITEMS} has {store.items.num_rows} rows, {MANIFEST} {store.n_items}. Run embed again.")
     return store

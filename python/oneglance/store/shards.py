@@ -104,9 +104,7 @@ def write_shard(
     header = header_of(stored.shape[0], stored.shape[1], dtype)
     body = memoryview(stored.view(np.uint8).data).cast("B")
     write_atomic(path, [header, body])
-    receipt = Receipt(
-        rows, len(header) + body.nbytes, digest(header, body), pictures, shard_fingerprint, dict(bad)
-    )
+    receipt = Receipt(rows, len(header) + body.nbytes, digest(header, body), pictures, shard_fingerprint, dict(bad))
     write_atomic(path.with_suffix(".json"), [receipt.to_json()])
     return receipt
 

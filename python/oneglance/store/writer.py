@@ -169,9 +169,7 @@ class StoreWriter:
                 left.append((shard, names))
         return left
 
-    def write(
-        self, shard: int, name: str, features: FloatArray, bad: Mapping[int, str], pictures: str = ""
-    ) -> bool:
+    def write(self, shard: int, name: str, features: FloatArray, bad: Mapping[int, str], pictures: str = "") -> bool:
         """Puts one finished shard on disk; False if the backbone had to be widened to float32 instead.
 
         features  (rows of the shard, n_dims); rows in `bad` (row of the pool -> reason) are stored as NaN
@@ -195,9 +193,7 @@ class StoreWriter:
         self._refuse_changed_pictures(shard, pictures)
         path = self.path / shard_name(name, shard)
         mark = fingerprint(self.source.hash, entry, (first, stop))
-        self._receipts[shard, name] = write_shard(
-            path, features, entry["dtype"], (first, stop), bad, pictures, mark
-        )
+        self._receipts[shard, name] = write_shard(path, features, entry["dtype"], (first, stop), bad, pictures, mark)
         self._bad_rows.update(bad)
         return True
 
@@ -245,9 +241,7 @@ class StoreWriter:
     def finish(self) -> None:
         """Writes items.parquet and, last, manifest.json. Raises StoreError if shards are missing."""
         if self.missing():
-            raise StoreError(
-                f"{self.path} still lacks {len(self.missing())} shards. Run the same command again."
-            )
+            raise StoreError(f"{self.path} still lacks {len(self.missing())} shards. Run the same command again.")
         self.check_bad_fraction()
         reasons = self.bad()
         items = parquet_bytes(self.items.table(reasons))
