@@ -17,9 +17,7 @@ POOLS = {
     "cifar10": ("cifar10__mnv1_0.5", "cifar10__sqz"),
     "tiny100": ("tiny100__mnv1_0.5", "tiny100__sqz", "tiny100__r56"),
 }
-pytestmark = pytest.mark.skipif(
-    not FEATURES.is_dir(), reason=f"real features are not on this machine ({FEATURES})"
-)
+pytestmark = pytest.mark.skipif(not FEATURES.is_dir(), reason=f"real features are not on this machine ({FEATURES})")
 
 
 def load(name):

@@ -38,10 +38,7 @@ def test_table_and_file(pool, tmp_path):
     for word in ("backbone", "n", "d", "rank", "passes", "residual", "precision", "condition", "vit", "cnn"):
         assert word in out
     want = [og.lewis_weights(array, 1.0).weights for array in pool.values()]
-    assert (
-        f"T = sum of the largest weights = {coherence_total(want):.3g} (at most 11 = min(sum of ranks, n))"
-        in out
-    )
+    assert f"T = sum of the largest weights = {coherence_total(want):,.1f} (at most 11 = min(sum of ranks, n))" in out
     assert f"kappa(10 %) = {kappa(want, 0.1):.3g}" in out
     table = pq.read_table("weights.parquet")
     assert table.column_names == ["row_id", "item_id", "vit", "cnn", "max"]
@@ -74,7 +71,5 @@ def test_dry_run_and_overwrite(pool, tmp_path):
 
 def test_nothing_left(pool, tmp_path):
     (tmp_path / "all.txt").write_text("\n".join(map(str, range(90))))
-    with pytest.raises(
-        InvalidInput, match="no item is left of the 90: all are invalid, labelled or excluded"
-    ):
+    with pytest.raises(InvalidInput, match="no item is left of the 90: all are invalid, labelled or excluded"):
         run("vit.npy", "--exclude", "all.txt")

@@ -43,18 +43,14 @@ def test_budget_says_what_is_not_available():
     words = r"budget is 30, but only 22 items are available \(40 in the pool, 10 labelled, 10 excluded\)"
     with pytest.raises(InvalidInput, match=words):
         og.select(X, 30, labelled=range(10), exclude=range(8, 18))
-    with pytest.raises(
-        InvalidInput, match=r"budget is 1, but 0 items are available .* exclude fewer, or add items"
-    ):
+    with pytest.raises(InvalidInput, match=r"budget is 1, but 0 items are available .* exclude fewer, or add items"):
         og.select(X, 1, labelled=range(40))
 
 
 def test_zero_rows_cannot_be_picked_by_weight():
     sparse = X.copy()
     sparse[5:] = 0
-    with pytest.raises(
-        InvalidInput, match=r"only 5 of the 40 available items have a Lewis weight above 0 .*zeros"
-    ):
+    with pytest.raises(InvalidInput, match=r"only 5 of the 40 available items have a Lewis weight above 0 .*zeros"):
         og.select(sparse, 6)
     assert len(og.select(sparse, 6, "random")) == 6
 
@@ -69,18 +65,14 @@ def test_rows_that_do_not_match():
 def test_bad_rows_are_named(value):
     bad = X.copy()
     bad[[4, 17], 1] = value
-    words = (
-        r'features of backbone "b" have NaN or infinity in 2 rows: 4, 17\. .* leave them out with exclude='
-    )
+    words = r'features of backbone "b" have NaN or infinity in 2 rows: 4, 17\. .* leave them out with exclude='
     with pytest.raises(InvalidInput, match=words):
         og.select({"a": X, "b": bad}, 3)
     assert len(og.select({"a": X, "b": bad}, 3, exclude=[4, 17])) == 3
 
 
 def test_shapes_and_types():
-    with pytest.raises(
-        InvalidInput, match=r"must be 2-D \(rows, features\), got shape \(3,\).*reshape\(-1, 1\)"
-    ):
+    with pytest.raises(InvalidInput, match=r"must be 2-D \(rows, features\), got shape \(3,\).*reshape\(-1, 1\)"):
         og.select(X[0], 1)
     with pytest.raises(InvalidInput, match=r'features of backbone "a" must be 2-D'):
         og.select({"a": X[0]}, 1)
@@ -99,9 +91,7 @@ def test_p(p):
 def test_items(store):
     with pytest.raises(InvalidInput, match=r"labelled must hold positions in 0\.\.39, got 40, -1"):
         og.select(X, 3, labelled=[3, 40, -1])
-    with pytest.raises(
-        InvalidInput, match=r"exclude holds names \('a'\), but rows of the pool have no names"
-    ):
+    with pytest.raises(InvalidInput, match=r"exclude holds names \('a'\), but rows of the pool have no names"):
         og.select(X, 3, exclude=["a"])
     words = r"exclude: 6 of 7 ids are not in the store .*: 'a', .* and 1 more\. Its ids look like '0\.png'"
     with pytest.raises(InvalidInput, match=words):
@@ -112,18 +102,14 @@ def test_items(store):
         og.select(X, 3, labelled=[True, False, True])
     with pytest.raises(InvalidInput, match=r"ids .*positions .*or a boolean mask, got dtype float64"):
         og.select(X, 3, labelled=[0.5])
-    with pytest.raises(
-        InvalidInput, match=r"1-D list of ids, positions or a boolean mask, got shape \(1, 2\)"
-    ):
+    with pytest.raises(InvalidInput, match=r"1-D list of ids, positions or a boolean mask, got shape \(1, 2\)"):
         og.select(X, 3, labelled=[[1, 2]])
 
 
 def test_strategy_and_parameters():
     with pytest.raises(InvalidInput, match=r"strategy must be one of \['lewis', 'random'\], got 'best'"):
         og.select(X, 3, "best")
-    with pytest.raises(
-        InvalidInput, match='"lewis" does not know q; it takes p, tol, max_passes, ridge, combine'
-    ):
+    with pytest.raises(InvalidInput, match='"lewis" does not know q; it takes p, tol, max_passes, ridge, combine'):
         og.select(X, 3, q=1)
     with pytest.raises(InvalidInput, match='"random" does not know p; it takes no parameters'):
         og.select(X, 3, "random", p=2)
@@ -143,13 +129,9 @@ def test_strategy_and_parameters():
 def test_strata(store):
     with pytest.raises(InvalidInput, match=r"one stratum per item, shape \(40,\), got shape \(3,\)"):
         og.select(X, 3, strata=[1, 2, 3])
-    with pytest.raises(
-        InvalidInput, match="strata names the column 'x', but the pool has no such: it has no columns"
-    ):
+    with pytest.raises(InvalidInput, match="strata names the column 'x', but the pool has no such: it has no columns"):
         og.select(X, 3, strata="x")
-    with pytest.raises(
-        InvalidInput, match=r"column 'weather', but the store .* its columns are .'label', 'stratum'"
-    ):
+    with pytest.raises(InvalidInput, match=r"column 'weather', but the store .* its columns are .'label', 'stratum'"):
         og.select(store, 3, strata="weather")
     with pytest.raises(InvalidInput, match=r"column 'label' of the store .*, which is empty. Use another"):
         og.select(store, 3, strata="label")
@@ -178,7 +160,5 @@ def test_agreement():
         kappa([], 0.1)
     with pytest.raises(InvalidInput, match=r"must all have one length, got shapes \[\(2,\), \(3,\)\]"):
         kappa([np.ones(2), np.ones(3)], 0.1)
-    with pytest.raises(
-        InvalidInput, match=r"fraction must be in \(0, 1\], got 10. Write 0.1 for ten percent"
-    ):
+    with pytest.raises(InvalidInput, match=r"fraction must be in \(0, 1\], got 10. Write 0.1 for ten percent"):
         kappa([np.ones(2)], 10)

@@ -47,9 +47,7 @@ def open_pool(
     suffixes = {path.suffix.lower() for path in paths}
     for path in paths:
         if not path.exists():
-            raise InvalidInput(
-                f"{path} does not exist. Give a feature store (see `oneglance embed`) or vectors."
-            )
+            raise InvalidInput(f"{path} does not exist. Give a feature store (see `oneglance embed`) or vectors.")
     if suffixes <= set(VECTOR_SUFFIXES):
         vectors = from_files(paths, columns)
     elif suffixes == {".parquet"} and len(paths) == 1:
@@ -122,21 +120,13 @@ def read_strata(value: str | None, pool: Pool) -> Any:
         raise InvalidInput(f"--strata: {path} needs a column called stratum, it has {list(table)}.")
     ids = {key: values for key, values in table.items() if key in _ID_COLUMNS}
     if not ids:
-        raise InvalidInput(
-            f"--strata: {path} needs a column called item_id, id or row_id, it has {list(table)}."
-        )
+        raise InvalidInput(f"--strata: {path} needs a column called item_id, id or row_id, it has {list(table)}.")
     key, items = next(iter(ids.items()))
     strata = np.full(pool.n_items, None, dtype=object)
     named = pool.ids is not None and key != "row_id"
-    row_of = (
-        {str(item): row for row, item in enumerate(pool.ids.tolist())}
-        if named and pool.ids is not None
-        else {}
-    )
+    row_of = {str(item): row for row, item in enumerate(pool.ids.tolist())} if named and pool.ids is not None else {}
     for item, stratum in zip(items, table[name], strict=True):
-        row = (
-            row_of.get(item) if named else int(item) if item.isdigit() and int(item) < pool.n_items else None
-        )
+        row = row_of.get(item) if named else int(item) if item.isdigit() and int(item) < pool.n_items else None
         if row is None:
             raise InvalidInput(f"--strata: {path} names the item {item!r}, which is not in {pool.where}.")
         strata[row] = stratum
@@ -150,9 +140,7 @@ def _read(path: Path, option: str) -> dict[str, list[str]]:
         table = read_list(path)
     except InvalidInput as error:
         raise InvalidInput(str(error).replace("source:", f"{option}:", 1)) from None
-    plain = {
-        name: values.to_pylist() if hasattr(values, "to_pylist") else values for name, values in table.items()
-    }
+    plain = {name: values.to_pylist() if hasattr(values, "to_pylist") else values for name, values in table.items()}
     return {name: ["" if value is None else str(value) for value in values] for name, values in plain.items()}
 
 

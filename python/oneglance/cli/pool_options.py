@@ -78,12 +78,8 @@ _SHARED = (
         "Example: --ridge 1e-2",
     ),
     click.option("--overwrite", is_flag=True, help="Replace another result that is there already."),
-    click.option(
-        "--dry-run", is_flag=True, help="Print the plan (rows, passes, memory, disk, time) and stop."
-    ),
-    click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, notes on stderr."
-    ),
+    click.option("--dry-run", is_flag=True, help="Print the plan (rows, passes, memory, disk, time) and stop."),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, notes on stderr."),
 )
 
 

@@ -52,7 +52,7 @@ def print_certificate(certificate: dict[str, Any]) -> None:
         rows.append([name, *({**entry, **stopped_short}[column] for column in columns)])
     print_table(("backbone", *columns), rows)
     click.echo(
-        f"T = sum of the largest weights = {cell(certificate['total'])} (at most "
+        f"T = sum of the largest weights = {certificate['total']:,.1f} (at most "
         f"{cell(certificate['total_bound'])} = min(sum of ranks, n)); "
         f"kappa(10 %) = {cell(certificate['kappa_10'])}"
     )

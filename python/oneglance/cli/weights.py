@@ -75,9 +75,7 @@ def weights(
         raise InvalidInput(f"--out {out} exists. Choose another name, or add --overwrite.")
     features = dict(pool.features)
     with collected_warnings() as warned:
-        results = backbone_weights(
-            features, candidates, note, p=p, tol=tol, max_passes=max_passes, ridge=ridge
-        )
+        results = backbone_weights(features, candidates, note, p=p, tol=tol, max_passes=max_passes, ridge=ridge)
     by_name = {name: result.weights for name, result in results.items()}
     make_folder(out.parent)
     write_table(_table(pool, by_name, candidates), out)

@@ -84,7 +84,7 @@ def expected_passes(p: float) -> int:
     """
     if p == 2:
         return 8
-    return 12 if p < 4 else 20 if p <= 6 else 35
+    return 15 if p < 4 else 20 if p <= 6 else 35
 
 
 def _flops_per_second() -> float:
