@@ -45,7 +45,6 @@ def test_it_says_what_it_does_and_what_to_type_next(done: tuple[Path, Result]) -
         "two-block transformer trained to guess hidden 2 x 2 patches; trained in",
         "denoiser 1,198 x 32, patches 1,198 x 32, contrast 1,198 x 32",
         "patches   1,198  32    32",
-        "converged",
         "T = sum of the largest weights =",
         "kappa(10 %) =",
         "20 pictures -> selected-20/selected.csv",

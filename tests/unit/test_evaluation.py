@@ -28,6 +28,7 @@ from oneglance.evaluation import (
     verdict,
 )
 from oneglance.evaluation.plot import plot_comparison
+from oneglance.evaluation.threads import one_thread
 
 
 def close(got: object, wanted: object, tol: float) -> None:
@@ -347,3 +348,15 @@ def test_plot_writes_a_png_and_refuses_a_missing_baseline(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
     with pytest.raises(InvalidInput, match="'random' among them"):
         plot_comparison(result, tmp_path / "y.png", names={"lewis": "Lewis"})
+
+
+def test_one_thread_is_one_thread_and_is_undone() -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl", reason="without threadpoolctl one_thread does nothing")
+
+    def threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+
+    before = threads()
+    with one_thread():
+        assert set(threads()) == {1}
+    assert threads() == before

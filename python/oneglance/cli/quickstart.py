@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json as json_module
+import shutil
+import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -202,14 +205,15 @@ class Quickstart:
         from ..strategies.result import write_table
 
         if not self.json:
-            for title, header, rows in score_tables(comparison):
+            wide = not sys.stdout.isatty() or shutil.get_terminal_size().columns >= 100
+            for title, header, rows in score_tables(comparison, wide=wide):
                 print_table(header, rows, title)
                 self.say()
         self.say(f"   Means over {len(self.seeds)} seeds and the heads, bootstrap over seeds in pairs; each")
         self.say("   interval is 95 % by itself: of twenty verdicts, about one is wrong by chance.")
         sentences = conclusions(comparison)
         for sentence in sentences:
-            self.say(f"   {sentence}")
+            self.say(textwrap.fill(sentence, 78, initial_indent="   ", subsequent_indent="      "))
         self.say("   Only random and Lewis picks come with a known inclusion probability (selected.csv).")
         plot_comparison(
             comparison,

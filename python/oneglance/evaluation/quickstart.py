@@ -30,7 +30,7 @@ NAMES = {
     "random": "random",
     "kmeans": "k-means",
     "lewis": "Lewis",
-    "lewis_unweighted": "Lewis, weights ignored",
+    "lewis_unweighted": "Lewis unweighted",
 }
 """Strategies of the comparison and what the table calls them.
 
@@ -41,7 +41,7 @@ accuracy by 0.013 at 50 labels and 0.003 at 150, and no worse in squared error. 
 QUANTITIES = {
     "accuracy": "Accuracy on held-out pictures, ridge heads",
     "mse": "Squared error on held-out pictures, ridge heads",
-    "pool_mse": "Squared error on the whole pool, heads without penalty: the quantity that the theory bounds",
+    "pool_mse": "Squared error on the whole pool, heads without penalty: what the theory bounds",
 }
 SHORT = {"accuracy": "accuracy", "mse": "held-out error", "pool_mse": "pool error"}
 
@@ -132,16 +132,20 @@ def quickstart_pickers() -> dict[str, Picker]:
     }
 
 
-def score_tables(comparison: Comparison) -> list[tuple[str, list[str], list[list[str]]]]:
-    """One table of text per metric: what it is, a header, and a row per budget and strategy."""
-    header = ["labels", "strategy", "mean [95 % interval]", "minus random [95 % interval]", "verdict"]
+def score_tables(comparison: Comparison, *, wide: bool = True) -> list[tuple[str, list[str], list[list[str]]]]:
+    """One table of text per metric: what it is, a header, and a row per budget and strategy.
+
+    wide  False leaves out the interval of the mean (not that of the difference), to fit 80 columns
+    """
+    header = ["labels", "strategy", "mean [95 %]" if wide else "mean", "minus random [95 %]", "verdict"]
     tables = []
     for metric in METRICS:
         rows = []
         for budget in comparison.budgets:
             for strategy in comparison.strategies:
                 mean = comparison.mean(strategy, budget, metric)
-                cells = [str(budget), NAMES[strategy], _cell(mean, ".3f"), "", ""]
+                shown = _cell(mean, ".3f") if wide else f"{mean.mean:.3f}"
+                cells = [str(budget), NAMES[strategy], shown, "", ""]
                 if strategy != BASELINE:
                     difference = comparison.difference(strategy, BASELINE, budget, metric)
                     cells[3] = _cell(difference, "+.3f")

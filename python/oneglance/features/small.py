@@ -167,7 +167,7 @@ RECIPES: dict[str, Recipe] = {
     "denoiser": Recipe("convolutional encoder trained to take noise off the pictures", ConvEncoder, _denoise_goal),
     "patches": Recipe("two-block transformer trained to guess hidden 2 x 2 patches", PatchTransformer, _patch_goal),
     "contrast": Recipe(
-        "convolutional encoder trained to know two changed copies of a picture as one (SimCLR style)",
+        "convolutional encoder trained to match two changed copies (SimCLR)",
         ConvEncoder,
         _contrast_goal,
     ),
