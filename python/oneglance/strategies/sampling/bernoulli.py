@@ -58,9 +58,10 @@ def bernoulli(p: Any, budget: int, *, seed: int = 0, stream: int = 0) -> Sample:
     having exactly `budget` picks. Conditioning alone would move the inclusion probability of row i by a
     relative O(1/V), and weights 1/pi_i would be biased by as much. So the independent draw is made with
     adjusted odds, solved for such that the probabilities *after* conditioning equal pi_i (to a relative
-    1e-9 or better; below V = 1e-6 rounding of the pi_i next to 1 limits it to 1e-16 / V): the
-    weighted sum over the picks is an unbiased (Horvitz-Thompson) estimate of the sum over the pool. What conditioning leaves behind is dependence between picks: their number is fixed, so
-    they are slightly negatively correlated, cov(i, j) = -pi_i (1 - pi_i) pi_j (1 - pi_j) / V to first
+    1e-9 or better; below V = 1e-6 rounding of the pi_i next to 1 limits it to 1e-16 / V): the weighted sum
+    over the picks is an unbiased (Horvitz-Thompson) estimate of the sum over the pool. What conditioning
+    leaves behind is dependence between picks: their number is fixed, so they are slightly negatively
+    correlated, cov(i, j) = -pi_i (1 - pi_i) pi_j (1 - pi_j) / V to first
     order; a variance estimate that takes them as independent errs on the large side.
 
     Rows with c p_i >= 1 are certain and the rest of the budget is spread over the others, again and again
