@@ -326,3 +326,46 @@ def test_real_pictures_with_three_real_networks(tmp_path: Path, shared: Path) ->
         unit = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
         near = unit @ unit.T - 2 * np.eye(24)
         assert np.mean((near.argmax(axis=1) < 12) == (np.arange(24) < 12)) > 0.9
+
+
+def test_half_precision_on_the_cpu_is_there_when_asked_for(tmp_path: Path, make_pictures: Any) -> None:
+    make_pictures(tmp_path / "pool", 5)
+    exact = og.embed(tmp_path / "pool", backbone(), tmp_path / "f")
+    short = og.embed(tmp_path / "pool", backbone(), tmp_path / "b", compute="bfloat16")
+    assert short.manifest["backbones"]["a"]["compute"] == "bfloat16"
+    a, b = (np.asarray(store.features("a")).astype(np.float64) for store in (exact, short))
+    assert 0 < np.abs(a - b).max() < 0.02 * np.abs(a).max()
+    with pytest.raises(StoreError, match=r"another compute: the store has 'bfloat16', this run 'float32'"):
+        og.embed(tmp_path / "pool", backbone(), tmp_path / "b")
+    with pytest.raises(InvalidInput, match=r"compute must be one of .*, got 'int8'"):
+        og.embed(tmp_path / "pool", backbone(), tmp_path / "c", compute="int8")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_dataset_that_fails_on_an_item_or_gives_no_pictures(tmp_path: Path, workers: int) -> None:
+    class Torn:
+        def __init__(self, last: Any) -> None:
+            self.last = last
+
+        def __len__(self) -> int:
+            return 12
+
+        def __getitem__(self, index: int) -> Any:
+            if index < 11:
+                return Image.new("RGB", (8, 8), (index * 9, 9, 9))
+            if isinstance(self.last, Exception):
+                raise self.last
+            return self.last
+
+    store = og.embed(Torn(OSError("torn")), backbone(), tmp_path / "a", workers=workers, batch_size=2)
+    assert store.column("reason")[11] == "cannot load: OSError: torn"
+    with pytest.raises(InvalidInput) as caught:
+        og.embed(Torn(np.zeros(3)), backbone(), tmp_path / "b", workers=workers, batch_size=2)
+    assert str(caught.value).startswith("source[11] must be a PIL image, a uint8 array")
+    assert "Traceback" not in str(caught.value)
+
+
+def test_a_list_with_a_folder_in_it(tmp_path: Path, make_pictures: Any) -> None:
+    paths = make_pictures(tmp_path / "pool", 1)
+    with pytest.raises(InvalidInput, match="a list may hold files only, but .*pool is a folder"):
+        og.embed([paths[0], tmp_path / "pool"], backbone(), tmp_path / "s")

@@ -330,3 +330,20 @@ def test_repeated_ids_are_listed() -> None:
 def test_backbone_names_that_are_no_folder_names(name: str) -> None:
     with pytest.raises(InvalidInput, match="becomes a folder name"):
         info(name)
+
+
+def test_a_hole_in_another_backbone_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "s", info("a"))
+    (tmp_path / "s/features/a/00002.npy").unlink()
+    with pytest.raises(StoreError, match=r'00002.npy of backbone "a" is missing or damaged. Name that backbone'):
+        write(tmp_path / "s", info("b"))
+    assert write(tmp_path / "s", info("a"), info("b")) == 4
+
+
+def test_an_unfinished_backbone_can_wait(tmp_path: Path) -> None:
+    write(tmp_path / "s", info("a"), info("b"), stop_after=3)  # shard 0 of both, shard 1 of a
+    assert write(tmp_path / "s", info("a")) == 1
+    assert open_store(tmp_path / "s").backbones == ("a",)
+    assert write(tmp_path / "s", info("b")) == 2
+    write(tmp_path / "whole", info("a"), info("b"))
+    assert contents(tmp_path / "s") == contents(tmp_path / "whole")

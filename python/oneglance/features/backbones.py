@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -174,7 +175,7 @@ def _as_backbone(value: Any, name: str | None) -> Backbone:
 
         backbone = load_backbone(parse_spec(value))
     elif isinstance(value, Backbone):
-        backbone = value
+        backbone = value if name is None else copy.copy(value)  # the caller's object keeps its name
     elif isinstance(value, torch.nn.Module):
         backbone = Backbone(value)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,8 +46,8 @@ class Batch:
     pictures: bytes = b""
 
 
-class Tasks(Dataset[Batch]):
-    """Task number -> decoded batch; runs in the workers."""
+class Tasks(Dataset[Any]):
+    """Task number -> decoded batch, or the error to raise; runs in the workers."""
 
     def __init__(self, pictures: Pictures, preprocesses: Preprocesses, tasks: Sequence[Task]) -> None:
         self._pictures, self._preprocesses, self._tasks = pictures, preprocesses, tasks
@@ -54,9 +55,11 @@ class Tasks(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def __getitem__(self, index: int) -> Batch:
-        task = self._tasks[index]
-        return load_batch(self._pictures, self._preprocesses, task)
+    def __getitem__(self, index: int) -> Batch | OneglanceError:
+        try:
+            return load_batch(self._pictures, self._preprocesses, self._tasks[index])
+        except OneglanceError as error:  # raised in a worker, its traceback would become part of the message
+            return error
 
 
 def load_batch(pictures: Pictures, preprocesses: Preprocesses, task: Task) -> Batch:
@@ -114,9 +117,9 @@ def cut_tasks(
 
 
 def default_workers(device: torch.device, n_tasks: int) -> int:
-    """Few batches: none. On a CPU the network needs the cores itself: one worker per four cores, at least one."""
+    """None for few batches or away from Linux; on a CPU, whose cores the network needs itself, one per four cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    if n_tasks <= 2:
+    if n_tasks <= 2 or sys.platform != "linux":
         return 0
     return max(1, cores // 4) if device.type == "cpu" else max(1, min(16, cores - 1))
 
@@ -151,11 +154,16 @@ def batches(
         collate_fn=_identity,
         worker_init_fn=_quiet_worker if workers else None,
         prefetch_factor=2 if workers else None,
+        # Forked, as torch always did on Linux: preprocessing may be any function, also one that cannot be pickled.
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
     try:
         with _calm_fork():
             ahead = iter(loader)
-        yield from ahead
+        for batch in ahead:
+            if isinstance(batch, OneglanceError):
+                raise batch
+            yield batch
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
@@ -164,9 +172,9 @@ def batches(
 
 def dead_worker(error: BaseException, workers: int) -> OneglanceError:
     """What to do when the operating system ended a decoding process."""
-    first = str(error).strip().split("\n")[0]
+    last = str(error).strip().split("\n")[-1]
     return OneglanceError(
-        f"a decoding worker died ({first}): mostly for want of memory or of shared memory (/dev/shm; in Docker "
+        f"a decoding worker died ({last}): mostly for want of memory or of shared memory (/dev/shm; in Docker "
         f"--shm-size). Finished shards are kept: run the same command again with fewer than workers={workers}, "
         "or with workers=0 / --workers 0."
     )

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, OneglanceError
 
 DECODING = "Pillow, first frame, EXIF orientation applied, alpha over white, 16-bit grey / 257, converted to 8-bit RGB"
 MAX_PIXELS = 178_956_970  # Pillow's own limit for what it calls a decompression bomb
@@ -159,9 +159,11 @@ class MemoryPictures:
     def load(self, row: int) -> tuple[Any, bytes]:
         try:
             item = self._pictures[row]
-        except (IndexError, KeyError) as error:
-            raise InvalidInput(f"source: item {row} of {len(self)} does not exist ({plain_reason(error)}).") from None
-        picture = as_picture(item[0] if isinstance(item, tuple) else item, f"source[{row}]")
+            picture = as_picture(item[0] if isinstance(item, tuple) else item, f"source[{row}]")
+        except (BadPictureError, OneglanceError, MemoryError):
+            raise
+        except Exception as error:  # a Dataset that reads files of its own, a PIL image whose file is torn
+            raise BadPictureError(f"cannot load: {plain_reason(error)}") from None
         content = picture.tobytes()
         shape = repr(picture.size if isinstance(picture, Image.Image) else picture.shape).encode()
         return picture, hashlib.blake2b(shape + content, digest_size=16).digest()

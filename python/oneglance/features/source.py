@@ -80,6 +80,11 @@ def open_source(
                 return _from_path(paths[0], columns, max_pixels, for_backbones)
             if all(path.suffix.lower() in VECTOR_SUFFIXES for path in paths):
                 return _vectors(from_files(paths, columns))
+            folders = [path for path in paths if path.is_dir()]
+            if folders:
+                raise InvalidInput(
+                    f"source: a list may hold files only, but {folders[0]} is a folder. Give one folder."
+                )
             return _from_paths(paths, max_pixels)
     elif getattr(source, "ndim", None) == 2:
         return _vectors(from_arrays({"vectors": source}, columns))

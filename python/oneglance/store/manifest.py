@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,11 @@ def refuse_other_backbone(stored: Mapping[str, Any], wanted: BackboneInfo, path:
             )
 
 
+def row_bytes(entry: Mapping[str, Any]) -> int:
+    """Bytes of one row of a backbone."""
+    return int(entry["n_dims"]) * {"float16": 2, "float32": 4}[entry["dtype"]]
+
+
 def shard_ranges(n_items: int, shard_rows: int) -> list[tuple[int, int]]:
     """Row range (first, past the last) of every shard."""
     return [(start, min(start + shard_rows, n_items)) for start in range(0, n_items, shard_rows)]
@@ -158,16 +163,3 @@ def shard_name(backbone: str, shard: int) -> str:
 def content_hash(manifest: Mapping[str, Any]) -> str:
     """Hash over the manifest, which holds the hashes of all other files."""
     return digest(json_bytes(manifest))
-
-
-def bad_items_csv(ids: Sequence[str], sources: Sequence[str], reasons: Mapping[int, str]) -> bytes:
-    """item_id,source,reason of every unusable row, as CSV."""
-    import csv
-    import io
-
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row_id", "item_id", "source", "reason"])
-    for row in sorted(reasons):
-        writer.writerow([row, ids[row], sources[row], reasons[row]])
-    return text.getvalue().encode()

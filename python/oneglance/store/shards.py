@@ -35,6 +35,10 @@ class Receipt:
     fingerprint: str
     bad: Mapping[int, str]
 
+    def entry(self, file: str) -> dict[str, Any]:
+        """The shard in the manifest."""
+        return {"file": file, "rows": list(self.rows), "bytes": self.n_bytes, "blake2b": self.blake2b}
+
     def to_json(self) -> bytes:
         return json_bytes(
             {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from .._types import FloatArray
-from ..errors import BadData, StoreError
+from ..errors import StoreError
+from .bad import allowed_bad, join_reasons, too_many, write_list
 from .files import digest, human_bytes, json_bytes, make_folder, write_atomic
 from .folder import check_shard_rows, clear_store, refuse_foreign_folder, remove_leftovers, take_up_plan
 from .items import Items, parquet_bytes
@@ -25,8 +25,8 @@ from .manifest import (
     UNFINISHED,
     BackboneInfo,
     SourceInfo,
-    bad_items_csv,
     refuse_other_backbone,
+    row_bytes,
     shard_name,
     shard_ranges,
 )
@@ -131,11 +131,11 @@ class StoreWriter:
         self._bad_rows = {row for receipt in self._receipts.values() for row in receipt.bad}
 
     def _refuse_holes(self) -> None:
-        for name in self._whole:
-            holes = [shard for shard in range(len(self.ranges)) if (shard, name) not in self._receipts]
-            if holes and name not in self.infos:
+        others = [name for name in self._whole if name not in self.infos]
+        for shard, name in ((shard, name) for name in others for shard in range(len(self.ranges))):
+            if (shard, name) not in self._receipts:
                 raise StoreError(
-                    f'{self.path / shard_name(name, holes[0])} of backbone "{name}" is missing or damaged. '
+                    f'{self.path / shard_name(name, shard)} of backbone "{name}" is missing or damaged. '
                     "Name that backbone in this run as well, and its shard is computed again."
                 )
 
@@ -148,8 +148,7 @@ class StoreWriter:
         for shard, names in self.missing():
             first, stop = self.ranges[shard]
             for name in names:
-                entry = self.plan["backbones"][name]
-                total += (stop - first) * entry["n_dims"] * np.dtype(entry["dtype"]).itemsize
+                total += (stop - first) * row_bytes(self.plan["backbones"][name])
         return total
 
     def _check_space(self) -> None:
@@ -208,15 +207,9 @@ class StoreWriter:
                 )
 
     def bad(self) -> dict[int, str]:
-        """Rows that cannot be used so far -> why; the reasons of several backbones joined by "; "."""
-        reasons: dict[int, list[str]] = {}
-        for name in self.plan["backbones"]:
-            for shard in range(len(self.ranges)):
-                receipt = self._receipts.get((shard, name))
-                for row, reason in (receipt.bad if receipt else {}).items():
-                    if reason not in reasons.setdefault(row, []):
-                        reasons[row].append(reason)
-        return {row: "; ".join(reasons[row]) for row in sorted(reasons)}
+        """Rows that cannot be used so far -> why."""
+        order = ((shard, name) for name in self.plan["backbones"] for shard in range(len(self.ranges)))
+        return join_reasons(self._receipts[key].bad for key in order if key in self._receipts)
 
     @property
     def n_bad(self) -> int:
@@ -224,19 +217,8 @@ class StoreWriter:
 
     def check_bad_fraction(self) -> None:
         """Raises BadData, with the list on disk, once more rows are bad than allowed (or no row is left)."""
-        n_items = len(self.items)
-        allowed = math.floor(self.max_bad_fraction * n_items)
-        if self.n_bad <= allowed and self.n_bad < n_items:
-            return
-        reasons, listing = self.bad(), self.path / BAD_ITEMS
-        write_atomic(listing, [bad_items_csv(self.items.ids, self.items.sources, reasons)])
-        first = "".join(f"\n  {self.items.sources[row]}: {why}" for row, why in list(reasons.items())[:5])
-        cure = "Mend or remove these items, or raise max_bad_fraction= / --max-bad-fraction"
-        raise BadData(
-            f"{self.n_bad} of {n_items} items cannot be used, at most {min(allowed, n_items - 1)} are allowed "
-            f"(max_bad_fraction={self.max_bad_fraction:g}). The first ones:{first}\n"
-            f"Full list so far: {listing}. {cure}, and run again (finished shards are kept)."
-        )
+        if self.n_bad > allowed_bad(len(self.items), self.max_bad_fraction):
+            raise too_many(self.path / BAD_ITEMS, self.items, self.bad(), self.max_bad_fraction)
 
     def finish(self) -> None:
         """Writes items.parquet and, last, manifest.json. Raises StoreError if shards are missing."""
@@ -251,10 +233,7 @@ class StoreWriter:
             if name in self.infos or name in self._whole
         }
         manifest = {**self.plan, "n_bad": len(reasons), "items_blake2b": digest(items), "backbones": whole}
-        if reasons:
-            write_atomic(self.path / BAD_ITEMS, [bad_items_csv(self.items.ids, self.items.sources, reasons)])
-        else:
-            (self.path / BAD_ITEMS).unlink(missing_ok=True)
+        write_list(self.path / BAD_ITEMS, self.items, reasons)
         write_atomic(self.path / ITEMS, [items])
         write_atomic(self.path / MANIFEST, [json_bytes(manifest)])
         if len(whole) == len(self.plan["backbones"]):
@@ -263,15 +242,4 @@ class StoreWriter:
             self._save_plan()
 
     def _shard_entries(self, name: str) -> list[dict[str, Any]]:
-        entries = []
-        for shard, rows in enumerate(self.ranges):
-            receipt = self._receipts[shard, name]
-            entries.append(
-                {
-                    "file": shard_name(name, shard),
-                    "rows": list(rows),
-                    "bytes": receipt.n_bytes,
-                    "blake2b": receipt.blake2b,
-                }
-            )
-        return entries
+        return [self._receipts[shard, name].entry(shard_name(name, shard)) for shard in range(len(self.ranges))]
