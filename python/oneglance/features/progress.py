@@ -88,7 +88,3 @@ class Meter:
         elapsed_s = time.monotonic() - self._start
         per_s = (self._done - self._before) / elapsed_s if elapsed_s > 0 else 0.0
         self._callback(Progress(self._what, self._done, self._total, n_bad, elapsed_s, per_s))
-
-    def rewind(self, n_items: int) -> None:
-        """Items that have to be done again."""
-        self._done -= n_items
