@@ -11,8 +11,8 @@
 extern "C" {
 void scipy_cblas_strmm(int order, int side, int uplo, int trans, int diag, int m, int n, float alpha, const float* a,
                        int lda, float* b, int ldb);
-void scipy_cblas_dtrmm(int order, int side, int uplo, int trans, int diag, int m, int n, double alpha,
-                       const double* a, int lda, double* b, int ldb);
+void scipy_cblas_dtrmm(int order, int side, int uplo, int trans, int diag, int m, int n, double alpha, const double* a,
+                       int lda, double* b, int ldb);
 void scipy_cblas_ssyrk(int order, int uplo, int trans, int n, int k, float alpha, const float* a, int lda, float beta,
                        float* c, int ldc);
 void scipy_cblas_dsyrk(int order, int uplo, int trans, int n, int k, double alpha, const double* a, int lda,
@@ -22,13 +22,12 @@ void scipy_cblas_dsymv(int order, int uplo, int n, double alpha, const double* a
 void scipy_dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info, std::size_t);
 void scipy_dpstrf_(const char* uplo, const int* n, double* a, const int* lda, int* piv, int* rank, const double* tol,
                    double* work, int* info, std::size_t);
-void scipy_dtrtri_(const char* uplo, const char* diag, const int* n, double* a, const int* lda, int* info,
-                   std::size_t, std::size_t);
+void scipy_dtrtri_(const char* uplo, const char* diag, const int* n, double* a, const int* lda, int* info, std::size_t,
+                   std::size_t);
 void scipy_dgeqrf_(const int* m, const int* n, double* a, const int* lda, double* tau, double* work, const int* lwork,
                    int* info);
-void scipy_dsyevd_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w,
-                   double* work, const int* lwork, int* iwork, const int* liwork, int* info, std::size_t,
-                   std::size_t);
+void scipy_dsyevd_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w, double* work,
+                   const int* lwork, int* iwork, const int* liwork, int* info, std::size_t, std::size_t);
 char* scipy_openblas_get_config();
 char* scipy_openblas_get_corename();
 void scipy_openblas_set_num_threads(int n_threads);
@@ -122,10 +121,12 @@ Square transpose(const Square& a, std::int64_t n) {
 
 Square multiply_upper(Square a, const Square& u, std::int64_t n) {
   constexpr std::int64_t kRows = 64;
-  for_each_lane((n + kRows - 1) / kRows, {}, [&](std::int64_t lane, const std::function<bool()>&) {
-    const std::int64_t first = lane * kRows;
-    times_upper(std::min(kRows, n - first), n, u.data(), a.data() + first * n, n);
-  });
+  const double work = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
+  for_each_lane((n + kRows - 1) / kRows, worthwhile_threads(work), {},
+                [&](std::int64_t lane, const std::function<bool()>&) {
+                  const std::int64_t first = lane * kRows;
+                  times_upper(std::min(kRows, n - first), n, u.data(), a.data() + first * n, n);
+                });
   return a;
 }
 
@@ -147,8 +148,8 @@ void eigen_range(Square a, std::int64_t n, double& lowest, double& highest) {
   int info = 0;
   int iwork = 0;
   std::vector<double> values(static_cast<std::size_t>(n)), work(static_cast<std::size_t>(lwork));
-  scipy_dsyevd_("N", kLapackUplo, &size, a.data(), &size, values.data(), work.data(), &lwork, &iwork, &liwork, &info,
-                1, 1);
+  scipy_dsyevd_("N", kLapackUplo, &size, a.data(), &size, values.data(), work.data(), &lwork, &iwork, &liwork, &info, 1,
+                1);
   if (info != 0) throw std::runtime_error("LAPACK dsyevd did not converge");
   lowest = values.front();
   highest = values.back();

@@ -184,13 +184,15 @@ class GramSum {
 
 /// gram (r, r) := the lanes' sums, added in lane order whatever thread adds which rows.
 void add_lanes(const std::vector<std::vector<double>>& lanes, std::int64_t rank, double* gram) {
-  for_each_lane(rank, {}, [&](std::int64_t i, const std::function<bool()>&) {
-    double* row = gram + i * rank;
-    std::fill_n(row, rank, 0.0);
-    for (const std::vector<double>& lane : lanes) {
-      for (std::int64_t j = i; j < rank; ++j) row[j] += lane[i * rank + j];
-    }
-  });
+  const double work = static_cast<double>(lanes.size()) * static_cast<double>(rank * rank);
+  for_each_lane(rank, worthwhile_threads(16.0 * work), {},  // bound by memory, not by arithmetic
+                [&](std::int64_t i, const std::function<bool()>&) {
+                  double* row = gram + i * rank;
+                  std::fill_n(row, rank, 0.0);
+                  for (const std::vector<double>& lane : lanes) {
+                    for (std::int64_t j = i; j < rank; ++j) row[j] += lane[i * rank + j];
+                  }
+                });
 }
 
 /// tau and the factor by which each row enters the Gram sum.
@@ -207,8 +209,8 @@ void reweight(Real* y, std::int64_t n_rows, std::int64_t rank, const PassSpec& s
     }
     if (tau != nullptr) tau[i] = norm2;
     if (spec.gram == nullptr || spec.gram_power == 0.0 || norm2 == 0.0) continue;
-    const double factor = std::min(std::pow(norm2, 0.5 * spec.gram_power),
-                                   static_cast<double>(std::numeric_limits<Real>::max()));
+    const double factor =
+        std::min(std::pow(norm2, 0.5 * spec.gram_power), static_cast<double>(std::numeric_limits<Real>::max()));
     if constexpr (std::is_same_v<Real, float>) {
       kernels.scale_row_f32(row, static_cast<float>(factor), rank);
     } else {
@@ -234,28 +236,31 @@ void panel_pass(const RowSource& source, const PassSpec& spec) {
   std::vector<std::vector<double>> lane_sums(spec.gram == nullptr ? 0 : static_cast<std::size_t>(cut.n_lanes));
   BadRows bad;
 
-  for_each_lane(cut.n_lanes, source.stop, [&](std::int64_t lane, const std::function<bool()>& keep_going) {
-    Loader<Real> loader(source);
-    GramSum<Real> sum(spec.gram == nullptr ? 0 : rank);
-    std::vector<Real> panel(static_cast<std::size_t>(panel_blocks * cut.block_rows * rank));
-    const std::int64_t end_block = cut.first_block(lane + 1);
-    for (std::int64_t block = cut.first_block(lane); block < end_block; block += panel_blocks) {
-      if (!keep_going()) return;
-      const std::int64_t first = block * cut.block_rows;
-      const std::int64_t last = std::min(std::min(block + panel_blocks, end_block) * cut.block_rows, n_rows);
-      loader.load(first, last - first, panel.data(), bad);
-      for (std::int64_t row = first; row < last; row += cut.block_rows) {
-        const std::int64_t size = std::min(cut.block_rows, last - row);
-        Real* y = panel.data() + (row - first) * rank;
-        if (!factor_inverse.empty()) dense::times_upper(size, rank, factor_inverse.data(), y, rank);
-        if (spec.tau != nullptr || spec.gram_power != 0.0) {
-          reweight(y, size, rank, spec, spec.tau == nullptr ? nullptr : spec.tau + row);
-        }
-        if (spec.gram != nullptr) sum.add(y, size);
-      }
-    }
-    if (spec.gram != nullptr) lane_sums[lane] = sum.take();
-  });
+  const double work = static_cast<double>(n_rows) * static_cast<double>(square);
+  for_each_lane(cut.n_lanes, worthwhile_threads(work), source.stop,
+                [&](std::int64_t lane, const std::function<bool()>& keep_going) {
+                  Loader<Real> loader(source);
+                  GramSum<Real> sum(spec.gram == nullptr ? 0 : rank);
+                  std::vector<Real> panel(static_cast<std::size_t>(panel_blocks * cut.block_rows * rank));
+                  const std::int64_t end_block = cut.first_block(lane + 1);
+                  for (std::int64_t block = cut.first_block(lane); block < end_block; block += panel_blocks) {
+                    if (!keep_going()) return;
+                    const std::int64_t first = block * cut.block_rows;
+                    const std::int64_t last =
+                        std::min(std::min(block + panel_blocks, end_block) * cut.block_rows, n_rows);
+                    loader.load(first, last - first, panel.data(), bad);
+                    for (std::int64_t row = first; row < last; row += cut.block_rows) {
+                      const std::int64_t size = std::min(cut.block_rows, last - row);
+                      Real* y = panel.data() + (row - first) * rank;
+                      if (!factor_inverse.empty()) dense::times_upper(size, rank, factor_inverse.data(), y, rank);
+                      if (spec.tau != nullptr || spec.gram_power != 0.0) {
+                        reweight(y, size, rank, spec, spec.tau == nullptr ? nullptr : spec.tau + row);
+                      }
+                      if (spec.gram != nullptr) sum.add(y, size);
+                    }
+                  }
+                  if (spec.gram != nullptr) lane_sums[lane] = sum.take();
+                });
   bad.throw_if_any();
 
   if (spec.gram != nullptr) add_lanes(lane_sums, rank, spec.gram);

@@ -1,5 +1,6 @@
 #include "oneglance/parallel.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -68,10 +69,15 @@ void set_threads(int n_threads) {
   requested_threads.store(n_threads);
 }
 
-void for_each_lane(std::int64_t n_lanes, const StopRequest& stop,
+int worthwhile_threads(double n_multiply_adds) {
+  constexpr double kPerThread = 4e6;  // about 0.1 ms of float32 products
+  return static_cast<int>(std::clamp(n_multiply_adds / kPerThread, 1.0, static_cast<double>(active_threads())));
+}
+
+void for_each_lane(std::int64_t n_lanes, int most_threads, const StopRequest& stop,
                    const std::function<void(std::int64_t, const std::function<bool()>&)>& work) {
   watch_forks_once();
-  const int n_threads = static_cast<int>(std::min<std::int64_t>(active_threads(), n_lanes));
+  const int n_threads = static_cast<int>(std::min<std::int64_t>(std::min(most_threads, active_threads()), n_lanes));
   std::atomic<bool> going{true};
   std::atomic<bool> interrupted{false};
   std::exception_ptr failure;

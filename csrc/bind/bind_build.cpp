@@ -1,3 +1,5 @@
+#include <pybind11/typing.h>
+
 #include "bind.h"
 #include "oneglance/dense.h"
 #include "oneglance/isa.h"
@@ -21,7 +23,7 @@ py::list names(const std::vector<Isa>& isas) {
 void bind_build(py::module_& module) {
   module.def(
       "build_info",
-      [] {
+      []() -> py::typing::Dict<py::str, py::object> {
         py::dict info;
         info["compiler"] = ONEGLANCE_COMPILER;
         info["build_type"] = ONEGLANCE_BUILD_TYPE;

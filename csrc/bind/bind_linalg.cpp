@@ -1,3 +1,5 @@
+#include <pybind11/typing.h>
+
 #include <numeric>
 
 #include "array_in.h"
@@ -11,10 +13,15 @@ namespace py = pybind11;
 namespace oneglance {
 namespace {
 
+using Vector = py::array_t<double>;
+using LeverageTuple = py::typing::Tuple<Vector, py::int_, py::int_, py::str, py::float_>;
+using LewisTuple = py::typing::Tuple<Vector, py::int_, py::int_, py::float_, py::bool_, py::int_, py::str, py::float_>;
+using PassTuple = py::typing::Tuple<Vector, Vector>;
+
 const char* precision_name(bool float32_products) { return float32_products ? "float32" : "float64"; }
 
-py::tuple leverage_scores_binding(const std::vector<py::array>& shards, const std::optional<BoolVector>& mask,
-                                  const std::optional<Float64Vector>& row_scale) {
+LeverageTuple leverage_scores_binding(const std::vector<py::array>& shards, const std::optional<BoolVector>& mask,
+                                      const std::optional<Float64Vector>& row_scale) {
   const MatrixView rows = matrix_view(shards);
   py::array_t<double> scores(rows.n_rows());
   const RowSource source = row_source(rows, mask, row_scale);
@@ -24,12 +31,11 @@ py::tuple leverage_scores_binding(const std::vector<py::array>& shards, const st
     const py::gil_scoped_release nogil;
     report = leverage_scores(source, out);
   }
-  return py::make_tuple(scores, report.rank, report.passes, precision_name(report.float32_products),
-                        report.condition);
+  return py::make_tuple(scores, report.rank, report.passes, precision_name(report.float32_products), report.condition);
 }
 
-py::tuple lewis_weights_binding(const std::vector<py::array>& shards, double p, double tol, int max_passes,
-                                const std::optional<BoolVector>& mask) {
+LewisTuple lewis_weights_binding(const std::vector<py::array>& shards, double p, double tol, int max_passes,
+                                 const std::optional<BoolVector>& mask) {
   const MatrixView rows = matrix_view(shards);
   py::array_t<double> weights(rows.n_rows());
   const RowSource source = row_source(rows, mask, std::nullopt);
@@ -47,7 +53,7 @@ py::tuple lewis_weights_binding(const std::vector<py::array>& shards, double p, 
                         precision_name(report.float32_products), report.condition);
 }
 
-py::tuple lewis_pass_binding(const std::vector<py::array>& shards, const Float64Array& factor_inverse, double p,
+PassTuple lewis_pass_binding(const std::vector<py::array>& shards, const Float64Array& factor_inverse, double p,
                              bool float32) {
   const MatrixView rows = matrix_view(shards);
   const std::int64_t n_dims = rows.n_dims();

@@ -91,9 +91,17 @@ void flush_f32(double* sum, float* term, int64_t n) {
 
 }  // namespace
 
-#define ONEGLANCE_PANEL_TABLE                                                                          \
-  {                                                                                                    \
-    row_f16_to_f32, row_f16_to_f64, convert<float, float>, convert<float, double>,                     \
-        convert<double, float>, convert<double, double>, scale_columns<float>, scale_columns<double>,  \
-        sum_squares<float>, sum_squares<double>, scale_row<float>, scale_row<double>, flush_f32        \
-  }
+#define ONEGLANCE_PANEL_TABLE \
+  {row_f16_to_f32,            \
+   row_f16_to_f64,            \
+   convert<float, float>,     \
+   convert<float, double>,    \
+   convert<double, float>,    \
+   convert<double, double>,   \
+   scale_columns<float>,      \
+   scale_columns<double>,     \
+   sum_squares<float>,        \
+   sum_squares<double>,       \
+   scale_row<float>,          \
+   scale_row<double>,         \
+   flush_f32}

@@ -5,14 +5,14 @@ namespace oneglance {
 
 struct LewisOptions {
   double p = 2.0;
-  double tol = 1e-6;    // on the residual
+  double tol = 1e-6;     // on the residual
   int max_passes = 100;  // readings of the rows, at least 2
 };
 
 struct LewisReport {
   std::int64_t rank = 0;
-  int passes = 0;        // readings of the rows, all counted
-  int restarts = 0;      // times the safeguard threw the acceleration history away
+  int passes = 0;    // readings of the rows, all counted
+  int restarts = 0;  // times the safeguard threw the acceleration history away
   double residual = 0.0;
   bool converged = false;
   bool float32_products = false;  // of the last pass

@@ -10,11 +10,11 @@ namespace oneglance {
 /// Which rows and columns of a matrix a pass reads, and how they are scaled on the way in.
 struct RowSource {
   const MatrixView* rows = nullptr;
-  const std::uint8_t* mask = nullptr;        // (n,) 0 = leave this row out: never read, tau = 0. May be null
-  const double* row_scale = nullptr;         // (n,) each row is multiplied by it. May be null
-  std::vector<std::int32_t> columns;         // columns used, in this order
-  std::vector<double> column_scale;          // one per used column; powers of two, so exact
-  StopRequest stop;                          // may be empty
+  const std::uint8_t* mask = nullptr;  // (n,) 0 = leave this row out: never read, tau = 0. May be null
+  const double* row_scale = nullptr;   // (n,) each row is multiplied by it. May be null
+  std::vector<std::int32_t> columns;   // columns used, in this order
+  std::vector<double> column_scale;    // one per used column; powers of two, so exact
+  StopRequest stop;                    // may be empty
 };
 
 /// What a pass does with each row a_i (as scaled and selected by the source).

@@ -16,12 +16,15 @@ void set_threads(int n_threads);
 /// most every 0.1 s, so that it may take the GIL.
 using StopRequest = std::function<bool()>;
 
-/// Runs work(lane, keep_going) for lane = 0..n_lanes-1, each lane once, on any thread, in any
-/// order. `keep_going()` is cheap; a lane returns early when it is false.
-/// Throws the first exception of a lane, or Interrupted when `stop` said so.
-/// Which thread runs a lane must not change its result: that is what makes answers independent
-/// of the number of threads.
-void for_each_lane(std::int64_t n_lanes, const StopRequest& stop,
+/// Threads worth waking for so many multiply-adds: 1 for work of a fraction of a millisecond, where
+/// waiting for a sleeping or preempted thread would cost more than the work.
+int worthwhile_threads(double n_multiply_adds);
+
+/// Runs work(lane, keep_going) on at most `most_threads` threads for lane = 0..n_lanes-1, each lane once, on any
+/// thread, in any order. `keep_going()` is cheap; a lane returns early when it is false. Throws the first exception of
+/// a lane, or Interrupted when `stop` said so. Which thread runs a lane must not change its result: that is what makes
+/// answers independent of the number of threads.
+void for_each_lane(std::int64_t n_lanes, int most_threads, const StopRequest& stop,
                    const std::function<void(std::int64_t lane, const std::function<bool()>& keep_going)>& work);
 
 }  // namespace oneglance

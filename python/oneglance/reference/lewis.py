@@ -25,7 +25,7 @@ def _independent_columns(x: FloatArray) -> Float64Array:
 def quadratic_form_values(rows: Float64Array, weights: Float64Array, p: float) -> Float64Array:
     """a_i' (A' W^(1-2/p) A)^-1 a_i for full-column-rank rows and positive weights: (n,)."""
     scaled = rows * (weights ** (0.5 - 1.0 / p))[:, None]
-    r = np.linalg.qr(scaled, mode="r")
+    _, r = np.linalg.qr(scaled)
     values: Float64Array = (np.linalg.solve(r.T, rows.T) ** 2).sum(axis=0)
     return values
 

@@ -56,7 +56,7 @@ def run() -> Iterator[CheckResult]:
             want = lewis.lewis_weights(x, p)
             yield CheckResult(f"Lewis p={p:g}, {name}", _relative(got, want), 1e-8)
     for dtype, tolerance in ((np.float16, 1e-9), (np.float32, 1e-9)):
-        small = next(awkward_matrices())[1].astype(dtype)
+        small: FloatArray = next(awkward_matrices())[1].astype(dtype)
         got = _core.leverage_scores([small], None, None)[0]
         yield CheckResult(f"leverage, {np.dtype(dtype)} rows", _relative(got, leverage.leverage_scores(small)), tolerance)
     items = np.array([0, 1, 2**31, 2**40], dtype=np.int64)

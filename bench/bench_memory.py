@@ -1,0 +1,66 @@
+"""Anonymous memory beyond the input, and the cost of `import oneglance`. Prints figures; asserts bounds on bytes only."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+
+MEASURE = """
+import json, sys, threading, time
+import numpy as np
+import oneglance as og
+from oneglance import _core
+
+def anonymous_bytes():
+    for line in open("/proc/self/status"):
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) * 1024
+
+rows = np.load(sys.argv[1], mmap_mode="r")
+og.leverage_scores(np.ones((10, 2)))
+before, peak, running = anonymous_bytes(), 0, True
+
+def watch():
+    global peak
+    while running:
+        peak = max(peak, anonymous_bytes())
+        time.sleep(0.01)
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+result = og.lewis_weights(rows, 1.0, max_passes=4)
+running = False
+watcher.join()
+print(json.dumps({"extra_mb": (peak - before) / 2**20, "passes": result.passes}))
+"""
+
+IMPORT = "import time; start = time.perf_counter(); import oneglance; oneglance.lewis_weights; print(time.perf_counter() - start)"
+
+
+def test_extra_memory_at_a_million_rows(tmp_path, capsys):
+    n_rows, n_dims, block = 1_000_000, 768, 50_000
+    path = tmp_path / "rows.npy"
+    rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(n_rows, n_dims))
+    rng = np.random.default_rng(0)
+    for start in range(0, n_rows, block):
+        rows[start : start + block] = rng.standard_normal((block, n_dims), dtype=np.float32)
+    rows.flush()
+    del rows
+    done = subprocess.run([sys.executable, "-c", MEASURE, str(path)], check=True, capture_output=True, text=True)
+    measured = json.loads(done.stdout)
+    with capsys.disabled():
+        print(
+            f"\nlewis_weights, 1000000 x 768 float16 memory map: {measured['extra_mb']:.0f} MB beyond the input "
+            f"(target < 300 MB)"
+        )
+    assert measured["extra_mb"] < 300
+
+
+def test_import_time(capsys):
+    seconds = [
+        float(subprocess.run([sys.executable, "-c", IMPORT], check=True, capture_output=True, text=True).stdout)
+        for _ in range(9)
+    ]
+    with capsys.disabled():
+        print(f"\nimport oneglance and its kernels: median {np.median(seconds):.3f} s (target < 0.3 s)")

@@ -1,0 +1,71 @@
+"""`versus`: times our code and its baseline in turns, keeps both medians, prints one table at the end."""
+
+import statistics
+import time
+from dataclasses import dataclass
+
+import pytest
+
+import oneglance as og
+
+
+@dataclass
+class Row:
+    case: str
+    ours_s: float
+    baseline_s: float
+    target: str
+    met: bool
+
+
+_rows: list[Row] = []
+
+
+@pytest.fixture
+def versus(benchmark):
+    """versus(case, ours, baseline, rounds=, at_most=x | at_least=y).
+
+    at_most    ours / baseline must not exceed it        at_least   baseline / ours must reach it
+    The baseline runs right before every round of ours, so both see the same state of the machine.
+    Targets are reported, never asserted: a wall-clock bound does not belong in a test.
+    """
+
+    def run(case, ours, baseline, *, rounds=7, at_most=None, at_least=None):
+        seconds = []
+
+        def timed_baseline():
+            start = time.perf_counter()
+            baseline()
+            seconds.append(time.perf_counter() - start)
+
+        ours()  # warm caches, thread pool and page tables
+        benchmark.pedantic(ours, setup=timed_baseline, rounds=rounds)
+        ours_s, baseline_s = benchmark.stats.stats.median, statistics.median(seconds)
+        if at_most is not None:
+            value, target = ours_s / baseline_s, f"<= {at_most:.2f} x baseline"
+            met = value <= at_most
+        else:
+            value, target = baseline_s / ours_s, f">= {at_least:g} x faster"
+            met = value >= at_least
+        benchmark.extra_info.update(case=case, baseline_median_s=baseline_s, ratio=value, target=target, met=met)
+        _rows.append(Row(case, ours_s, baseline_s, target, met))
+
+    return run
+
+
+def pytest_benchmark_update_machine_info(config, machine_info):
+    machine_info["oneglance"] = og.build_info()
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not _rows:
+        return
+    terminalreporter.section("ours against the baseline of the same run (medians)")
+    width = max(len(row.case) for row in _rows)
+    for row in _rows:
+        ratio = row.ours_s / row.baseline_s
+        terminalreporter.line(
+            f"{row.case:<{width}}  ours {row.ours_s:8.3f} s  baseline {row.baseline_s:8.3f} s  "
+            f"ours/baseline {ratio:5.2f}  baseline/ours {1 / ratio:6.2f}  target {row.target:<19}"
+            f"  {'met' if row.met else 'NOT MET'}"
+        )

@@ -1,0 +1,43 @@
+"""
+Compiled core of oneglance. Use the public functions of the package instead.
+"""
+from __future__ import annotations
+import collections.abc
+import numpy
+import numpy.typing
+import typing
+__all__: list[str] = ['NonFiniteRows', 'build_info', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'philox_uniforms', 'set_panel_rows', 'set_small_work', 'set_threads']
+class NonFiniteRows(ValueError):
+    pass
+def build_info() -> dict[str, typing.Any]:
+    """
+    How this module was built and what it uses on this machine.
+    """
+def leverage_scores(shards: collections.abc.Sequence[numpy.ndarray], mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, row_scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None) -> tuple[numpy.typing.NDArray[numpy.float64], int, int, str, float]:
+    """
+    (scores, rank, passes, precision, condition) of the rows of all shards together.
+    """
+def lewis_pass(shards: collections.abc.Sequence[numpy.ndarray], factor_inverse: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], p: typing.SupportsFloat | typing.SupportsIndex, float32: bool) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    (tau, P) of one reading: b_i = a_i U, tau_i = |b_i|^2, P = sum_i tau_i^(p/2-1) b_i b_i'. U upper triangular.
+    """
+def lewis_weights(shards: collections.abc.Sequence[numpy.ndarray], p: typing.SupportsFloat | typing.SupportsIndex, tol: typing.SupportsFloat | typing.SupportsIndex, max_passes: typing.SupportsInt | typing.SupportsIndex, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None) -> tuple[numpy.typing.NDArray[numpy.float64], int, int, float, bool, int, str, float]:
+    """
+    (weights, rank, passes, residual, converged, restarts, precision, condition).
+    """
+def philox_uniforms(seed: typing.SupportsInt | typing.SupportsIndex, purpose: typing.SupportsInt | typing.SupportsIndex, items: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], draw: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Uniforms in [0, 1), one per item: a pure function of the four arguments.
+    """
+def set_panel_rows(n_rows: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Rows read at a time; 0 = default. Results do not depend on it.
+    """
+def set_small_work(n_multiply_adds: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Problems with n d^2 below this are computed in float64 whatever the input; default 2^31.
+    """
+def set_threads(n_threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Threads for this process, 1..64; 0 = default. Results do not depend on it.
+    """
