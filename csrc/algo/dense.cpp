@@ -122,11 +122,10 @@ Square transpose(const Square& a, std::int64_t n) {
 Square multiply_upper(Square a, const Square& u, std::int64_t n) {
   constexpr std::int64_t kRows = 64;
   const double work = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
-  for_each_lane((n + kRows - 1) / kRows, worthwhile_threads(work), {},
-                [&](std::int64_t lane, const std::function<bool()>&) {
-                  const std::int64_t first = lane * kRows;
-                  times_upper(std::min(kRows, n - first), n, u.data(), a.data() + first * n, n);
-                });
+  for_each_lane((n + kRows - 1) / kRows, worthwhile_threads(work), {}, [&](const Lane& lane) {
+    const std::int64_t first = lane.index * kRows;
+    times_upper(std::min(kRows, n - first), n, u.data(), a.data() + first * n, n);
+  });
   return a;
 }
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <mutex>
 #include <type_traits>
 
@@ -18,19 +19,17 @@ std::atomic<std::int64_t> wanted_panel_rows{0};
 
 /// How rows are cut. Blocks and lanes are the unit of arithmetic and depend on n and r only.
 struct Cut {
-  Cut(std::int64_t n_rows, std::int64_t rank, bool has_gram) {
-    // Measured with OpenBLAS on one core: below these sizes packing costs 5-10 % of the products.
-    block_rows = rank <= 512 ? 512 : rank <= 1024 ? 768 : 1024;
+  Cut(std::int64_t n_rows, std::int64_t rank) {
+    // Measured with OpenBLAS: a product of fewer rows costs 5-10 % more in packing.
+    block_rows = rank <= 1024 ? 512 : 1024;
     n_blocks = (n_rows + block_rows - 1) / block_rows;
-    // Lanes each keep r^2 float64 sums: at most 64 MiB of them (4 lanes for huge r), and enough rows
-    // per lane that adding the lanes up costs little.
-    const std::int64_t lanes_in_memory = (std::int64_t{64} << 20) / (8 * rank * rank);
-    const std::int64_t most = has_gram ? std::clamp<std::int64_t>(lanes_in_memory, 4, 64) : 256;
-    n_lanes = std::clamp<std::int64_t>(has_gram ? n_blocks / 8 : n_blocks, 1, most);
+    // A lane ends with adding r^2 partial sums to the total: thousands of rows make that cheap, and
+    // some thirty lanes keep the cores equally busy to the end.
+    constexpr std::int64_t kMostLaneRows = 8192;
+    lane_blocks = std::clamp<std::int64_t>(n_blocks / 32, 1, kMostLaneRows / block_rows);
+    n_lanes = (n_blocks + lane_blocks - 1) / lane_blocks;
   }
-  std::int64_t first_block(std::int64_t lane) const { return lane * n_blocks / n_lanes; }
-
-  std::int64_t block_rows, n_blocks, n_lanes;
+  std::int64_t block_rows, n_blocks, lane_blocks, n_lanes;
 };
 
 class BadRows {
@@ -141,59 +140,59 @@ class Loader {
   std::vector<Real> whole_row_;
 };
 
-/// Upper-triangular sum of y'y over many blocks. float32 blocks are added up in float32 for a few
-/// thousand rows, then flushed into float64: the flush costs r^2, the products rows * r^2.
+/// Adds the lanes' upper triangles to a float64 total in lane order, whatever order they finish in.
+/// Lanes start in order, so only about as many wait as there are threads.
 template <typename Real>
-class GramSum {
+class OrderedSum {
  public:
-  explicit GramSum(std::int64_t rank) : rank_(rank), total_(static_cast<std::size_t>(rank * rank), 0.0) {
-    if constexpr (std::is_same_v<Real, float>) partial_.assign(total_.size(), 0.0f);
+  OrderedSum(std::int64_t rank, double* total) : rank_(rank), total_(total) {
+    if (total != nullptr) std::fill_n(total, rank * rank, 0.0);
   }
 
-  void add(const Real* y, std::int64_t n_rows) {
-    if constexpr (std::is_same_v<Real, float>) {
-      dense::add_gram(n_rows, rank_, y, rank_, 1.0f, partial_.data());
-      pending_rows_ += n_rows;
-      if (pending_rows_ >= kFlushRows) flush();
-    } else {
-      dense::add_gram(n_rows, rank_, y, rank_, 1.0, total_.data());
+  /// Takes the lane's sums; `partial` comes back with unspecified content, perhaps another buffer.
+  void add(std::int64_t lane, std::vector<Real>& partial) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (lane != next_) {
+      waiting_.emplace(lane, std::move(partial));
+      partial = take_spare();
+      return;
     }
-  }
-
-  std::vector<double> take() {
-    flush();
-    return std::move(total_);
+    add_now(partial);
+    for (auto found = waiting_.find(next_); found != waiting_.end(); found = waiting_.find(next_)) {
+      add_now(found->second);
+      spare_.push_back(std::move(found->second));
+      waiting_.erase(found);
+    }
   }
 
  private:
-  void flush() {
-    if constexpr (std::is_same_v<Real, float>) {
-      for (std::int64_t i = 0; i < rank_; ++i) {
-        panel_kernels().flush_f32(total_.data() + i * rank_ + i, partial_.data() + i * rank_ + i, rank_ - i);
-      }
-      pending_rows_ = 0;
-    }
+  std::vector<Real> take_spare() {
+    if (spare_.empty()) return std::vector<Real>(static_cast<std::size_t>(rank_ * rank_));
+    std::vector<Real> buffer = std::move(spare_.back());
+    spare_.pop_back();
+    return buffer;
   }
 
-  static constexpr std::int64_t kFlushRows = 8192;
-  std::int64_t rank_;
-  std::vector<double> total_;
-  std::vector<float> partial_;
-  std::int64_t pending_rows_ = 0;
-};
+  void add_now(const std::vector<Real>& partial) {
+    const PanelKernels& kernels = panel_kernels();
+    for (std::int64_t i = 0; i < rank_; ++i) {
+      const std::int64_t start = i * rank_ + i;
+      if constexpr (std::is_same_v<Real, float>) {
+        kernels.add_f32(total_ + start, partial.data() + start, rank_ - i);
+      } else {
+        kernels.add_f64(total_ + start, partial.data() + start, rank_ - i);
+      }
+    }
+    ++next_;
+  }
 
-/// gram (r, r) := the lanes' sums, added in lane order whatever thread adds which rows.
-void add_lanes(const std::vector<std::vector<double>>& lanes, std::int64_t rank, double* gram) {
-  const double work = static_cast<double>(lanes.size()) * static_cast<double>(rank * rank);
-  for_each_lane(rank, worthwhile_threads(16.0 * work), {},  // bound by memory, not by arithmetic
-                [&](std::int64_t i, const std::function<bool()>&) {
-                  double* row = gram + i * rank;
-                  std::fill_n(row, rank, 0.0);
-                  for (const std::vector<double>& lane : lanes) {
-                    for (std::int64_t j = i; j < rank; ++j) row[j] += lane[i * rank + j];
-                  }
-                });
-}
+  std::int64_t rank_;
+  double* total_;
+  std::mutex mutex_;
+  std::int64_t next_ = 0;
+  std::map<std::int64_t, std::vector<Real>> waiting_;
+  std::vector<std::vector<Real>> spare_;
+};
 
 /// tau and the factor by which each row enters the Gram sum.
 template <typename Real>
@@ -225,45 +224,49 @@ template <typename Real>
 void panel_pass(const RowSource& source, const PassSpec& spec) {
   const std::int64_t n_rows = source.rows->n_rows();
   const auto rank = static_cast<std::int64_t>(source.columns.size());
-  const Cut cut(n_rows, rank, spec.gram != nullptr);
+  const Cut cut(n_rows, rank);
   const std::int64_t square = rank * rank;
   const std::int64_t panel_blocks =
-      std::clamp<std::int64_t>((wanted_panel_rows.load() + cut.block_rows - 1) / cut.block_rows, 1,
-                               (cut.n_blocks + cut.n_lanes - 1) / cut.n_lanes);
+      std::clamp<std::int64_t>((wanted_panel_rows.load() + cut.block_rows - 1) / cut.block_rows, 1, cut.lane_blocks);
 
   std::vector<Real> factor_inverse;
   if (spec.factor_inverse != nullptr) factor_inverse.assign(spec.factor_inverse, spec.factor_inverse + square);
-  std::vector<std::vector<double>> lane_sums(spec.gram == nullptr ? 0 : static_cast<std::size_t>(cut.n_lanes));
+  OrderedSum<Real> total(rank, spec.gram);
   BadRows bad;
 
-  const double work = static_cast<double>(n_rows) * static_cast<double>(square);
-  for_each_lane(cut.n_lanes, worthwhile_threads(work), source.stop,
-                [&](std::int64_t lane, const std::function<bool()>& keep_going) {
-                  Loader<Real> loader(source);
-                  GramSum<Real> sum(spec.gram == nullptr ? 0 : rank);
-                  std::vector<Real> panel(static_cast<std::size_t>(panel_blocks * cut.block_rows * rank));
-                  const std::int64_t end_block = cut.first_block(lane + 1);
-                  for (std::int64_t block = cut.first_block(lane); block < end_block; block += panel_blocks) {
-                    if (!keep_going()) return;
-                    const std::int64_t first = block * cut.block_rows;
-                    const std::int64_t last =
-                        std::min(std::min(block + panel_blocks, end_block) * cut.block_rows, n_rows);
-                    loader.load(first, last - first, panel.data(), bad);
-                    for (std::int64_t row = first; row < last; row += cut.block_rows) {
-                      const std::int64_t size = std::min(cut.block_rows, last - row);
-                      Real* y = panel.data() + (row - first) * rank;
-                      if (!factor_inverse.empty()) dense::times_upper(size, rank, factor_inverse.data(), y, rank);
-                      if (spec.tau != nullptr || spec.gram_power != 0.0) {
-                        reweight(y, size, rank, spec, spec.tau == nullptr ? nullptr : spec.tau + row);
-                      }
-                      if (spec.gram != nullptr) sum.add(y, size);
-                    }
-                  }
-                  if (spec.gram != nullptr) lane_sums[lane] = sum.take();
-                });
-  bad.throw_if_any();
+  // Scratch memory per thread: fresh pages for every lane would cost more than reading the rows.
+  struct Scratch {
+    std::vector<Real> panel, partial;
+  };
+  const int n_threads = worthwhile_threads(static_cast<double>(n_rows) * static_cast<double>(square));
+  std::vector<Scratch> scratch(static_cast<std::size_t>(n_threads));
 
-  if (spec.gram != nullptr) add_lanes(lane_sums, rank, spec.gram);
+  for_each_lane(cut.n_lanes, n_threads, source.stop, [&](const Lane& lane) {
+    auto& [panel, partial] = scratch[lane.slot];
+    panel.resize(static_cast<std::size_t>(panel_blocks * cut.block_rows * rank));
+    if (spec.gram != nullptr) partial.resize(static_cast<std::size_t>(square));
+    Loader<Real> loader(source);
+    const std::int64_t first_block = lane.index * cut.lane_blocks;
+    const std::int64_t end_block = std::min(first_block + cut.lane_blocks, cut.n_blocks);
+    for (std::int64_t block = first_block; block < end_block; block += panel_blocks) {
+      if (!lane.keep_going()) return;
+      const std::int64_t first = block * cut.block_rows;
+      const std::int64_t last = std::min(std::min(block + panel_blocks, end_block) * cut.block_rows, n_rows);
+      loader.load(first, last - first, panel.data(), bad);
+      for (std::int64_t row = first; row < last; row += cut.block_rows) {
+        const std::int64_t size = std::min(cut.block_rows, last - row);
+        Real* y = panel.data() + (row - first) * rank;
+        if (!factor_inverse.empty()) dense::times_upper(size, rank, factor_inverse.data(), y, rank);
+        if (spec.tau != nullptr || spec.gram_power != 0.0) {
+          reweight(y, size, rank, spec, spec.tau == nullptr ? nullptr : spec.tau + row);
+        }
+        const bool starts_lane = row == first_block * cut.block_rows;
+        if (spec.gram != nullptr) dense::add_gram(size, rank, y, rank, starts_lane ? Real(0) : Real(1), partial.data());
+      }
+    }
+    if (spec.gram != nullptr) total.add(lane.index, partial);
+  });
+  bad.throw_if_any();
 }
 
 template void panel_pass<float>(const RowSource&, const PassSpec&);

@@ -75,7 +75,7 @@ int worthwhile_threads(double n_multiply_adds) {
 }
 
 void for_each_lane(std::int64_t n_lanes, int most_threads, const StopRequest& stop,
-                   const std::function<void(std::int64_t, const std::function<bool()>&)>& work) {
+                   const std::function<void(const Lane&)>& work) {
   watch_forks_once();
   const int n_threads = static_cast<int>(std::min<std::int64_t>(std::min(most_threads, active_threads()), n_lanes));
   std::atomic<bool> going{true};
@@ -92,11 +92,11 @@ void for_each_lane(std::int64_t n_lanes, int most_threads, const StopRequest& st
     return going.load();
   };
   const std::function<bool()> keep_going_helper = [&] { return going.load(); };
-  const auto run = [&](std::int64_t lane, bool calling_thread) {
-    const auto& keep_going = calling_thread ? keep_going_calling_thread : keep_going_helper;
+  const auto run = [&](std::int64_t index, int slot) {
+    const auto& keep_going = slot == 0 ? keep_going_calling_thread : keep_going_helper;
     if (!keep_going()) return;
     try {
-      work(lane, keep_going);
+      work(Lane{index, slot, keep_going});
     } catch (...) {
       const std::lock_guard<std::mutex> lock(failure_mutex);
       if (!failure) failure = std::current_exception();
@@ -105,12 +105,12 @@ void for_each_lane(std::int64_t n_lanes, int most_threads, const StopRequest& st
   };
 
   if (n_threads <= 1) {
-    for (std::int64_t lane = 0; lane < n_lanes; ++lane) run(lane, true);
+    for (std::int64_t lane = 0; lane < n_lanes; ++lane) run(lane, 0);
   } else {
 #if defined(_OPENMP)
     pool_used.store(true);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(n_threads)
-    for (std::int64_t lane = 0; lane < n_lanes; ++lane) run(lane, omp_get_thread_num() == 0);
+    for (std::int64_t lane = 0; lane < n_lanes; ++lane) run(lane, omp_get_thread_num());
 #endif
   }
   if (failure) std::rethrow_exception(failure);

@@ -81,27 +81,17 @@ void scale_row(Real* row, Real factor, int64_t n) {
   for (int64_t j = 0; j < n; ++j) row[j] *= factor;
 }
 
-void flush_f32(double* sum, float* term, int64_t n) {
+template <typename Real>
+void add_to(double* sum, const Real* term, int64_t n) {
 #pragma omp simd
-  for (int64_t j = 0; j < n; ++j) {
-    sum[j] += term[j];
-    term[j] = 0.0f;
-  }
+  for (int64_t j = 0; j < n; ++j) sum[j] += term[j];
 }
 
 }  // namespace
 
-#define ONEGLANCE_PANEL_TABLE \
-  {row_f16_to_f32,            \
-   row_f16_to_f64,            \
-   convert<float, float>,     \
-   convert<float, double>,    \
-   convert<double, float>,    \
-   convert<double, double>,   \
-   scale_columns<float>,      \
-   scale_columns<double>,     \
-   sum_squares<float>,        \
-   sum_squares<double>,       \
-   scale_row<float>,          \
-   scale_row<double>,         \
-   flush_f32}
+#define ONEGLANCE_PANEL_TABLE                                                                         \
+  {                                                                                                   \
+      row_f16_to_f32,         row_f16_to_f64,          convert<float, float>, convert<float, double>, \
+      convert<double, float>, convert<double, double>, scale_columns<float>,  scale_columns<double>,  \
+      sum_squares<float>,     sum_squares<double>,     scale_row<float>,      scale_row<double>,      \
+      add_to<float>,          add_to<double>}

@@ -22,8 +22,9 @@ struct PanelKernels {
   /// row[j] *= factor
   void (*scale_row_f32)(float* row, float factor, std::int64_t n);
   void (*scale_row_f64)(double* row, double factor, std::int64_t n);
-  /// sum[j] += term[j]; term[j] = 0
-  void (*flush_f32)(double* sum, float* term, std::int64_t n);
+  /// sum[j] += term[j]
+  void (*add_f32)(double* sum, const float* term, std::int64_t n);
+  void (*add_f64)(double* sum, const double* term, std::int64_t n);
 };
 
 /// The table of the active instruction set.

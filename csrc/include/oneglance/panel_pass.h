@@ -31,9 +31,9 @@ struct PassSpec {
 /// One reading of all rows. `Real` is the arithmetic of the products (float or double); row norms
 /// and sums over panels are float64 either way.
 ///
-/// Cost 2 n r^2 flops (n r^2 without factor_inverse or without gram). Memory: a few panels per
-/// thread and lanes * r^2 float64. Rows are cut into fixed blocks and lanes that depend on n and r
-/// only: the bytes of the result do not depend on threads, shards or `panel_rows`.
+/// Cost 2 n r^2 flops (n r^2 without factor_inverse or without gram). Memory: one panel and about two
+/// times r^2 numbers per thread. Rows are cut into fixed blocks and lanes that depend on n and r only:
+/// the bytes of the result do not depend on threads, shards or `panel_rows`.
 /// Throws NonFiniteRows after the reading, Interrupted.
 template <typename Real>
 void panel_pass(const RowSource& source, const PassSpec& spec);

@@ -20,11 +20,20 @@ using StopRequest = std::function<bool()>;
 /// waiting for a sleeping or preempted thread would cost more than the work.
 int worthwhile_threads(double n_multiply_adds);
 
-/// Runs work(lane, keep_going) on at most `most_threads` threads for lane = 0..n_lanes-1, each lane once, on any
-/// thread, in any order. `keep_going()` is cheap; a lane returns early when it is false. Throws the first exception of
-/// a lane, or Interrupted when `stop` said so. Which thread runs a lane must not change its result: that is what makes
-/// answers independent of the number of threads.
+/// What a lane is told: its number, the slot of the thread that runs it (0..most_threads-1, so that
+/// scratch memory can be kept per slot), and whether to go on (cheap to ask).
+struct Lane {
+  std::int64_t index;
+  int slot;
+  const std::function<bool()>& keep_going;
+};
+
+/// Runs work(lane) for lanes 0..n_lanes-1, each once, started in that order, on at most
+/// `most_threads` threads. A lane returns early when keep_going() is false.
+/// Throws the first exception of a lane, or Interrupted when `stop` said so.
+/// Which thread runs a lane must not change its result: that is what makes answers independent
+/// of the number of threads.
 void for_each_lane(std::int64_t n_lanes, int most_threads, const StopRequest& stop,
-                   const std::function<void(std::int64_t lane, const std::function<bool()>& keep_going)>& work);
+                   const std::function<void(const Lane&)>& work);
 
 }  // namespace oneglance
