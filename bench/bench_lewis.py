@@ -4,10 +4,10 @@ import functools
 
 import numpy as np
 import pytest
-from baselines import lewis_fixed_point, lewis_step, lewis_steps_needed
-from cases import PASS_SHAPES, features, upper_inverse
 
 import oneglance as og
+from baselines import lewis_fixed_point, lewis_step, lewis_steps_needed
+from cases import PASS_SHAPES, SHRINK, features, upper_inverse
 from oneglance import _core
 
 cached_features = functools.lru_cache(maxsize=1)(features)
@@ -37,14 +37,14 @@ def test_one_pass_against_one_product(shape, dtype, versus):
 @pytest.mark.parametrize(("p", "at_least", "rounds"), [(1.0, 4, 5), (3.8, 12, 1)])
 def test_whole_fit_against_the_usual_fixed_point(p, at_least, rounds, versus):
     """Baseline: w <- (a' (A' W^(1-2/p) A)^-1 a)^(p/2) in float32 NumPy, as many steps as reach 1e-6 in float64."""
-    rows = cached_features(60_000, 256)
+    rows = cached_features(60_000 // SHRINK, 256)
     n_steps = lewis_steps_needed(rows, p, 1e-6)
     result = og.lewis_weights(rows, p, tol=1e-6)
     assert result.converged
     values = lewis_step(rows.astype(np.float64), result.weights, p)
     assert np.abs(np.log(values) - 2 / p * np.log(result.weights)).max() <= 1.5e-6
     versus(
-        f"lewis_weights p={p:g}, 60000 x 256 ({result.passes} passes, NumPy {n_steps})",
+        f"lewis_weights p={p:g}, {len(rows)} x 256 ({result.passes} passes, NumPy {n_steps})",
         lambda: og.lewis_weights(rows, p, tol=1e-6),
         lambda: lewis_fixed_point(rows, p, n_steps),
         rounds=rounds,

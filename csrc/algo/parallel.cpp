@@ -8,6 +8,10 @@
 
 #include "oneglance/check.h"
 
+#if defined(ONEGLANCE_STD_THREADS)
+#include <thread>
+#include <vector>
+#endif
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
@@ -107,7 +111,17 @@ void for_each_lane(std::int64_t n_lanes, int most_threads, const StopRequest& st
   if (n_threads <= 1) {
     for (std::int64_t lane = 0; lane < n_lanes; ++lane) run(lane, 0);
   } else {
-#if defined(_OPENMP)
+#if defined(ONEGLANCE_STD_THREADS)
+    // Thread sanitizer builds: it cannot see the barriers inside libgomp, so it gets plain threads.
+    std::atomic<std::int64_t> next{0};
+    const auto run_lanes = [&](int slot) {
+      for (std::int64_t lane = next++; lane < n_lanes; lane = next++) run(lane, slot);
+    };
+    std::vector<std::thread> helpers;
+    for (int slot = 1; slot < n_threads; ++slot) helpers.emplace_back(run_lanes, slot);
+    run_lanes(0);
+    for (std::thread& helper : helpers) helper.join();
+#elif defined(_OPENMP)
     pool_used.store(true);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(n_threads)
     for (std::int64_t lane = 0; lane < n_lanes; ++lane) run(lane, omp_get_thread_num());

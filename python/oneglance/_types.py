@@ -35,9 +35,7 @@ class RowShards:
                 f"got shapes {[shard.shape for shard in self.shards][:4]}."
             )
         if len(dtypes) != 1:
-            raise InvalidInput(
-                f"shards needs one dtype, got {sorted(map(str, dtypes))}. Convert them first."
-            )
+            raise InvalidInput(f"shards needs one dtype, got {sorted(map(str, dtypes))}. Convert them first.")
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from matrices import DTYPES, NORMS, ill_conditioned, matrices
 
 from oneglance import _core

@@ -47,7 +47,9 @@ class TestBothFunctions:
             function({"a": x, "b": bad})
 
     def test_mask_of_another_length(self, function, x):
-        with pytest.raises(og.InvalidInput, match=r"mask must be a boolean array of shape \(20,\), got bool .* \(19,\)"):
+        with pytest.raises(
+            og.InvalidInput, match=r"mask must be a boolean array of shape \(20,\), got bool .* \(19,\)"
+        ):
             function(x, mask=np.ones(19, dtype=bool))
 
     def test_mask_that_leaves_nothing(self, function, x):
@@ -71,7 +73,9 @@ def test_p_that_is_no_number(x):
 
 
 def test_negative_row_weights(x):
-    with pytest.raises(og.InvalidInput, match=r"weights must be 20 finite numbers >= 0, one per row of X, .* minimum -1"):
+    with pytest.raises(
+        og.InvalidInput, match=r"weights must be 20 finite numbers >= 0, one per row of X, .* minimum -1"
+    ):
         og.leverage_scores(x, weights=np.full(20, -1.0))
 
 

@@ -23,9 +23,7 @@ def doctor(as_json: bool) -> None:
     results = list(self_check.run())
     failed = [result for result in results if not result.ok]
     if as_json:
-        checks = [
-            {"name": r.name, "error": r.error, "tolerance": r.tolerance, "ok": r.ok} for r in results
-        ]
+        checks = [{"name": r.name, "error": r.error, "tolerance": r.tolerance, "ok": r.ok} for r in results]
         click.echo(json.dumps({"build_info": info, "checks": checks, "ok": not failed}, indent=2))
     else:
         for key, value in info.items():

@@ -54,7 +54,7 @@ class Rows:
         self.shards: list[FloatArray] = list(matrix.shards)
         self.n_extra = 0
         if ridge_row_scale > 0:
-                # float64 only where the rows are: one float64 block would switch off the float32 products.
+            # float64 only where the rows are: one float64 block would switch off the float32 products.
             wide = np.dtype(np.float64 if matrix.dtype == np.float64 else np.float32)
             self.shards.append((np.eye(self.n_dims) * ridge_row_scale).astype(wide))
             self.n_extra = self.n_dims

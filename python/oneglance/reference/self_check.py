@@ -34,8 +34,11 @@ def awkward_matrices() -> Iterator[tuple[str, FloatArray]]:
     yield "dead and doubled columns", np.hstack([normal, np.zeros((257, 2)), normal[:, :3]])
     yield "zero rows", np.vstack([normal, np.zeros((3, 17))])
     yield "fewer rows than columns", normal[:9]
-    yield "condition 1e6", normal @ (np.linalg.qr(rng.normal(size=(17, 17)))[0] * np.logspace(0, -6, 17)) @ (
-        np.linalg.qr(rng.normal(size=(17, 17)))[0]
+    yield (
+        "condition 1e6",
+        normal
+        @ (np.linalg.qr(rng.normal(size=(17, 17)))[0] * np.logspace(0, -6, 17))
+        @ (np.linalg.qr(rng.normal(size=(17, 17)))[0]),
     )
 
 
@@ -58,7 +61,9 @@ def run() -> Iterator[CheckResult]:
     for dtype, tolerance in ((np.float16, 1e-9), (np.float32, 1e-9)):
         small: FloatArray = next(awkward_matrices())[1].astype(dtype)
         got = _core.leverage_scores([small], None, None)[0]
-        yield CheckResult(f"leverage, {np.dtype(dtype)} rows", _relative(got, leverage.leverage_scores(small)), tolerance)
+        yield CheckResult(
+            f"leverage, {np.dtype(dtype)} rows", _relative(got, leverage.leverage_scores(small)), tolerance
+        )
     items = np.array([0, 1, 2**31, 2**40], dtype=np.int64)
     same = np.array_equal(_core.philox_uniforms(7, 2, items, 3), philox.uniforms(7, 2, items, 3))
     yield CheckResult("random numbers (Philox)", 0.0 if same else float("inf"), 0.0)
