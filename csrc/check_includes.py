@@ -1,4 +1,4 @@
-"""Keeps the layers of csrc/ one-way: include <- kernels <- algo <- bind; pybind11 in bind/ and BLAS in dense.cpp alone."""
+"""Keeps the layers of csrc/ one-way: include <- kernels <- algo <- bind; pybind11 in bind/, BLAS in dense.cpp."""
 
 import re
 import sys
