@@ -55,7 +55,7 @@ def test_a_forked_child_computes_alone_instead_of_hanging():
         "import os, numpy, oneglance as og\n"
         "from oneglance import _core\n"
         "_core.set_threads(2)\n"
-        "x = numpy.random.default_rng(0).normal(size=(20000, 8))\n"
+        "x = numpy.random.default_rng(0).normal(size=(20000, 64))\n"  # enough work to wake the pool
         "parent = og.lewis_weights(x, 1.0).weights\n"
         "pid = os.fork()\n"
         "if pid == 0:\n"

@@ -98,6 +98,16 @@ def test_ridge_leverage_is_its_formula(x, ridge):
     np.testing.assert_allclose(og.lewis_weights(x, 2.0, ridge=ridge).weights, want, rtol=1e-5, atol=1e-8)
 
 
+@settings(max_examples=25, deadline=None)
+@given(pools(), norms, st.floats(1e-2, 10.0))
+def test_ridge_lewis_is_the_top_of_the_augmented_matrix(x, p, ridge):
+    augmented = np.vstack([x, ridge ** (1 / p) * np.eye(x.shape[1])])
+    want = lewis.lewis_weights(augmented, p)[: len(x)]
+    got = og.lewis_weights(x, p, ridge=ridge, tol=1e-10, max_passes=300)
+    np.testing.assert_allclose(got.weights, want, rtol=1e-6, atol=1e-12)
+    assert got.weights.sum() <= min(x.shape) + 1e-6
+
+
 @settings(max_examples=30, deadline=None)
 @given(pools(min_rows=2))
 def test_weighted_leverage_is_leverage_of_scaled_rows(x):
