@@ -11,7 +11,7 @@ setup:
     python -m pip install 'scikit-build-core>=0.11' 'pybind11>=3.0' 'scipy-openblas32>=0.3.28' cmake ninja
     python -m pip install --no-build-isolation --editable '.[test,lint]'
 
-# C++ alone: dev, release, asan, tsan or tidy
+# C++ alone: dev, release, asan, tsan, cuda or tidy
 build preset="dev":
     cmake --workflow --preset {{preset}}
 
@@ -54,6 +54,7 @@ stubs:
 
 # benchmarks with their baselines, into bench/results/NAME.json
 bench name:
+    mkdir -p bench/results
     python -m pytest bench/bench_lewis.py bench/bench_leverage.py bench/bench_memory.py \
         --benchmark-json bench/results/{{name}}.json
 
