@@ -8,7 +8,7 @@ namespace oneglance {
 
 LeverageReport leverage_scores(RowSource source, double* tau) {
   const std::int64_t n_rows = source.rows->n_rows();
-  Basis basis = find_basis(source, StartPrecision::exact);
+  const Basis basis = find_basis(source, StartPrecision::exact);
   const auto rank = static_cast<std::int64_t>(basis.columns.size());
   source.columns = basis.columns;
   source.column_scale = basis.column_scale;

@@ -11,8 +11,7 @@
 #if defined(ONEGLANCE_STD_THREADS)
 #include <thread>
 #include <vector>
-#endif
-#if defined(_OPENMP)
+#elif defined(_OPENMP)
 #include <omp.h>
 #endif
 #if defined(__unix__) || defined(__APPLE__)
@@ -61,7 +60,9 @@ class StopWatch {
 int active_threads() {
   if (pool_lost_in_fork.load()) return 1;
   int n_threads = requested_threads.load();
-#if defined(_OPENMP)
+#if defined(ONEGLANCE_STD_THREADS)
+  if (n_threads == 0) n_threads = static_cast<int>(std::thread::hardware_concurrency());
+#elif defined(_OPENMP)
   if (n_threads == 0) n_threads = omp_get_max_threads();
 #endif
   return std::min(std::max(n_threads, 1), kMaxThreads);

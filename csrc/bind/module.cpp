@@ -14,6 +14,7 @@ PYBIND11_MODULE(_core, module) {
   static py::object invalid_input_type;
   invalid_input_type = invalid_input;
   static py::exception<NonFiniteRows> non_finite_rows(module, "NonFiniteRows", PyExc_ValueError);
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): the signature is pybind11's
   py::register_exception_translator([](std::exception_ptr pointer) {
     try {
       if (pointer) std::rethrow_exception(pointer);

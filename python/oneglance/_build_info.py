@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import platform
 import sys
@@ -9,7 +10,6 @@ from typing import Any
 
 from . import __version__, _core
 
-CUDA_ABSENT = "not in this version: every kernel runs on the CPU"
 
 
 def build_info() -> dict[str, Any]:
@@ -30,8 +30,20 @@ def build_info() -> dict[str, Any]:
         "torchvision": _version("torchvision"),
         "timm": _version("timm"),
         "transformers": _version("transformers"),
-        "cuda": CUDA_ABSENT,
+        "cuda": _cuda(),
     }
+
+
+def _cuda() -> str:
+    """What the CUDA module can do here, or the reason why there is none."""
+    try:
+        module: Any = importlib.import_module("oneglance._cuda")
+    except ModuleNotFoundError:
+        return "module not built (-DONEGLANCE_CUDA=ON builds it); linear algebra runs on the CPU in any case"
+    except ImportError as error:
+        return f"module built but not loadable: {error}"
+    n_devices: int = module.device_count()
+    return f"module built, {n_devices} device(s) usable: random numbers only, linear algebra runs on the CPU"
 
 
 def _version(distribution: str) -> str:
