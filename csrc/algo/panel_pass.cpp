@@ -61,7 +61,8 @@ class Loader {
         all_columns_(is_identity(source.columns, source.rows->n_dims())),
         scale_(source.column_scale.begin(), source.column_scale.end()),
         scaled_(std::any_of(scale_.begin(), scale_.end(), [](Real s) { return s != Real(1); })),
-        whole_row_(all_columns_ ? 0 : static_cast<std::size_t>(source.rows->n_dims())) {}
+        whole_row_(all_columns_ ? 0 : static_cast<std::size_t>(source.rows->n_dims())),
+        wide_row_(scaled_ && std::is_same_v<Real, float> ? static_cast<std::size_t>(source.rows->n_dims()) : 0) {}
 
   void load(std::int64_t first_row, std::int64_t n_rows, Real* panel, BadRows& bad) {
     const auto rank = static_cast<std::int64_t>(source_.columns.size());
@@ -76,7 +77,6 @@ class Loader {
         continue;
       }
       if (!convert(rows.blocks()[block], row - rows.block_start(block), out)) bad.add(row);
-      if (scaled_) scale_columns(out, rank);
       if (source_.row_scale != nullptr) scale_row(out, static_cast<Real>(source_.row_scale[row]), rank);
     }
   }
@@ -91,11 +91,23 @@ class Loader {
   }
 
   bool convert(const RowBlock& block, std::int64_t row, Real* out) {
-    Real* target = all_columns_ ? out : whole_row_.data();
-    const bool finite = convert_whole(block, row * block.row_stride, target);
-    if (!all_columns_) {
-      for (std::size_t j = 0; j < source_.columns.size(); ++j) out[j] = whole_row_[source_.columns[j]];
+    const std::int64_t offset = row * block.row_stride;
+    const std::size_t rank = source_.columns.size();
+    if (block.dtype == DType::float64 && !wide_row_.empty()) {
+      // Scale before rounding to float32: the numbers may be far outside its range.
+      const auto* from = static_cast<const double*>(block.data) + offset;
+      const bool finite = kernels_.row_f64_to_f64(from, source_.rows->n_dims(), wide_row_.data());
+      for (std::size_t j = 0; j < rank; ++j) {
+        out[j] = static_cast<Real>(wide_row_[source_.columns[j]] * source_.column_scale[j]);
+      }
+      return finite;
     }
+    Real* target = all_columns_ ? out : whole_row_.data();
+    const bool finite = convert_whole(block, offset, target);
+    if (!all_columns_) {
+      for (std::size_t j = 0; j < rank; ++j) out[j] = whole_row_[source_.columns[j]];
+    }
+    if (scaled_) scale_columns(out, static_cast<std::int64_t>(rank));
     return finite;
   }
 
@@ -138,6 +150,7 @@ class Loader {
   std::vector<Real> scale_;
   bool scaled_;
   std::vector<Real> whole_row_;
+  std::vector<double> wide_row_;
 };
 
 /// Adds the lanes' upper triangles to a float64 total in lane order, whatever order they finish in.

@@ -42,6 +42,10 @@ class RowShards:
         return sum(shard.shape[0] for shard in self.shards), self.shards[0].shape[1]
 
     @property
+    def ndim(self) -> int:
+        return 2
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         return self.shards[0].dtype
 

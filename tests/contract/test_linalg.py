@@ -108,6 +108,21 @@ def test_nearly_dependent_float64_columns_are_still_told_apart(condition):
     assert largest_relative_error(scores, leverage.leverage_scores(x)) <= 1e-16 * condition * 10
 
 
+@pytest.mark.parametrize("small_work", [2**31, 0], ids=["small", "large"])
+def test_columns_outside_the_range_of_float32(small_work):
+    units = 10.0 ** np.array([0, 60, -60, 100, -100, 5] * 4)
+    x = MATRICES["normal"]
+    _core.set_small_work(small_work)
+    try:
+        scores = _core.leverage_scores([x * units], None, None)[0]
+        weights, *_, converged, _, _, _ = _core.lewis_weights([x * units], 1.0, 1e-6, 100, None)
+    finally:
+        _core.set_small_work(2**31)
+    assert converged
+    assert largest_relative_error(scores, oracle("normal", "float64", None)) <= 1e-10
+    assert largest_relative_error(weights, oracle("normal", "float64", 1.0)) <= 1e-5
+
+
 @pytest.mark.parametrize("p", [4.0, 6.0])
 def test_the_map_of_cohen_and_peng_diverges_where_ours_converges(p):
     x = MATRICES["normal"]
