@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .pool import Pool
 
-_LANE_BYTES = 64 << 20  # the core keeps partial sums, each d x d float64, within this
+_SQUARES = 24  # d x d float64 matrices that the iteration keeps (half of them the mixing history): about 200 d^2 bytes
+_SQUARES_PER_THREAD = 2  # sums that wait for their turn
 _PANEL_ROWS = 1024
 _BYTES_PER_PICK = 200
 
@@ -63,8 +65,9 @@ def plan_lewis(pool: Pool, n_candidates: int, n_rows_written: int, *, p: float, 
         read_bytes += size
         widest = max(widest, width)
     square = 8 * widest**2
-    lanes = min(64, max(4, _LANE_BYTES // max(1, square)))
-    ram = (lanes + 6) * square + 16 * _PANEL_ROWS * widest + 8 * pool.n_items * (len(backbones) + 12)
+    n_threads = int(_core.build_info()["threads"])
+    per_thread = _SQUARES_PER_THREAD * square + 8 * _PANEL_ROWS * widest
+    ram = _SQUARES * square + n_threads * per_thread + 8 * pool.n_items * (len(backbones) + 12)
     return Plan(
         n_items=pool.n_items,
         n_candidates=n_candidates,
