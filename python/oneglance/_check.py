@@ -25,22 +25,30 @@ def as_matrix(value: Any, name: str, *, empty_ok: bool = False) -> FloatArray:
         tensor = value.detach()
         if getattr(tensor, "is_cuda", False):
             raise InvalidInput(f"{name} is a CUDA tensor; this build computes on the CPU. Pass {name}.cpu().")
+        if str(tensor.dtype) == "torch.bfloat16":  # NumPy has no such type; float32 holds each of its values
+            tensor = tensor.float()
         array = np.asarray(tensor)
     else:
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except ValueError:  # rows of different lengths
+            raise InvalidInput(f"{name} must be 2-D (rows, features), got rows of different lengths.") from None
+    if array.ndim == 0:
+        raise InvalidInput(f"{name} must be a 2-D array (rows, features), got {type(value).__name__}.")
     if array.ndim != 2:
-        hint = f" Use {name}.reshape(-1, 1) for one feature." if array.ndim == 1 else ""
+        whose = name if name.isidentifier() else ""
+        hint = f" Use {whose}.reshape(-1, 1) for one feature." if array.ndim == 1 else ""
         raise InvalidInput(f"{name} must be 2-D (rows, features), got shape {array.shape}.{hint}")
     if (array.shape[0] == 0 and not empty_ok) or array.shape[1] == 0:
         raise InvalidInput(f"{name} must have at least one row and one column, got shape {array.shape}.")
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype not in _FLOATS:
         raise InvalidInput(
             f"{name} must hold float16, float32 or float64 numbers, got dtype {array.dtype}. Convert it with .astype."
         )
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
     item = array.dtype.itemsize
     if array.strides[1] != item or array.strides[0] < array.shape[1] * item or array.strides[0] % item:
         array = np.ascontiguousarray(array)

@@ -369,3 +369,35 @@ def test_a_list_with_a_folder_in_it(tmp_path: Path, make_pictures: Any) -> None:
     paths = make_pictures(tmp_path / "pool", 1)
     with pytest.raises(InvalidInput, match="a list may hold files only, but .*pool is a folder"):
         og.embed([paths[0], tmp_path / "pool"], backbone(), tmp_path / "s")
+
+
+def test_a_worker_that_dies_during_a_forward_pass_is_not_blamed_on_the_network(
+    tmp_path: Path, make_pictures: Any
+) -> None:
+    make_pictures(tmp_path / "pool", 4)
+    batches = []
+
+    class Interrupted(torch.nn.Module):
+        def forward(self, batch: Any) -> Any:
+            batches.append(len(batch))
+            if len(batches) > 1:  # the first is the probe; torch's signal handler raises this wherever it is
+                raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+            return batch.flatten(1)
+
+    with pytest.raises(OneglanceError, match=r"a decoding worker died \(DataLoader worker \(pid 7\) is killed"):
+        og.embed(tmp_path / "pool", Interrupted(), tmp_path / "s", workers=0)
+
+
+def test_values_beyond_float32_are_named_as_such(tmp_path: Path) -> None:
+    rows = np.ones((20, 2))
+    rows[3, 1] = 1e300
+    store = og.embed({"a": rows}, None, tmp_path / "s")
+    assert store.column("reason")[3] == 'backbone "a": values beyond the range of float32 (1e-45 .. 3.4e38)'
+
+
+def test_command_does_not_take_zero_for_a_default(tmp_path: Path, make_pictures: Any, script: Path) -> None:
+    make_pictures(tmp_path / "pool", 2)
+    arguments = ["embed", str(tmp_path / "pool"), "-b", f"torchscript:{script}", "-o", str(tmp_path / "s")]
+    result = CliRunner().invoke(cli, [*arguments, "--max-pixels", "0"])
+    assert isinstance(result.exception, InvalidInput)
+    assert "max_pixels must be an integer >= 1, got 0" in str(result.exception)

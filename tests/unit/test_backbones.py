@@ -16,6 +16,7 @@ from oneglance.errors import InvalidInput
 torch = pytest.importorskip("torch")
 
 from oneglance import features  # noqa: E402
+from oneglance.features import zoo  # noqa: E402
 from oneglance.features.backbones import Backbone, as_backbones  # noqa: E402
 from oneglance.features.preprocess import Preprocess  # noqa: E402
 from oneglance.features.specs import parse_spec  # noqa: E402
@@ -355,3 +356,10 @@ def test_torchscript_files(tmp_path: Path, shared: Path) -> None:
     with torch.inference_mode():
         expected = net(torch.from_numpy(np.ascontiguousarray(bgr.transpose(2, 0, 1)))[None]).mean(dim=(2, 3)).numpy()
     np.testing.assert_allclose(features.extract(backbone, [picture]), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_broken_torchvision_is_named_where_timm_needs_it() -> None:
+    error = RuntimeError("operator torchvision::nms does not exist")
+    text = str(zoo.broken_package("timm", "timm", error))
+    assert text.startswith("torchvision, which timm needs, is installed but cannot be imported (RuntimeError: operator")
+    assert str(zoo.broken_package("torchvision", "vision", error)).startswith("torchvision is installed but cannot")

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from oneglance.features.listfile import Columns
 from oneglance.features.pictures import BadPictureError, as_picture, decode
 from oneglance.features.preprocess import Preprocess, in_words
 from oneglance.features.source import open_source
+from oneglance.features.vectors import array_digest
 
 
 def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -222,6 +224,36 @@ def test_bad_vector_files(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------- decoding
+
+
+def test_hashing_vectors_holds_one_block_at_a_time() -> None:
+    array = np.zeros((200_000, 32), dtype=np.float32)  # 25.6 MB; a block has 2.1 MB
+    tracemalloc.start()
+    array_digest(array)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8e6
+
+
+def test_files_that_are_no_arrays_are_not_called_pickles(tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_text("text")
+    with pytest.raises(
+        InvalidInput, match=r"x\.npy cannot be read as \.npy of numbers: it holds Python objects, or is no"
+    ):
+        open_source(tmp_path / "x.npy")
+
+
+def test_array_of_an_npz_names_its_option(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", X=np.ones((3, 2)))
+    with pytest.raises(InvalidInput, match=r"id_column= / --id-column: .*x\.npz has no array 'name', only \['X'\]"):
+        open_source(tmp_path / "x.npz", Columns(id="name"))
+
+
+def test_torch_bfloat16_is_read_as_float32() -> None:
+    torch = pytest.importorskip("torch")
+    vectors = open_source({"a": torch.ones((3, 2), dtype=torch.bfloat16)}).vectors
+    assert vectors is not None
+    assert vectors.arrays["a"].dtype == np.float32
 
 
 def test_every_mode_becomes_rgb() -> None:

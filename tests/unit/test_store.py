@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import oneglance as og
 from oneglance.errors import BadData, InvalidInput, StoreError
 from oneglance.store import BackboneInfo, Items, SourceInfo, StoreWriter, files, open_store
 from oneglance.store.shards import loses_in_float16
@@ -347,3 +348,27 @@ def test_an_unfinished_backbone_can_wait(tmp_path: Path) -> None:
     assert write(tmp_path / "s", info("b")) == 2
     write(tmp_path / "whole", info("a"), info("b"))
     assert contents(tmp_path / "s") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m.update(backbones={"a": {}}), r"has not the form of a manifest \(KeyError: 'n_dims'\)"),
+        (lambda m: m.update(source={}), r"has not the form of a manifest \(KeyError: 'kind'\)"),
+        (lambda m: m.update(backbones=7), "has not the form of a manifest"),
+        (lambda m: m.update(n_items="x"), "holds 'x' in an unexpected place"),
+        (lambda m: m.pop("source"), r"lacks \['source'\]"),
+    ],
+)
+def test_damaged_manifest_is_refused_by_readers_and_writers(tmp_path: Path, change: Any, words: str) -> None:
+    pool = {"a": np.ones((4, 2), dtype=np.float32)}
+    og.embed(pool, None, tmp_path / "s")
+    path = tmp_path / "s/manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(StoreError, match=words + r".*it is damaged\. Embed again with fresh=True / --fresh\."):
+        og.open_store(tmp_path / "s")
+    with pytest.raises(StoreError, match=words):
+        og.embed(pool, None, tmp_path / "s")
+    og.embed(pool, None, tmp_path / "s", fresh=True)

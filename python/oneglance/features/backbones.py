@@ -87,6 +87,8 @@ class Backbone:
                 "Run again with a smaller batch_size= / --batch-size; finished shards are kept."
             ) from None
         except Exception as error:
+            if "DataLoader worker" in str(error):  # raised by torch's signal handler wherever this process is
+                raise
             first = str(error).strip().split("\n")[0]
             raise InvalidInput(
                 f'backbone "{self.name}" failed on a batch of shape {tuple(batch.shape)} {batch.dtype}: '

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from .._check import as_matrix
 from .._types import FloatArray
 from ..errors import InvalidInput
 from ..store import BackboneInfo, Items, SourceInfo, StoreWriter
-from ..store.files import digest
+from ..store.files import digest, digest_of
 from ..store.items import list_width
 from .listfile import Columns, column_of, strings, without_gaps
 from .progress import Callback, Meter
@@ -82,14 +83,20 @@ def _load(path: Path) -> Any:
     try:
         return np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InvalidInput(f"source: {path} cannot be read as {path.suffix} of numbers: {error}") from None
+        # NumPy takes what it does not know for a pickle, and advises to load it unsafely.
+        strange = "pickle" in str(error) or "Python objects" in str(error)
+        why = "it holds Python objects, or is no such file" if strange else error
+        raise InvalidInput(
+            f"source: {path} cannot be read as {path.suffix} of numbers: {why}. Write a 2-D array of floats with numpy."
+        ) from None
 
 
 def _from_npz(archive: Any, stem: str, columns: Columns, path: Path) -> dict[str, Any]:
     named = set(columns.named().values())
     for key in (*columns.vectors, *named):
         if key not in archive.files:
-            raise InvalidInput(f"source: {path} has no array {key!r}, only {archive.files}.")
+            option = next((columns.option(role) for role, column in columns.named().items() if column == key), "source")
+            raise InvalidInput(f"{option}: {path} has no array {key!r}, only {archive.files}.")
     wanted = list(columns.vectors)
     if not wanted:
         wanted = [key for key in archive.files if key not in named and _is_matrix(archive[key])]
@@ -178,7 +185,7 @@ def array_digest(array: FloatArray) -> str:
     """Hash of shape, dtype and values; reads the array once."""
     head = repr((array.shape, array.dtype.str)).encode()
     blocks = (array[first : first + _HASH_ROWS] for first in range(0, array.shape[0], _HASH_ROWS))
-    return digest(head, *(np.ascontiguousarray(block).tobytes() for block in blocks))
+    return digest_of(itertools.chain([head], (np.ascontiguousarray(block).tobytes() for block in blocks)))
 
 
 def finite_rows(features: FloatArray, first: int, backbone: str) -> dict[int, str]:
@@ -199,8 +206,12 @@ def write_vectors(writer: StoreWriter, vectors: Vectors, callback: Callback | No
         first, stop = writer.ranges[shard]
         for name in names:
             with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf, and is listed as such
-                rows = np.asarray(vectors.arrays[name][first:stop])
-                rows = rows if rows.dtype == np.float16 else rows.astype(np.float32, copy=False)
-            writer.write(shard, name, rows, finite_rows(rows, first, name))
+                given = np.asarray(vectors.arrays[name][first:stop])
+                rows = given if given.dtype == np.float16 else given.astype(np.float32, copy=False)
+            bad = finite_rows(rows, first, name)
+            for row in bad:
+                if np.isfinite(given[row - first]).all() and given[row - first].any():
+                    bad[row] = f'backbone "{name}": values beyond the range of float32 (1e-45 .. 3.4e38)'
+            writer.write(shard, name, rows, bad)
         writer.check_bad_fraction()
         meter.advance(stop - first, writer.n_bad)

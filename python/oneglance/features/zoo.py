@@ -52,9 +52,11 @@ def broken_package(package: str, extra: str, error: BaseException) -> MissingDep
     if isinstance(error, ModuleNotFoundError) and error.name == package:
         return MissingDependency(f'backbone "{package}:..." needs {package}: pip install "oneglance[{extra}]"')
     first = str(error).strip().split("\n")[0]
+    culprit = "torchvision" if "torchvision" in first else package
+    through = "" if culprit == package else f", which {package} needs,"
     return MissingDependency(
-        f"{package} is installed but cannot be imported ({type(error).__name__}: {first}). Its version must fit "
-        f"torch {torch.__version__}; reinstall the two together."
+        f"{culprit}{through} is installed but cannot be imported ({type(error).__name__}: {first}). Its version must "
+        f"fit torch {torch.__version__}; reinstall the two together."
     )
 
 

@@ -22,6 +22,11 @@ _HASH_BLOCK = 1 << 20
 
 def digest(*parts: Bytes) -> str:
     """blake2b-256 of the parts one after another, as 64 hexadecimal digits."""
+    return digest_of(parts)
+
+
+def digest_of(parts: Iterable[Bytes]) -> str:
+    """The same of an iterable, which is read once and never held as a whole."""
     state = hashlib.blake2b(digest_size=32)
     for part in parts:
         state.update(part)
@@ -67,8 +72,8 @@ def explain_os_error(error: OSError, path: Path, n_bytes: int) -> StoreError:
             f"out: cannot write {path} ({error.strerror}). Choose a folder you may write to with out= / --out."
         )
     return StoreError(
-        f"cannot write {path}: {error.strerror or error}. Finished shards are kept; "
-        "run the same command again, or choose another folder with out= / --out."
+        f"cannot write {path}: {error.strerror or error}. Mend that and run the same command again (what is "
+        "finished is kept), or choose another place."
     )
 
 

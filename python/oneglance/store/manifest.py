@@ -107,10 +107,36 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
             f"{path} has schema version {value['schema_version']}, this oneglance reads version {SCHEMA_VERSION}. "
             "Use the version that wrote it, or embed again with fresh=True / --fresh."
         )
+    fault = _fault(value, whole=path.name == MANIFEST)
+    if fault is not None:
+        raise StoreError(f"{path} {fault}: it is damaged. Embed again with fresh=True / --fresh.")
+    return value
+
+
+def _fault(value: dict[str, Any], whole: bool) -> str | None:
+    """What a manifest lacks, in words, so that no reader meets a hole later; `whole`: shards must be listed."""
     missing = [key for key in ("n_items", "shard_rows", "source", "backbones") if key not in value]
     if missing:
-        raise StoreError(f"{path} lacks {missing}: it is damaged. Embed again with fresh=True / --fresh.")
-    return value
+        return f"lacks {missing}"
+    try:
+        counts = [value["n_items"], value["shard_rows"]]
+        texts = [value["source"][key] for key in ("kind", "description", "hash")]
+        for entry in value["backbones"].values():
+            counts.append(entry["n_dims"])
+            texts += [entry[key] for key in ("spec", "model_hash", "preprocessing", "pooling", "compute")]
+            if entry["dtype"] not in DTYPES:
+                return f"names the dtype {entry['dtype']!r}"
+            for shard in entry["shards"] if whole else ():
+                counts.append(shard["rows"][1] - shard["rows"][0])
+                texts += [shard["file"], shard["blake2b"]]
+        if whole:
+            counts.append(value["n_bad"] + 1)
+            texts.append(value["items_blake2b"])
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        return f"has not the form of a manifest ({type(error).__name__}: {error})"
+    wrong = [number for number in counts if not isinstance(number, int) or number < 1]
+    wrong += [text for text in texts if not isinstance(text, str)]
+    return f"holds {wrong[0]!r} in an unexpected place" if wrong else None
 
 
 def refuse_other_source(plan: Mapping[str, Any], source: SourceInfo, n_items: int, path: Path) -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from .._types import BoolArray, FloatArray, RowShards
 from ..errors import InvalidInput, StoreError
 from .items import ITEMS_SCHEMA, read_items
-from .manifest import ITEMS, MANIFEST, UNFINISHED, content_hash, read_manifest
+from .manifest import BAD_ITEMS, ITEMS, MANIFEST, UNFINISHED, content_hash, read_manifest
 from .shards import fault_of
 
 
@@ -138,8 +138,16 @@ def open_store(path: str | os.PathLike[str], *, verify: bool = False) -> Feature
     manifest = read_manifest(folder / MANIFEST)
     if manifest is None:
         if (folder / UNFINISHED).exists():
+            bad = (
+                f" If too many items were unusable, see {folder / BAD_ITEMS}." if (folder / BAD_ITEMS).exists() else ""
+            )
             raise StoreError(
-                f"{folder} is not finished. Run the same embed command again: it goes on where it stopped."
+                f"{folder} is not finished. Run the same embed command again: it goes on where it stopped.{bad}"
+            )
+        if folder.is_file():
+            raise StoreError(
+                f"{folder} is a file, a feature store is a folder. Give vectors as arrays (numpy.load), or make a "
+                "store of them with `oneglance embed` or og.embed()."
             )
         what = "has no manifest.json" if folder.exists() else "does not exist"
         raise StoreError(f"no feature store at {folder}: it {what}. Write one with `oneglance embed` or og.embed().")
