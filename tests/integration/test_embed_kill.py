@@ -87,7 +87,8 @@ def test_five_kills(tmp_path: Path, make_pictures: Any) -> None:
     assert contents(out) == contents(whole)
 
 
-def test_ctrl_c_exits_with_4_and_can_be_resumed(tmp_path: Path, make_pictures: Any) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])  # Ctrl-C; a scheduler or container
+def test_a_stop_exits_with_4_and_can_be_resumed(tmp_path: Path, make_pictures: Any, stop: signal.Signals) -> None:
     pool, out = tmp_path / "pool", tmp_path / "s"
     make_pictures(pool, 40)
     command = DRIVER.replace(
@@ -105,7 +106,7 @@ def test_ctrl_c_exits_with_4_and_can_be_resumed(tmp_path: Path, make_pictures: A
             assert run.poll() is None, run.stderr.read().decode()  # type: ignore[union-attr]
             assert time.monotonic() < deadline
             time.sleep(0.005)
-        run.send_signal(signal.SIGINT)
+        run.send_signal(stop)
         message = run.stderr.read().decode()  # type: ignore[union-attr]
         assert run.wait() == 4
     assert "interrupted; run the same command again to go on." in message

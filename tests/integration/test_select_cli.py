@@ -19,7 +19,8 @@ import pytest
 from click.testing import CliRunner
 
 import oneglance as og
-from oneglance.cli.main import main
+from oneglance.cli.main import VERBS, cli, main
+from oneglance.cli.output import say
 from oneglance.cli.select import select
 from oneglance.errors import InvalidInput
 
@@ -250,3 +251,74 @@ def test_read_only_disk(here, monkeypatch):
     assert "--out a/b: cannot write in" in str(result.exception)
     assert "(Read-only file system). Choose another folder." in str(result.exception)
     assert not (here / "a").exists()
+
+
+def test_item_lists_are_counted_aloud(here):
+    (here / "none.txt").write_text("")
+    _, err = run("select", "store", *ARGS, "--labelled", "done.txt", "--exclude", "none.txt")
+    assert "--labelled: 2 items in done.txt\n" in err
+    assert "--exclude: 0 items in none.txt. The file names none\n" in err
+
+
+def test_lists_that_contradict_themselves_or_hold_no_rows(here):
+    (here / "twice.csv").write_text("item_id,stratum\nimg00.jpg,a\nimg00.jpg,b\n")
+    _, err = run("select", "store", *ARGS, "--strata", "twice.csv", code=2)
+    assert "--strata: twice.csv puts the item 'img00.jpg' into 'a' and 'b'. Keep one of the lines." in err
+    (here / "words.csv").write_text("row_id\nimg00.jpg\n")
+    _, err = run("select", "store", *ARGS, "--labelled", "words.csv", code=2)
+    assert "the column row_id of words.csv must hold whole numbers, got 'img00.jpg'. To give names call" in err
+
+
+def test_mistakes_are_told_before_the_folder_and_before_any_work(here):
+    run("select", "store", *ARGS)
+    _, err = run("select", "store", "--budget", "-3", code=2)
+    assert err == "error: budget must be at least 1, got -3; 100 items are available.\n"
+    _, err = run("select", "store", "--budget", "3", "--p", "0", "--out", "other", code=2)
+    assert err == "error: p must be a finite number > 0, got 0.\n"
+
+
+def test_strata_that_get_nothing_are_said_and_long_tables_cut(here):
+    (here / "own.csv").write_text("item_id,stratum\n" + "".join(f"img{i:02d}.jpg,s{i:02d}\n" for i in range(100)))
+    out, err = run("select", "store", *ARGS, "--strata", "own.csv")
+    assert "warning: 80 of 100 strata get no pick, because the budget is too small: 's20', 's21'" in err
+    assert "... and 80 more strata, see run.json" in out
+
+
+def test_a_damaged_row_of_a_store_is_left_out(here):
+    shard = np.load("store/features/vit/00000.npy", mmap_mode="r+")
+    shard[7] = np.nan
+    shard.flush()
+    _, err = run("select", "store", *ARGS)
+    assert 'warning: features have NaN or infinity under backbone "vit" in 1 row: 7.' in err
+    assert json.loads((here / "selection/run.json").read_text())["certificate"]["n_invalid"] == 1
+    out, err = run("weights", "store")
+    assert "weights of 99 items" in out
+    assert "--verify" in err
+    assert pq.read_table("weights.parquet")["max"].to_pylist()[7] is None
+
+
+def test_large_vectors_are_announced(here, monkeypatch):
+    monkeypatch.setattr("oneglance.cli.inputs._LARGE", 100)
+    _, err = run("select", "vit.npy", *ARGS)
+    assert err.startswith("hashing and checking 2.1 kB of vectors ...\n")
+
+
+def test_unknown_verb(here):
+    assert "no such verb: 'selct'. Did you mean 'select'?" in run("selct", code=2)[1]
+    assert "The verbs are doctor, embed, quickstart, select, weights." in run("xyz", code=2)[1]
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_help_fits_80_columns(verb):
+    text = CliRunner().invoke(cli, [verb, "--help"] if verb else ["--help"], terminal_width=80).output
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+    assert not verb or "Usage: " in text
+
+
+def test_lines_for_people_are_wrapped_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    say("word " * 40)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 80

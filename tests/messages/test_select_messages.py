@@ -65,13 +65,73 @@ def test_rows_that_do_not_match():
 def test_bad_rows_are_named(value):
     bad = X.copy()
     bad[[4, 17], 1] = value
-    words = r'features of backbone "b" have NaN or infinity in 2 rows: 4, 17\. .* leave them out with exclude='
-    with pytest.raises(InvalidInput, match=words):
-        og.select({"a": X, "b": bad}, 3)
-    assert len(og.select({"a": X, "b": bad}, 3, exclude=[4, 17])) == 3
+    words = r'NaN or infinity under backbone "b" in 2 rows: 4, 17\. These rows are left out and counted as invalid'
+    with pytest.warns(UserWarning, match=words):
+        picked = og.select({"a": X, "b": bad}, 38)
+    assert picked.certificate["n_invalid"] == 2
+    assert set(range(40)) - set(picked.indices.tolist()) == {4, 17}
+    spared = og.select({"a": X, "b": bad}, 3, exclude=[4, 17])
+    with pytest.warns(UserWarning, match=words):
+        left_out = og.select({"a": X, "b": bad}, 3)
+    assert spared.indices.tolist() == left_out.indices.tolist()
+    assert spared.weights.tolist() == left_out.weights.tolist()
+
+
+def test_bad_rows_of_all_backbones_are_found_in_one_go():
+    one, two = X.copy(), X.copy()
+    one[3], two[5] = np.nan, np.inf
+    words = r'under backbone "a" in 1 row: 3; backbone "b" in 1 row: 5\.'
+    with pytest.warns(UserWarning, match=words):
+        assert og.select({"a": one, "b": two}, 3).certificate["n_invalid"] == 2
+
+
+def test_strata_without_picks_are_warned_of():
+    strata = ["a", "b", "c", "d"] * 10
+    words = r"2 of 4 strata get no pick, because the budget is too small: 'c', 'd'\. The weights speak for the other"
+    with pytest.warns(UserWarning, match=words):
+        picked = og.select(X, 2, strata=strata)
+    counts = [(name, entry["picked"]) for name, entry in picked.certificate["strata"].items()]
+    assert counts == [("a", 1), ("b", 1), ("c", 0), ("d", 0)]
+    og.select(X, 6, strata=strata, quotas={"d": 0})  # asked for: no warning
+
+
+def test_items_in_other_containers():
+    assert og.select(X, 3, labelled={7, 8}).certificate["n_labelled"] == 2
+    with pytest.raises(InvalidInput, match=r"labelled must be a 1-D list .* got str '7.png'\."):
+        og.select(X, 3, labelled="7.png")
+    with pytest.raises(InvalidInput, match=r"exclude must be a 1-D list .* got Selection .*Pass its ids\."):
+        og.select(X, 3, exclude=og.select(X, 2))
+
+
+def test_shards_are_not_copied_to_count_their_axes(monkeypatch):
+    shards = og.RowShards((X[:10], X[10:]))
+    monkeypatch.setattr(og.RowShards, "__array__", None)
+    assert len(og.select([shards, shards], 3)) == 3
+
+
+def test_progress(capsys):
+    og.select(X, 3, progress=True)
+    assert "Lewis weights of features (40 x 3)" in capsys.readouterr().err
+    with pytest.raises(InvalidInput, match="progress must be True, False or a callable, got 'rich'"):
+        og.select(X, 3, progress="rich")
+
+
+def test_a_file_is_not_a_store(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    with pytest.raises(StoreError, match=r"x\.npy is a file, a feature store is a folder\. .*numpy\.load"):
+        og.select(tmp_path / "x.npy", 3)
 
 
 def test_shapes_and_types():
+    with pytest.raises(InvalidInput, match="store_or_arrays holds no backbone"):
+        og.select([], 1)
+    with pytest.raises(InvalidInput, match=r'"backbone_1" must be 2-D .* got shape \(3,\)\. Use \.reshape'):
+        og.select([X, X[0]], 1)
+    with pytest.raises(InvalidInput, match="must be 2-D .* got rows of different lengths"):
+        og.select({"a": [[1.0, 2.0], [3.0]]}, 1)
+    with pytest.raises(InvalidInput, match=r"must be a 2-D array \(rows, features\), got NoneType"):
+        og.select(None, 1)
+    assert og.select(X.astype(">f8"), 3).weights.tolist() == og.select(X, 3).weights.tolist()
     with pytest.raises(InvalidInput, match=r"must be 2-D \(rows, features\), got shape \(3,\).*reshape\(-1, 1\)"):
         og.select(X[0], 1)
     with pytest.raises(InvalidInput, match=r'features of backbone "a" must be 2-D'):

@@ -10,7 +10,7 @@ from .._build_info import build_info
 from ..reference import self_check
 
 
-@click.command()
+@click.command(short_help="Show the build; check that it computes right.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of tables.")
 def doctor(as_json: bool) -> None:
     """Show how oneglance was built and check the compiled core against its definitions.

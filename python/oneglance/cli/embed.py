@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from ..store import FeatureStore
 
 
-@click.command()
+@click.command(short_help="Pictures or vectors in, a feature store out.")
 @click.argument("source", nargs=-1, required=True)
 @click.option("--backbone", "-b", "backbones", multiple=True, metavar="SPEC", help="KIND:NAME; may be repeated.")
-@click.option("--out", "-o", required=True, metavar="STORE", help="Folder of the feature store.")
+@click.option(
+    "--out", "-o", required=True, metavar="STORE", help="Folder of the feature store; an unfinished one is continued."
+)
 @click.option("--batch-size", default=32, show_default=True, help="Pictures per forward pass.")
 @click.option("--workers", type=int, help="Decoding processes; default by cores and device.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
@@ -35,13 +37,14 @@ if TYPE_CHECKING:
 @click.option("--stratum-column", help="Column of strata.")
 @click.option("--group-column", help="Column of groups (scene, patient, ...).")
 @click.option("--vector-column", "vector_columns", multiple=True, help="Array of an .npz or list column; repeatable.")
-@click.option("--fresh", is_flag=True, help="Begin anew: a store in STORE is removed.")
+@click.option("--fresh", is_flag=True, help="Begin anew: a store in STORE is removed first.")
 @click.option("--verify", is_flag=True, help="Hash finished shards instead of checking size and header.")
 @click.option("--dry-run", is_flag=True, help="Print the plan (items, disk, RAM, time) and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.option(
-    "--progress", "style", type=click.Choice(["auto", "rich", "plain", "none"]), default="auto", show_default=True
-)
+    "--progress", "style", type=click.Choice(["auto", "rich", "plain", "none"]), default="auto", show_default=True,
+    help="auto: a bar on a terminal, a line every 10 s elsewhere; always on stderr.",
+)  # fmt: skip
 def embed(source: tuple[str, ...], as_json: bool, dry_run: bool, style: str, **options: Any) -> None:
     """Run frozen backbones over SOURCE once and keep their features in STORE.
 
@@ -52,14 +55,16 @@ def embed(source: tuple[str, ...], as_json: bool, dry_run: bool, style: str, **o
     SPEC is one of
       torchvision:NAME[=FILE|=random]    timm:NAME[=FILE|=random]
       transformers:FOLDER                torchscript:FILE
-    and may end in ?option=value&...: name, pool, output, seed, weights, and for the pictures size, resize, fit,
-    filter, channels, scale, mean, std. Nothing is downloaded.
+    and may end in ?option=value&...: name, pool, output, seed, weights, and
+    for the pictures size, resize, fit, filter, channels, scale, mean, std.
+    Nothing is downloaded.
 
     A killed run goes on where it stopped: type the same command again.
 
     \b
-    oneglance embed photos/ --backbone "torchscript:net.pt?size=128&mean=0.5&std=0.5" --out photos.store
-    oneglance embed vectors_a.npy vectors_b.npy --out vectors.store
+    Examples:
+      oneglance embed photos/ -b "torchscript:net.pt?size=128" -o photos.store
+      oneglance embed vit.npy cnn.npy -o vectors.store
     """
     from ..features.embedding import embed as run
     from ..features.listfile import Columns
@@ -70,7 +75,8 @@ def embed(source: tuple[str, ...], as_json: bool, dry_run: bool, style: str, **o
     pool = list(source) if len(source) > 1 else source[0]
     backbones = list(options.pop("backbones")) or None
     out = options.pop("out")
-    options["max_pixels"] = options["max_pixels"] or MAX_PIXELS
+    if options["max_pixels"] is None:
+        options["max_pixels"] = MAX_PIXELS
     if dry_run:
         columns = Columns(
             options["path_column"], options["id_column"], options["label_column"], options["stratum_column"],
@@ -103,13 +109,14 @@ def summary(store: FeatureStore) -> dict[str, Any]:
 def lines(store: FeatureStore) -> list[str]:
     """The result for people."""
     from ..store.manifest import BAD_ITEMS
+    from .output import counted
 
     n_bad = int(store.manifest["n_bad"])
-    text = [f"{store.n_items} items in {store.path}"]
+    text = [f"{counted(store.n_items, 'item')} in {store.path}"]
     for name in store.backbones:
         entry = store.manifest["backbones"][name]
         text.append(f'backbone "{name}": {entry["n_dims"]} features, {entry["dtype"]} ({entry["pooling"]})')
     if n_bad:
-        text.append(f"{n_bad} items cannot be used and are marked invalid; reasons in {store.path / BAD_ITEMS}")
+        text.append(f"{counted(n_bad, 'item')} cannot be used, marked invalid; reasons in {store.path / BAD_ITEMS}")
     text.append(f"next: oneglance select {store.path} --budget 2%")
     return text

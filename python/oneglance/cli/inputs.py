@@ -15,11 +15,13 @@ from ..errors import InvalidInput
 from ..features.listfile import LIST_SUFFIXES, Columns, read_list
 from ..features.vectors import VECTOR_SUFFIXES, Vectors, finite_rows, from_files, from_parquet
 from ..store import open_store
-from ..store.files import digest
+from ..store.files import digest, human_bytes
 from ..strategies import Pool, as_pool
+from .output import note
 
 _ID_COLUMNS = ("item_id", "id", "row_id", "path")
 _SCAN_ROWS = 8192
+_LARGE = 1 << 28  # bytes that take a second or more to read and hash
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,9 @@ def open_pool(
     for path in paths:
         if not path.exists():
             raise InvalidInput(f"{path} does not exist. Give a feature store (see `oneglance embed`) or vectors.")
+    n_bytes = sum(path.stat().st_size for path in paths)
+    if n_bytes > _LARGE:
+        note(f"hashing and checking {human_bytes(n_bytes)} of vectors ...")
     if suffixes <= set(VECTOR_SUFFIXES):
         vectors = from_files(paths, columns)
     elif suffixes == {".parquet"} and len(paths) == 1:
@@ -102,6 +107,11 @@ def read_items(path: Path | None, option: str, pool: Pool) -> npt.NDArray[Any] |
         return np.array([int(text) for text in texts], dtype=np.int64)
     except ValueError:
         wrong = next(text for text in texts if not text.lstrip("-").isdigit())
+        if pool.ids is not None:
+            raise InvalidInput(
+                f"{option}: the column row_id of {path} must hold whole numbers, got {wrong!r}. To give names call "
+                "the column item_id."
+            ) from None
         raise InvalidInput(
             f"{option}: {path} must hold row positions (whole numbers), because {pool.where} has no "
             f"item ids; got {wrong!r}. For vectors in .parquet or .npz name the ids with --id-column."
@@ -129,6 +139,10 @@ def read_strata(value: str | None, pool: Pool) -> Any:
         row = row_of.get(item) if named else int(item) if item.isdigit() and int(item) < pool.n_items else None
         if row is None:
             raise InvalidInput(f"--strata: {path} names the item {item!r}, which is not in {pool.where}.")
+        if strata[row] not in (None, stratum):
+            raise InvalidInput(
+                f"--strata: {path} puts the item {item!r} into {strata[row]!r} and {stratum!r}. Keep one of the lines."
+            )
         strata[row] = stratum
     return strata
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import importlib
+import signal
 import sys
+from typing import Any
 
 import click
 
@@ -23,7 +27,9 @@ class VerbGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
-            return None
+            close = difflib.get_close_matches(cmd_name, VERBS, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"The verbs are {', '.join(VERBS)}."
+            ctx.fail(f"no such verb: {cmd_name!r}. {hint}")
         module = importlib.import_module(f".{cmd_name}", package=__package__)
         command = getattr(module, cmd_name)
         if not isinstance(command, click.Command):
@@ -34,7 +40,15 @@ class VerbGroup(click.Group):
 @click.group(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="oneglance")
 def cli() -> None:
-    """One glance at an unlabelled pool says what to label."""
+    """One glance at an unlabelled pool says what to label.
+
+    First embed your pictures (or take ready vectors), then select.
+    """
+
+
+def _stop(*_: Any) -> None:
+    """SIGTERM as Ctrl-C: a scheduler's or container's stop then cleans up and exits with 4 as well."""
+    raise KeyboardInterrupt
 
 
 def main() -> None:
@@ -42,6 +56,8 @@ def main() -> None:
 
     0 done, 2 usage or invalid input, 3 more bad data than allowed, 4 interrupted but resumable.
     """
+    with contextlib.suppress(ValueError):  # not in the main thread, where no signal arrives
+        signal.signal(signal.SIGTERM, _stop)
     try:
         cli.main(standalone_mode=False, prog_name="oneglance")
     except click.exceptions.Abort:

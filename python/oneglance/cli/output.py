@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,19 @@ def print_json(document: Any) -> None:
 def note(text: str) -> None:
     """A line for the person watching, on stderr: it never mixes with a document or table on stdout."""
     click.echo(text, err=True)
+
+
+def say(text: str) -> None:
+    """A line on stdout; on a terminal it is wrapped between words to fit."""
+    if sys.stdout.isatty():
+        width = max(40, shutil.get_terminal_size().columns)
+        text = textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    click.echo(text)
+
+
+def counted(count: int, noun: str) -> str:
+    """ "1 item", "1,234 items"."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:

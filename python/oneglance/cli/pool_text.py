@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
-
-import click
 
 from ..store.files import human_bytes
 from ..strategies.plan import Plan
 from .inputs import PoolInput
-from .output import cell, duration, note, print_json, print_table
+from .output import cell, counted, duration, note, print_json, print_table, say
 
 _SHOWN = 5
 
@@ -21,7 +20,15 @@ def warn_of_bad_rows(source: PoolInput) -> None:
     count = len(source.bad_rows)
     first = "; ".join(f"row {row}: {reason}" for row, reason in list(source.bad_rows.items())[:_SHOWN])
     more = "; ..." if count > _SHOWN else ""
-    note(f"{count} of {source.pool.n_items} items cannot be used and are left out ({first}{more})")
+    note(f"{count} of {counted(source.pool.n_items, 'item')} cannot be used and are left out ({first}{more})")
+
+
+def note_left_out(items: Any, path: Path | None, option: str) -> None:
+    """What an item list was counted as, so that a wrong or empty file is noticed."""
+    if items is None:
+        return
+    count = len(set(items.tolist()))
+    note(f"{option}: {counted(count, 'item')} in {path}" + ("" if count else ". The file names none"))
 
 
 def show_plan(plan: Plan, as_json: bool, more: dict[str, Any]) -> None:
@@ -36,7 +43,7 @@ def show_plan(plan: Plan, as_json: bool, more: dict[str, Any]) -> None:
         ("read per pass", human_bytes(plan.read_bytes)),
         ("memory", f"about {human_bytes(plan.ram_bytes)} beyond the features"),
         ("disk", f"about {human_bytes(plan.disk_bytes)}"),
-        ("time", f"at most about {duration(plan.seconds)}" if plan.backbones else "< 1 s"),
+        ("time", f"at most about {duration(plan.seconds)}" if plan.seconds >= 1 else "< 1 s"),
     ]
     if "n_picks" in more:
         rows.insert(1, ("to label", f"{more['n_picks']:,}"))
@@ -51,11 +58,11 @@ def print_certificate(certificate: dict[str, Any]) -> None:
         stopped_short = {} if entry["converged"] else {"residual": f"{entry['residual']:.3g} NOT CONVERGED"}
         rows.append([name, *({**entry, **stopped_short}[column] for column in columns)])
     print_table(("backbone", *columns), rows)
-    click.echo(
+    say(
         f"T = sum of the largest weights = {certificate['total']:,.1f} (at most "
         f"{cell(certificate['total_bound'])} = min(sum of ranks, n)); "
         f"kappa(10 %) = {cell(certificate['kappa_10'])}"
     )
     for name, entry in certificate["backbones"].items():
         if "note" in entry:
-            click.echo(f"note: {name}: {entry['note']}")
+            say(f"note: {name}: {entry['note']}")

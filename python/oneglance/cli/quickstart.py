@@ -38,7 +38,7 @@ def _budgets(ctx: click.Context, param: click.Parameter, value: str) -> tuple[in
     return tuple(sorted(budgets))
 
 
-@click.command()
+@click.command(short_help="See what a selection is worth, in a minute.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from click.core import ParameterSource
 
 from ..strategies import Pool, Selection, strategy_names
 from ..strategies import select as choose
 from ..strategies.budget import parse_budget
+from ..strategies.choose import available, gone
 from ..strategies.plan import plan_lewis
 from ..strategies.sampling import SAMPLERS
 from .inputs import items_digest, open_pool, read_items, read_strata, strata_digest
-from .output import collected_warnings, note, print_json, print_table
+from .output import collected_warnings, note, print_json, print_table, say
 from .pool_options import pool_options
-from .pool_text import print_certificate, show_plan, warn_of_bad_rows
+from .pool_text import note_left_out, print_certificate, show_plan, warn_of_bad_rows
 from .run_folder import check_folder, run_head, write_run
 
-_SHOWN = 5
+_SHOWN, _SHOWN_STRATA = 5, 20
 
 
 def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
@@ -35,7 +35,7 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     return quotas
 
 
-@click.command()
+@click.command(short_help="Choose which items to label.")
 @click.option("--budget", required=True, help="How many items to label. Example: --budget 500 or --budget 2%")
 @click.option(
     "--strategy",
@@ -110,7 +110,7 @@ def select(
     \b
     Examples:
       oneglance select store --budget 500
-      oneglance select store --budget 2% --labelled done.csv --strata label --out batch-2
+      oneglance select store --budget 2% --labelled done.csv --out batch-2
       oneglance select vit.npy resnet.npy --budget 300 --dry-run
     """
     source = open_pool(inputs, backbones, vector_columns, id_column)
@@ -119,8 +119,13 @@ def select(
     groups = read_strata(strata, pool)
     params = weighting if strategy == "lewis" else _no_params(strategy, weighting)
     warn_of_bad_rows(source)
+    note_left_out(done, labelled, "--labelled")
+    note_left_out(unwanted, exclude, "--exclude")
+    counts = available(pool, done, unwanted)[1]
+    n_candidates = counts["n_candidates"]
+    n_picks = parse_budget(budget, n_candidates, gone(counts))
     if dry_run:
-        _print_plan(pool, budget, done, unwanted, strategy, params, as_json)
+        _print_plan(pool, n_candidates, n_picks, strategy, params, as_json)
         return
     request = {
         "command": "select",
@@ -172,13 +177,8 @@ def _no_params(strategy: str, weighting: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print_plan(
-    pool: Pool, budget: str, done: Any, unwanted: Any, strategy: str, params: dict[str, Any], as_json: bool
+    pool: Pool, n_candidates: int, n_picks: int, strategy: str, params: dict[str, Any], as_json: bool
 ) -> None:
-    left = pool.valid.copy()
-    left[pool.positions(done, "labelled")] = False
-    left[pool.positions(unwanted, "exclude")] = False
-    n_candidates = int(np.count_nonzero(left))
-    n_picks = parse_budget(budget, n_candidates)
     used = pool if strategy == "lewis" else Pool({}, pool.valid)
     plan = plan_lewis(
         used,
@@ -196,12 +196,14 @@ def _print_selection(selection: Selection, out: Path) -> None:
         print_certificate(certificate)
     if "strata" in certificate:
         rows = [(name, entry["available"], entry["picked"]) for name, entry in certificate["strata"].items()]
-        print_table(("stratum", "available", "picked"), rows)
+        print_table(("stratum", "available", "picked"), rows[:_SHOWN_STRATA])
+        if len(rows) > _SHOWN_STRATA:
+            click.echo(f"... and {len(rows) - _SHOWN_STRATA} more strata, see run.json")
     table = selection.to_table().slice(0, _SHOWN).to_pylist()
     columns = ("rank", "item_id", "weight", "inclusion_prob", "reason")
     print_table(columns, [[row[name] for name in columns] for row in table], "first picks")
     n_certain = int((selection.inclusion_prob >= 1.0).sum())
-    click.echo(
+    say(
         f"selected {len(selection):,} of {certificate['n_candidates']:,} items ({n_certain:,} certain) -> "
         f"{out / 'selected.csv'}, selected.parquet, run.json"
     )

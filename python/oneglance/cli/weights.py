@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,17 @@ from ..errors import InvalidInput
 from ..store.files import make_folder
 from ..strategies import Pool
 from ..strategies.agreement import largest
-from ..strategies.lewis import backbone_weights, weights_certificate
+from ..strategies.choose import available
+from ..strategies.lewis import UnusableRows, backbone_weights, weights_certificate
 from ..strategies.plan import plan_lewis
 from ..strategies.result import write_table
 from .inputs import open_pool, read_items
 from .output import collected_warnings, note, print_json
 from .pool_options import pool_options
-from .pool_text import print_certificate, show_plan, warn_of_bad_rows
+from .pool_text import note_left_out, print_certificate, show_plan, warn_of_bad_rows
 
 
-@click.command()
+@click.command(short_help="Certified Lewis weights of every item.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -61,11 +63,12 @@ def weights(
     """
     source = open_pool(inputs, backbones, vector_columns, id_column)
     pool = source.pool
-    candidates = pool.valid.copy()
-    candidates[pool.positions(read_items(labelled, "--labelled", pool), "labelled")] = False
-    candidates[pool.positions(read_items(exclude, "--exclude", pool), "exclude")] = False
-    n_candidates = int(np.count_nonzero(candidates))
+    done, unwanted = read_items(labelled, "--labelled", pool), read_items(exclude, "--exclude", pool)
+    left = available(pool, done, unwanted)[0]
+    n_candidates = int(np.count_nonzero(left))
     warn_of_bad_rows(source)
+    note_left_out(done, labelled, "--labelled")
+    note_left_out(unwanted, exclude, "--exclude")
     if n_candidates == 0:
         raise InvalidInput(f"no item is left of the {pool.n_items}: all are invalid, labelled or excluded.")
     if dry_run:
@@ -75,11 +78,18 @@ def weights(
         raise InvalidInput(f"--out {out} exists. Choose another name, or add --overwrite.")
     features = dict(pool.features)
     with collected_warnings() as warned:
-        results = backbone_weights(features, candidates, note, p=p, tol=tol, max_passes=max_passes, ridge=ridge)
+        settings = {"p": p, "tol": tol, "max_passes": max_passes, "ridge": ridge}
+        try:
+            results = backbone_weights(features, left, note, **settings)
+        except UnusableRows as found:
+            warnings.warn(str(found), UserWarning, stacklevel=1)
+            left[found.rows] = False
+            n_candidates = int(np.count_nonzero(left))
+            results = backbone_weights(features, left, note, **settings)
     by_name = {name: result.weights for name, result in results.items()}
     make_folder(out.parent)
-    write_table(_table(pool, by_name, candidates), out)
-    certificate = weights_certificate(features, results, candidates)
+    write_table(_table(pool, by_name, left), out)
+    certificate = weights_certificate(features, results, left)
     for text in warned:
         note(f"warning: {text}")
     if as_json:
@@ -89,8 +99,8 @@ def weights(
     click.echo(f"weights of {n_candidates:,} items -> {out}")
 
 
-def _table(pool: Pool, by_name: dict[str, Any], candidates: Any) -> pa.Table:
-    left_out = ~candidates
+def _table(pool: Pool, by_name: dict[str, Any], left: Any) -> pa.Table:
+    left_out = ~left
     ids = np.arange(pool.n_items) if pool.ids is None else pool.ids
     columns: dict[str, Any] = {
         "row_id": pa.array(np.arange(pool.n_items), pa.int64()),

@@ -42,7 +42,7 @@ def parse_budget(budget: Any, n_available: int, gone: str = "") -> int:
 
 def _within(count: int, available: str, n_available: int) -> int:
     if n_available == 0:
-        raise InvalidInput(f"budget is {count}, but {available}. Label fewer or exclude fewer, or add items.")
+        raise InvalidInput(f"budget is {count}, but {available}. Label fewer, exclude fewer, or add items.")
     if count < 1:
         raise InvalidInput(f"budget must be at least 1, got {count}; {available}.")
     if count > n_available:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +15,10 @@ from .._check import seed_int
 from .._types import BoolArray
 from ..errors import InvalidInput
 from .budget import allocate, parse_budget
+from .lewis import UnusableRows
 from .pool import Pool, as_pool
 from .registry import resolve
-from .request import Part, Request
+from .request import Part, Picks, Request
 from .result import Selection
 
 NO_STRATUM = "(none)"
@@ -32,7 +36,7 @@ def select(
     quotas: Mapping[str, int] | None = None,
     groups: Any = None,
     backbones: Sequence[str] | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: bool | Callable[[str], None] | None = None,
     **params: Any,
 ) -> Selection:
     """Chooses which items of a pool to label: exactly `budget` distinct ones.
@@ -54,10 +58,12 @@ def select(
     groups           not supported by these two strategies: a limit of picks per group would make the
                      inclusion probabilities and weights wrong. Use strata=
     backbones        names of the backbones to use, all by default
-    progress         called with one-line notes on what is being computed
+    progress         called with one-line notes on what is being computed; True prints them on stderr
     params           the strategy's own parameters, see oneglance.strategies.lewis.lewis
 
-    Invalid items of a store are never picked; the certificate counts them. Returns a Selection, most
+    Invalid items of a store are never picked; the certificate counts them. So are rows that prove not to be
+    finite when they are read (a warning names them; "random" reads none). Strata that get no pick because the
+    budget is too small are warned of: weights then speak for the other strata only. Returns a Selection, most
     important first. Raises InvalidInput (a message per mistake, with its cure) and StoreError.
     Memory O(n) beyond the features, which are read in panels and need not fit.
     """
@@ -69,12 +75,50 @@ def select(
             "probabilities and weights wrong. To spread the picks use strata=."
         )
     pool = as_pool(store_or_arrays, backbones)
-    candidates, counts = _candidates(pool, labelled, exclude)
-    n_picks = parse_budget(budget, counts["n_candidates"], _gone(counts))
+
+    def once(pool: Pool) -> Selection:
+        request = (pool, budget, strategy, seed, labelled, exclude, strata, quotas, _noter(progress))
+        return _select(*request, run, resolved)
+
+    try:
+        return once(pool)
+    except UnusableRows as found:
+        warnings.warn(str(found), UserWarning, stacklevel=2)
+        valid = pool.valid.copy()
+        valid[found.rows] = False
+        return once(replace(pool, valid=valid))
+
+
+def _noter(progress: Any) -> Callable[[str], None]:
+    if progress is None or progress is False:
+        return lambda text: None
+    if progress is True:
+        return lambda text: print(text, file=sys.stderr, flush=True)
+    if not callable(progress):
+        raise InvalidInput(f"progress must be True, False or a callable, got {progress!r}.")
+    note: Callable[[str], None] = progress
+    return note
+
+
+def _select(
+    pool: Pool,
+    budget: int | str,
+    strategy: str,
+    seed: int,
+    labelled: Any,
+    exclude: Any,
+    strata: Any,
+    quotas: Mapping[str, int] | None,
+    note: Callable[[str], None],
+    run: Callable[..., Picks],
+    resolved: dict[str, Any],
+) -> Selection:
+    candidates, counts = available(pool, labelled, exclude)
+    n_picks = parse_budget(budget, counts["n_candidates"], gone(counts))
     names = _strata(pool, strata)
     parts = _parts(candidates, names, n_picks, quotas)
-    note = progress or (lambda text: None)
-    picks = run(Request(pool, candidates, parts, seed, note), **resolved)
+    _warn_of_strata_without_picks(parts, quotas or {})
+    picks = run(Request(pool, candidates, tuple(part for part in parts if part.count), seed, note), **resolved)
     # Certain picks first, then the larger score, then the lower row.
     order = np.lexsort((picks.indices, -picks.scores, picks.inclusion_prob < 1.0))
     indices = picks.indices[order]
@@ -99,7 +143,8 @@ def select(
     )
 
 
-def _candidates(pool: Pool, labelled: Any, exclude: Any) -> tuple[BoolArray, dict[str, int]]:
+def available(pool: Pool, labelled: Any, exclude: Any) -> tuple[BoolArray, dict[str, int]]:
+    """(n_items,) bool, items that may be picked; and how many are left out for what. Raises InvalidInput."""
     already, unwanted = pool.positions(labelled, "labelled"), pool.positions(exclude, "exclude")
     candidates = pool.valid.copy()
     candidates[already] = False
@@ -113,7 +158,8 @@ def _candidates(pool: Pool, labelled: Any, exclude: Any) -> tuple[BoolArray, dic
     }
 
 
-def _gone(counts: dict[str, int]) -> str:
+def gone(counts: dict[str, int]) -> str:
+    """The counts as a part of a sentence for parse_budget."""
     named = [("n_labelled", "labelled"), ("n_excluded", "excluded"), ("n_invalid", "invalid")]
     reasons = [f"{counts[key]} {word}" for key, word in named if counts[key]]
     return f" ({counts['n_items']} in the pool, {', '.join(reasons)})" if reasons else ""
@@ -152,4 +198,16 @@ def _parts(
     members, inverse = np.unique(names[rows].astype(str), return_inverse=True)
     by_stratum = {str(name): rows[inverse == index] for index, name in enumerate(members)}
     counts = allocate(n_picks, {name: value.size for name, value in by_stratum.items()}, quotas)
-    return tuple(Part(name, value, counts[name]) for name, value in by_stratum.items() if counts[name])
+    return tuple(Part(name, value, counts[name]) for name, value in by_stratum.items())
+
+
+def _warn_of_strata_without_picks(parts: Sequence[Part], quotas: Mapping[str, int]) -> None:
+    without = [part.name for part in parts if not part.count and part.name not in quotas]
+    if without:
+        shown = ", ".join(map(repr, without[:5])) + (", ..." if len(without) > 5 else "")
+        warnings.warn(
+            f"{len(without)} of {len(parts)} strata get no pick, because the budget is too small: {shown}. The "
+            "weights speak for the other strata only. Raise the budget, or use fewer strata.",
+            UserWarning,
+            stacklevel=5,
+        )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._check import positive_int, positive_number
 from .._types import BoolArray, Float64Array, IntArray, RowShards
 from ..errors import InvalidInput
 from ..linalg import LewisWeights, lewis_weights
@@ -15,6 +16,14 @@ from .request import Picks, Request
 from .sampling import SAMPLERS, Sample
 
 _SCAN_ROWS = 8192
+
+
+class UnusableRows(InvalidInput):
+    """Candidates whose features are not finite under some backbone; `rows` are their positions."""
+
+    def __init__(self, rows: IntArray, text: str) -> None:
+        super().__init__(text)
+        self.rows = rows
 
 
 class NotConverged(UserWarning):
@@ -86,7 +95,14 @@ def _chosen(features: Any, combine: str) -> dict[str, RowShards]:
 def backbone_weights(
     features: dict[str, RowShards], candidates: BoolArray, note: Any, **settings: Any
 ) -> dict[str, LewisWeights]:
-    """Lewis weights per backbone over the candidates, with warnings for those that did not converge."""
+    """Lewis weights per backbone over the candidates, with warnings for those that did not converge.
+
+    Raises UnusableRows, naming such rows under all these backbones, so that one further try is enough.
+    """
+    positive_number(settings["p"], "p")  # before the first note says that work has begun
+    positive_number(settings["tol"], "tol")
+    positive_int(settings["max_passes"], "max_passes")
+    positive_number(settings["ridge"], "ridge", zero_ok=True)
     mask = None if candidates.all() else candidates
     results: dict[str, LewisWeights] = {}
     for name, rows in features.items():
@@ -94,7 +110,7 @@ def backbone_weights(
         try:
             result: LewisWeights = lewis_weights(rows, mask=mask, **settings)
         except InvalidInput as error:
-            raise _name_bad_rows(name, rows, candidates, error) from None
+            raise _unusable_rows(features, candidates) or error from None
         if not result.converged:
             warnings.warn(
                 f'Lewis weights of backbone "{name}" stopped after {result.passes} passes at residual '
@@ -107,22 +123,29 @@ def backbone_weights(
     return results
 
 
-def _name_bad_rows(name: str, rows: RowShards, candidates: BoolArray, error: InvalidInput) -> InvalidInput:
-    """The error, in the words of select() when its cause is a row with NaN or infinity."""
-    bad: list[int] = []
-    first = 0
-    for shard in rows:
-        for start in range(0, shard.shape[0], _SCAN_ROWS):
-            finite = np.isfinite(shard[start : start + _SCAN_ROWS]).all(axis=1)
-            here = first + start + np.flatnonzero(~finite)
-            bad.extend(here[candidates[here]].tolist())
-        first += shard.shape[0]
+def _unusable_rows(features: dict[str, RowShards], candidates: BoolArray) -> UnusableRows | None:
+    """Candidates with NaN or infinity under some backbone; None if there are none."""
+    bad: dict[str, IntArray] = {}
+    for name, rows in features.items():
+        found, first = [], 0
+        for shard in rows:
+            for start in range(0, shard.shape[0], _SCAN_ROWS):
+                finite = np.isfinite(shard[start : start + _SCAN_ROWS]).all(axis=1)
+                here = first + start + np.flatnonzero(~finite)
+                found.append(here[candidates[here]])
+            first += shard.shape[0]
+        if sum(part.size for part in found):
+            bad[name] = np.concatenate(found).astype(np.int64)
     if not bad:
-        return error
-    shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
-    return InvalidInput(
-        f'features of backbone "{name}" have NaN or infinity in {len(bad)} '
-        f"{'row' if len(bad) == 1 else 'rows'}: {shown}. Fix them, or leave them out with exclude=."
+        return None
+    texts = []
+    for name, where in bad.items():
+        shown = ", ".join(map(str, where[:5])) + (", ..." if where.size > 5 else "")
+        texts.append(f'backbone "{name}" in {where.size} {"row" if where.size == 1 else "rows"}: {shown}')
+    return UnusableRows(
+        np.unique(np.concatenate(list(bad.values()))),
+        f"features have NaN or infinity under {'; '.join(texts)}. These rows are left out and counted as invalid. "
+        "In a feature store this means damage: run embed again with verify=True / --verify.",
     )
 
 
@@ -147,7 +170,7 @@ def weights_certificate(
             entry["note"] = (
                 f"{n_candidates} rows span only {result.rank} of {entry['d']} dimensions: every row is "
                 "indispensable to this backbone, all its weights are 1 and it picks uniformly. "
-                "Use ridge= or a larger pool."
+                "Use ridge= / --ridge, or a larger pool."
             )
         backbones[name] = entry
     weights = [result.weights[candidates] for result in results.values()]

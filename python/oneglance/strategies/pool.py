@@ -48,11 +48,11 @@ class Pool:
         """
         if items is None:
             return np.empty(0, dtype=np.int64)
-        values = np.asarray(items)
+        values = np.asarray(list(items) if isinstance(items, (set, frozenset)) else items)
         if values.ndim != 1:
-            raise InvalidInput(
-                f"{name} must be a 1-D list of ids, positions or a boolean mask, got shape {values.shape}."
-            )
+            came = f"shape {values.shape}" if values.ndim else f"{type(items).__name__} {items!r:.60}"
+            cure = " Pass its ids." if hasattr(items, "ids") else ""
+            raise InvalidInput(f"{name} must be a 1-D list of ids, positions or a boolean mask, got {came}.{cure}")
         if values.dtype == np.bool_:
             if values.size != self.n_items:
                 raise InvalidInput(
@@ -139,10 +139,20 @@ def _from_store(store: FeatureStore, backbones: Sequence[str] | None) -> Pool:
     )
 
 
+def _n_axes(item: Any) -> int:
+    """Axes of an array or nested list; np.ndim would read the whole of RowShards."""
+    if isinstance(item, RowShards):
+        return 2
+    try:
+        return int(np.ndim(item))
+    except ValueError:  # rows of different lengths
+        return 1
+
+
 def _from_arrays(source: Any) -> Pool:
     if isinstance(source, Mapping):
         named = {str(name): value for name, value in source.items()}
-    elif isinstance(source, (list, tuple)) and len(source) and all(np.ndim(item) == 2 for item in source):
+    elif isinstance(source, (list, tuple)) and (not source or any(_n_axes(item) == 2 for item in source)):
         named = {f"backbone_{index}": value for index, value in enumerate(source)}
     else:
         named = {"features": source}
