@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 import oneglance as og
 from oneglance.cli.main import VERBS, cli, main
-from oneglance.cli.output import say
+from oneglance.cli.output import note, say
 from oneglance.cli.select import select
 from oneglance.errors import InvalidInput
 
@@ -322,3 +322,12 @@ def test_lines_for_people_are_wrapped_on_a_terminal(capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert max(map(len, lines)) <= 80
+
+
+def test_notes_are_wrapped_on_a_terminal_only(capsys, monkeypatch):
+    note("word " * 40)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    note("word " * 40)
+    assert max(map(len, capsys.readouterr().err.splitlines())) <= 80

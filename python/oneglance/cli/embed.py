@@ -88,7 +88,13 @@ def embed(source: tuple[str, ...], as_json: bool, dry_run: bool, style: str, **o
         return
     with shown(style) as progress:
         store = run(pool, backbones, out, progress=progress, **options)
-    click.echo(json.dumps(summary(store), indent=2) if as_json else "\n".join(lines(store)))
+    if as_json:
+        click.echo(json.dumps(summary(store), indent=2))
+        return
+    from .output import say
+
+    for line in lines(store):
+        say(line)
 
 
 def summary(store: FeatureStore) -> dict[str, Any]:

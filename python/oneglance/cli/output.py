@@ -9,7 +9,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -21,15 +21,19 @@ def print_json(document: Any) -> None:
 
 def note(text: str) -> None:
     """A line for the person watching, on stderr: it never mixes with a document or table on stdout."""
-    click.echo(text, err=True)
+    click.echo(_fitted(text, sys.stderr), err=True)
 
 
 def say(text: str) -> None:
     """A line on stdout; on a terminal it is wrapped between words to fit."""
-    if sys.stdout.isatty():
-        width = max(40, shutil.get_terminal_size().columns)
-        text = textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    click.echo(text)
+    click.echo(_fitted(text, sys.stdout))
+
+
+def _fitted(text: str, stream: TextIO) -> str:
+    if not stream.isatty():
+        return text
+    width = max(40, shutil.get_terminal_size().columns)
+    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def counted(count: int, noun: str) -> str:

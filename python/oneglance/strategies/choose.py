@@ -204,7 +204,7 @@ def _parts(
 def _warn_of_strata_without_picks(parts: Sequence[Part], quotas: Mapping[str, int]) -> None:
     without = [part.name for part in parts if not part.count and part.name not in quotas]
     if without:
-        shown = ", ".join(map(repr, without[:5])) + (", ..." if len(without) > 5 else "")
+        shown = ", ".join(map(repr, without[:5])) + (f" and {len(without) - 5} more" if len(without) > 5 else "")
         warnings.warn(
             f"{len(without)} of {len(parts)} strata get no pick, because the budget is too small: {shown}. The "
             "weights speak for the other strata only. Raise the budget, or use fewer strata.",

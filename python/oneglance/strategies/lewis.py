@@ -140,7 +140,7 @@ def _unusable_rows(features: dict[str, RowShards], candidates: BoolArray) -> Unu
         return None
     texts = []
     for name, where in bad.items():
-        shown = ", ".join(map(str, where[:5])) + (", ..." if where.size > 5 else "")
+        shown = ", ".join(map(str, where[:5])) + (f" and {where.size - 5} more" if where.size > 5 else "")
         texts.append(f'backbone "{name}" in {where.size} {"row" if where.size == 1 else "rows"}: {shown}')
     return UnusableRows(
         np.unique(np.concatenate(list(bad.values()))),
