@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import tempfile
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -73,3 +75,20 @@ def test_nothing_left(pool, tmp_path):
     (tmp_path / "all.txt").write_text("\n".join(map(str, range(90))))
     with pytest.raises(InvalidInput, match="no item is left of the 90: all are invalid, labelled or excluded"):
         run("vit.npy", "--exclude", "all.txt")
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(pool, tmp_path, monkeypatch):
+    def refuse(**_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "TemporaryFile", refuse)
+        result = CliRunner().invoke(weights, ["vit.npy", "--out", str(tmp_path / "w.parquet")])
+    assert isinstance(result.exception, InvalidInput)
+    assert f"cannot write in {tmp_path} (Read-only file system). Choose another folder." in str(result.exception)
+    assert "Lewis weights of" not in result.output
+
+
+def test_a_name_that_promises_another_format_is_refused(pool, tmp_path):
+    result = CliRunner().invoke(weights, ["vit.npy", "--out", str(tmp_path / "w.csv")])
+    assert f"the file will be Parquet. Call it {tmp_path / 'w.parquet'}." in str(result.exception)

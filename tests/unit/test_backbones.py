@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -363,3 +364,16 @@ def test_a_broken_torchvision_is_named_where_timm_needs_it() -> None:
     text = str(zoo.broken_package("timm", "timm", error))
     assert text.startswith("torchvision, which timm needs, is installed but cannot be imported (RuntimeError: operator")
     assert str(zoo.broken_package("torchvision", "vision", error)).startswith("torchvision is installed but cannot")
+
+
+def test_helper_threads_of_a_decoding_worker_print_no_tracebacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from oneglance.features import loading
+
+    monkeypatch.setattr("sys.excepthook", sys.__excepthook__)
+    n_threads = torch.get_num_threads()
+    loading._quiet_worker(0)
+    torch.set_num_threads(n_threads)
+    sys.excepthook(EOFError, EOFError("the main process is gone"), None)
+    assert capsys.readouterr().err == ""

@@ -372,3 +372,15 @@ def test_damaged_manifest_is_refused_by_readers_and_writers(tmp_path: Path, chan
     with pytest.raises(StoreError, match=words):
         og.embed(pool, None, tmp_path / "s")
     og.embed(pool, None, tmp_path / "s", fresh=True)
+
+
+def test_read_only_disk_is_explained_although_the_clean_up_fails_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(StoreError, match=r"cannot write .*x \(Read-only file system\)\. Choose a folder you may write"):
+        files.write_atomic(tmp_path / "x", [b"1"])

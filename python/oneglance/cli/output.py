@@ -21,19 +21,24 @@ def print_json(document: Any) -> None:
 
 def note(text: str) -> None:
     """A line for the person watching, on stderr: it never mixes with a document or table on stdout."""
-    click.echo(_fitted(text, sys.stderr), err=True)
+    click.echo(fitted(text, sys.stderr), err=True)
 
 
 def say(text: str) -> None:
     """A line on stdout; on a terminal it is wrapped between words to fit."""
-    click.echo(_fitted(text, sys.stdout))
+    click.echo(fitted(text, sys.stdout))
 
 
-def _fitted(text: str, stream: TextIO) -> str:
+def fitted(text: str, stream: TextIO) -> str:
+    """The line as it is, or wrapped between words where the stream is a terminal; its indent is kept."""
     if not stream.isatty():
         return text
     width = max(40, shutil.get_terminal_size().columns)
-    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    inner = " " * (len(text) - len(text.lstrip(" ")) + 2)
+    return "\n".join(
+        textwrap.fill(line, width, subsequent_indent=inner, break_long_words=False, break_on_hyphens=False)
+        for line in text.split("\n")
+    )
 
 
 def counted(count: int, noun: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .output import print_json, print_table
+from .output import fitted, print_json, print_table
 
 if TYPE_CHECKING:
     from ..evaluation import Comparison, Split
@@ -86,7 +86,8 @@ class Quickstart:
 
     def say(self, text: str = "") -> None:
         """To the person watching; stdout is kept free when it is to hold JSON."""
-        click.echo(text, err=self.json)
+        stream = sys.stderr if self.json else sys.stdout
+        click.echo(fitted(text, stream), file=stream)
 
     def step(self, text: str) -> None:
         elapsed_s = time.perf_counter() - self.started

@@ -22,17 +22,22 @@ def run_head(request: dict[str, Any]) -> dict[str, Any]:
     return {"oneglance": __version__, "build": build, "request": request}
 
 
-def check_folder(folder: Path, head: dict[str, Any], overwrite: bool) -> None:
-    """Raises InvalidInput, before any work, if the folder cannot be used or holds another run."""
-    if folder.exists() and not folder.is_dir():
-        raise InvalidInput(f"--out {folder} is a file, a folder is needed. Choose another name.")
+def check_writable(out: Path, folder: Path) -> None:
+    """Raises InvalidInput, before any work, if nothing can be written below `folder`, where --out `out` goes."""
     parent = next(place for place in (folder, *folder.resolve().parents) if place.exists())
     try:
         tempfile.TemporaryFile(dir=parent).close()  # permissions alone do not tell of read-only disks
     except OSError as error:
         raise InvalidInput(
-            f"--out {folder}: cannot write in {parent} ({error.strerror}). Choose another folder."
+            f"--out {out}: cannot write in {parent} ({error.strerror}). Choose another folder."
         ) from None
+
+
+def check_folder(folder: Path, head: dict[str, Any], overwrite: bool) -> None:
+    """Raises InvalidInput, before any work, if the folder cannot be used or holds another run."""
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput(f"--out {folder} is a file, a folder is needed. Choose another name.")
+    check_writable(folder, folder)
     if overwrite or not folder.exists():
         return
     try:

@@ -22,6 +22,7 @@ from .inputs import open_pool, read_items
 from .output import collected_warnings, note, print_json
 from .pool_options import pool_options
 from .pool_text import note_left_out, print_certificate, show_plan, warn_of_bad_rows
+from .run_folder import check_writable
 
 
 @click.command(short_help="Certified Lewis weights of every item.")
@@ -76,6 +77,9 @@ def weights(
         return
     if out.exists() and not overwrite:
         raise InvalidInput(f"--out {out} exists. Choose another name, or add --overwrite.")
+    if out.suffix.lower() not in ("", ".parquet", ".pq"):
+        raise InvalidInput(f"--out {out}: the file will be Parquet. Call it {out.with_suffix('.parquet')}.")
+    check_writable(out, out.parent)
     features = dict(pool.features)
     with collected_warnings() as warned:
         settings = {"p": p, "tol": tol, "max_passes": max_passes, "ridge": ridge}

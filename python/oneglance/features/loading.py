@@ -130,6 +130,8 @@ def _identity(batch: Any) -> Any:
 
 def _quiet_worker(_: int) -> None:
     torch.set_num_threads(1)
+    # Its errors travel through the queue; what a helper thread prints when the other end is gone tells nobody anything.
+    sys.excepthook = lambda *_: None
 
 
 @contextmanager

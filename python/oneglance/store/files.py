@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -119,7 +120,8 @@ def write_atomic(path: Path, parts: Iterable[Bytes]) -> None:
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only disk refuses this as well
+            temporary.unlink(missing_ok=True)
         raise explain_os_error(error, path, n_bytes) from error
     except BaseException:  # Ctrl-C in the middle of a write leaves no half file behind
         temporary.unlink(missing_ok=True)
