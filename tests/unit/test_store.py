@@ -384,3 +384,12 @@ def test_read_only_disk_is_explained_although_the_clean_up_fails_too(
     monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(StoreError, match=r"cannot write .*x \(Read-only file system\)\. Choose a folder you may write"):
         files.write_atomic(tmp_path / "x", [b"1"])
+
+
+def test_another_preprocessing_is_told_by_its_difference(tmp_path: Path) -> None:
+    def of(preprocessing: str) -> BackboneInfo:
+        return BackboneInfo("a", "spec", "m", preprocessing, "mean", "float32", 3, "auto")
+
+    write(tmp_path / "s", of("decoded; size 64; mean 0.5"))
+    with pytest.raises(StoreError, match=r"another preprocessing: the store has 'size 64', this run 'size 32'\."):
+        write(tmp_path / "s", of("decoded; size 32; mean 0.5"))

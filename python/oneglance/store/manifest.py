@@ -164,11 +164,20 @@ def refuse_other_backbone(stored: Mapping[str, Any], wanted: BackboneInfo, path:
         if key == "dtype" and wanted.dtype == "auto":
             continue
         if stored[key] != entry[key]:
+            there, now = _difference(stored[key], entry[key]), _difference(entry[key], stored[key])
             raise StoreError(
                 f'{path} holds features of backbone "{wanted.name}" with another {word}: the store has '
-                f"{stored[key]!r}, this run {entry[key]!r}. Choose a new folder with out= / --out, give this "
+                f"{there!r}, this run {now!r}. Choose a new folder with out= / --out, give this "
                 "backbone another name with name=, or overwrite with fresh=True / --fresh."
             )
+
+
+def _difference(value: Any, other: Any) -> Any:
+    """Of texts made of parts, the parts that the other one lacks: whole preprocessings are hard to compare by eye."""
+    if not (isinstance(value, str) and isinstance(other, str)):
+        return value
+    known = other.split("; ")
+    return "; ".join(part for part in value.split("; ") if part not in known) or value
 
 
 def row_bytes(entry: Mapping[str, Any]) -> int:
