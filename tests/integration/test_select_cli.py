@@ -331,3 +331,16 @@ def test_notes_are_wrapped_on_a_terminal_only(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     note("word " * 40)
     assert max(map(len, capsys.readouterr().err.splitlines())) <= 80
+
+
+def test_verify_notices_damage_that_looks_like_features(here):
+    shard = np.load("store/features/vit/00000.npy", mmap_mode="r+")
+    shard[7] += 1
+    shard.flush()
+    run("select", "store", *ARGS, "--out", "unnoticed")
+    for verb in (["select", "store", *ARGS], ["weights", "store"]):
+        _, err = run(*verb, "--verify", code=2)
+        assert (
+            '00000.npy of backbone "vit" has another content than its hash says. Re-run embed for that backbone with verify=True'
+            in err
+        )

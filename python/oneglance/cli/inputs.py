@@ -38,10 +38,12 @@ def open_pool(
     backbones: Sequence[str] | None,
     vector_columns: Sequence[str],
     id_column: str | None,
+    *,
+    verify: bool = False,
 ) -> PoolInput:
-    """A feature store's folder, or one or more .npy/.npz files, or one .parquet with list columns."""
+    """A feature store's folder (hashed if `verify`), or .npy/.npz files, or one .parquet with list columns."""
     if len(paths) == 1 and paths[0].is_dir():
-        store = open_store(paths[0])
+        store = open_store(paths[0], verify=verify)
         reasons = store.column("reason")
         bad = {int(row): str(reasons[row]) for row in np.flatnonzero(~store.valid)}
         return PoolInput(as_pool(store, backbones), store.content_hash(), bad)

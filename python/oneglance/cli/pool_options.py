@@ -77,6 +77,11 @@ _SHARED = (
         help="Ridge of the heads, in the units of A'A; helps when there are fewer items than features. "
         "Example: --ridge 1e-2",
     ),
+    click.option(
+        "--verify",
+        is_flag=True,
+        help="Hash every file of the store first: notices damage that left sizes as they were.",
+    ),
     click.option("--overwrite", is_flag=True, help="Replace another result that is there already."),
     click.option("--dry-run", is_flag=True, help="Print the plan (rows, passes, memory, disk, time) and stop."),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, notes on stderr."),

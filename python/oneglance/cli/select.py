@@ -97,6 +97,7 @@ def select(
     backbones: tuple[str, ...] | None,
     vector_columns: tuple[str, ...],
     id_column: str | None,
+    verify: bool,
     overwrite: bool,
     dry_run: bool,
     as_json: bool,
@@ -113,7 +114,7 @@ def select(
       oneglance select store --budget 2% --labelled done.csv --out batch-2
       oneglance select vit.npy resnet.npy --budget 300 --dry-run
     """
-    source = open_pool(inputs, backbones, vector_columns, id_column)
+    source = open_pool(inputs, backbones, vector_columns, id_column, verify=verify)
     pool = source.pool
     done, unwanted = read_items(labelled, "--labelled", pool), read_items(exclude, "--exclude", pool)
     groups = read_strata(strata, pool)

@@ -46,6 +46,7 @@ def weights(
     vector_columns: tuple[str, ...],
     id_column: str | None,
     out: Path,
+    verify: bool,
     overwrite: bool,
     dry_run: bool,
     as_json: bool,
@@ -62,7 +63,7 @@ def weights(
       oneglance weights store
       oneglance weights vit.npy resnet.npy --p 1 --out w.parquet
     """
-    source = open_pool(inputs, backbones, vector_columns, id_column)
+    source = open_pool(inputs, backbones, vector_columns, id_column, verify=verify)
     pool = source.pool
     done, unwanted = read_items(labelled, "--labelled", pool), read_items(exclude, "--exclude", pool)
     left = available(pool, done, unwanted)[0]

@@ -116,7 +116,8 @@ class FeatureStore:
                     path, stop - first, entry["n_dims"], entry["dtype"], shard["blake2b"] if full else None
                 )
                 if fault is not None:
-                    raise StoreError(f'{path} of backbone "{name}" {fault}. Re-run embed for that backbone.')
+                    how = " with verify=True / --verify" if full else ""  # else embed trusts sizes and headers
+                    raise StoreError(f'{path} of backbone "{name}" {fault}. Re-run embed for that backbone{how}.')
         if full and file_digest(self.path / ITEMS) != self.manifest["items_blake2b"]:
             raise StoreError(f"{self.path / ITEMS} has another content than its hash says. Run embed again.")
 
