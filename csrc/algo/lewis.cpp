@@ -13,7 +13,6 @@ namespace {
 using dense::Square;
 
 constexpr std::size_t kDepth = 6;
-constexpr double kEps32 = std::numeric_limits<float>::epsilon();
 // A mixed step may let the residual grow a little before it pays off; beyond this it is undone.
 constexpr double kBlowUp = 4.0;
 
@@ -46,9 +45,42 @@ struct Iterate {
 };
 
 struct Evidence {
-  double frobenius = 0.0;  // |P - I|_F
-  double residual = 0.0;   // max |log eigenvalue of P|, or a lower bound while far from tol
+  double frobenius = 0.0;                                     // |P - I|_F
+  double residual = std::numeric_limits<double>::infinity();  // max |log eigenvalue of P|, a lower bound far from tol
   bool finite = true;
+};
+
+/// Which arithmetic the next pass uses: float32 while it helps, float64 to finish where it must.
+class PrecisionLadder {
+ public:
+  PrecisionLadder(const RowSource& source, std::int64_t rank, double condition, const LewisOptions& options)
+      : tol_(options.tol), rounding_(float32_residual(condition, source.rows->n_rows(), rank)) {
+    const bool small = is_small_work(source.rows->n_rows(), source.rows->n_dims());
+    float32_to_the_end_ =
+        !small && !source.rows->has_float64() && float32_products_suffice(condition) && rounding_ <= tol_;
+    // At p = 2 the start is all but the answer: there is no way to go that float32 could shorten.
+    float32_ = float32_to_the_end_ || (!small && options.p != 2.0 && float32_products_help(condition));
+  }
+
+  bool float32() const { return float32_; }
+  /// Whether a pass as it is done now may decide convergence.
+  bool decides() const { return float32_to_the_end_ || !float32_; }
+  void to_float64() { float32_ = false; }
+
+  /// After a float32 pass: chooses the next, and says whether what was seen is mostly rounding.
+  bool lost_in_rounding(double residual, bool slow, int stalled) {
+    if (!float32_) return false;
+    const bool unforeseen = (residual < 30.0 * tol_ && slow) || stalled >= 3;
+    const bool lost = unforeseen || (!float32_to_the_end_ && residual < 2.0 * rounding_);
+    // Change over before rounding spoils the differences that mixing lives on.
+    const bool near = !float32_to_the_end_ && residual <= std::max(10.0 * tol_, 4.0 * rounding_);
+    float32_ = !lost && !near;
+    return lost;
+  }
+
+ private:
+  double tol_, rounding_;
+  bool float32_to_the_end_ = false, float32_ = false;
 };
 
 class LewisIteration {
@@ -149,14 +181,7 @@ std::vector<double> LewisIteration::residual_form() const {
 }
 
 void LewisIteration::run(LewisReport& report) {
-  const bool float64_rows = source_.rows->has_float64();
-  const bool small = is_small_work(source_.rows->n_rows(), source_.rows->n_dims());
-  const bool float32_final = !small && !float64_rows && float32_products_suffice(condition_) && options_.tol >= 1e-7;
-  bool float32 = float32_final || (!small && float32_products_help(condition_));
-  // Below this the rounding of float32 passes would show; float64 takes over.
-  const double float32_floor =
-      float32_final ? 0.0 : std::max(30.0 * options_.tol, 16.0 * kEps32 * condition_ * std::sqrt(double(rank_)));
-
+  PrecisionLadder precision(source_, rank_, condition_, options_);
   AndersonMixing mixing(kDepth);
   Square identity(start_factor_.size(), 0.0);
   for (std::int64_t i = 0; i < rank_; ++i) identity[i * rank_ + i] = 1.0;
@@ -165,22 +190,21 @@ void LewisIteration::run(LewisReport& report) {
   double best = std::numeric_limits<double>::infinity();
   double step = damping();
   int stalled = 0;
-  to_iterate(x, float32);
+  to_iterate(x, precision.float32());
 
   while (true) {
     const bool last = report.passes + 1 >= options_.max_passes;
-    const Evidence evidence = evaluate(float32, last);
+    const Evidence evidence = evaluate(precision.float32(), last);
     ++report.passes;
     report.residual = evidence.residual;
-    report.float32_products = float32;
-    const bool precise = float32_final || !float32;
-    report.converged = precise && evidence.finite && evidence.residual <= options_.tol;
+    report.float32_products = precision.float32();
+    report.converged = precision.decides() && evidence.finite && evidence.residual <= options_.tol;
     if (report.converged || last) return;
 
     const bool grew = !evidence.finite || evidence.frobenius > kBlowUp * best;
     if (grew && best_x.empty()) {  // even the start overflows float32 (or is not a form at all)
-      if (!float32) return;
-      float32 = false;
+      if (!precision.float32()) return;
+      precision.to_float64();
       to_iterate(x, false);
       continue;
     }
@@ -194,22 +218,24 @@ void LewisIteration::run(LewisReport& report) {
     } else {
       x = pack(dense::congruence(identity, at_.factor, rank_), rank_);
       const std::vector<double> f = residual_form();
+      const bool slow = evidence.frobenius > 0.4 * best;
       stalled = evidence.frobenius < 0.7 * best ? 0 : stalled + 1;
       if (evidence.frobenius < best) {
         best = evidence.frobenius;
         best_x = x;
         best_f = f;
       }
-      const bool near = evidence.residual < 30.0 * options_.tol;
-      const bool at_floor = evidence.frobenius <= float32_floor || (near && stalled >= 1) || stalled >= 3;
-      if (float32 && at_floor) float32 = false;
+      // Differences that are mostly rounding are not mixed, now or later.
+      const bool lost = precision.lost_in_rounding(evidence.residual, slow, stalled);
+      if (lost) mixing.clear();
       const std::vector<double> mixed = mixing.next(x, f, step);
-      if (to_iterate(mixed, float32)) continue;
+      if (lost) mixing.clear();
+      if (to_iterate(mixed, precision.float32())) continue;
       ++report.restarts;
       mixing.clear();
       for (std::size_t i = 0; i < x.size(); ++i) x[i] += step * f[i];
     }
-    if (!to_iterate(x, float32)) return;  // x + step f with step < 1 is a mean of two positive forms
+    if (!to_iterate(x, precision.float32())) return;  // x + step f with step < 1 is a mean of two positive forms
   }
 }
 

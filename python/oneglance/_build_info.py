@@ -11,7 +11,6 @@ from typing import Any
 from . import __version__, _core
 
 
-
 def build_info() -> dict[str, Any]:
     """Versions, compiler, instruction sets (compiled, runnable, active), BLAS, threads, torch, CUDA.
 
