@@ -32,7 +32,7 @@ struct PassSpec {
 /// and sums over panels are float64 either way.
 ///
 /// Cost 2 n r^2 flops (n r^2 without factor_inverse or without gram). Memory: one panel and about two
-/// times r^2 numbers per thread. Rows are cut into fixed blocks and lanes that depend on n and r only:
+/// times r^2 numbers per thread. Rows are cut into fixed blocks and lanes that depend on n only:
 /// the bytes of the result do not depend on threads, shards or `panel_rows`.
 /// Throws NonFiniteRows after the reading, Interrupted.
 template <typename Real>
