@@ -258,7 +258,15 @@ LewisReport lewis_weights(RowSource source, const LewisOptions& options, double*
   }
   LewisIteration(source, options, basis, weights).run(report);
   const double power = 0.5 * options.p;
-  std::for_each(weights, weights + n_rows, [power](double& tau) { tau = std::pow(tau, power); });
+  double sum = 0.0;
+  std::for_each(weights, weights + n_rows, [&](double& tau) {
+    tau = std::pow(tau, power);
+    sum += tau;
+  });
+  // The trace that scaled tau was summed in the arithmetic of the pass; beside a coherent row float32
+  // loses a few 1e-6 of it.
+  const double scale = static_cast<double>(report.rank) / sum;
+  if (std::isfinite(scale)) std::for_each(weights, weights + n_rows, [scale](double& weight) { weight *= scale; });
   return report;
 }
 
