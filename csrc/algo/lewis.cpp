@@ -76,7 +76,7 @@ class LewisIteration {
   double condition_;
   double* weights_;  // holds tau between passes
   Iterate at_;
-  Square p_form_;  // P, both triangles
+  Square error_;  // P - I, both triangles (P itself while a pass is read and scaled)
 };
 
 /// Moves to the form `packed`; false when it is not positive definite.
@@ -96,12 +96,12 @@ bool LewisIteration::to_iterate(const std::vector<double>& packed, bool float32)
 
 /// One reading of the rows at the current iterate: tau, P, and the exact rescaling of both.
 Evidence LewisIteration::evaluate(bool float32, bool last) {
-  p_form_.resize(at_.factor.size());
+  error_.resize(at_.factor.size());
   PassSpec spec;
   spec.factor_inverse = at_.inverse.data();
   spec.gram_power = 0.5 * options_.p - 1.0;
   spec.tau = weights_;
-  spec.gram = p_form_.data();
+  spec.gram = error_.data();
   if (float32) {
     panel_pass<float>(source_, spec);
   } else {
@@ -110,41 +110,38 @@ Evidence LewisIteration::evaluate(bool float32, bool last) {
 
   Evidence evidence;
   double trace = 0.0;
-  for (std::int64_t i = 0; i < rank_; ++i) trace += p_form_[i * rank_ + i];
+  for (std::int64_t i = 0; i < rank_; ++i) trace += error_[i * rank_ + i];
   evidence.finite = std::isfinite(trace) && trace > 0.0;
   if (!evidence.finite) return evidence;
   // G -> cG multiplies tau by 1/c and P by c^(-p/2): take the c that makes trace P = rank, which
   // solves the slowest mode of the iteration exactly.
   const double scale = std::pow(trace / static_cast<double>(rank_), 2.0 / options_.p);
-  for (double& value : p_form_) value *= static_cast<double>(rank_) / trace;
+  for (double& value : error_) value *= static_cast<double>(rank_) / trace;
   for (double& value : at_.factor) value *= std::sqrt(scale);
   std::for_each(weights_, weights_ + source_.rows->n_rows(), [scale](double& tau) { tau /= scale; });
-  dense::mirror_upper(p_form_, rank_);
+  dense::mirror_upper(error_, rank_);
 
-  Square error = p_form_;
-  for (std::int64_t i = 0; i < rank_; ++i) error[i * rank_ + i] -= 1.0;
+  for (std::int64_t i = 0; i < rank_; ++i) error_[i * rank_ + i] -= 1.0;
   double sum = 0.0;
-  for (const double value : error) sum += value * value;
+  for (const double value : error_) sum += value * value;
   evidence.frobenius = std::sqrt(sum);
   evidence.finite = std::isfinite(sum);
   if (!evidence.finite) return evidence;
-  const double at_least = dense::norm2_lower_bound(error, rank_, 12);
+  const double at_least = dense::norm2_lower_bound(error_, rank_, 12);
   evidence.residual = std::max(at_least, evidence.frobenius / std::sqrt(static_cast<double>(rank_)));
   if (last || evidence.residual <= options_.tol) {  // worth the exact, slower answer
-    double lowest = 1.0;
-    double highest = 1.0;
-    dense::eigen_range(p_form_, rank_, lowest, highest);
-    evidence.residual = lowest > 0.0 ? std::max(std::abs(std::log(lowest)), std::abs(std::log(highest)))
-                                     : std::numeric_limits<double>::infinity();
+    double lowest = 0.0;
+    double highest = 0.0;
+    dense::eigen_range(error_, rank_, lowest, highest);
+    evidence.residual = lowest > -1.0 ? std::max(std::abs(std::log1p(lowest)), std::abs(std::log1p(highest)))
+                                      : std::numeric_limits<double>::infinity();
   }
   return evidence;
 }
 
 /// Phi(G) - G in the starting coordinates: factor' (P - I) factor.
 std::vector<double> LewisIteration::residual_form() const {
-  Square error = p_form_;
-  for (std::int64_t i = 0; i < rank_; ++i) error[i * rank_ + i] -= 1.0;
-  return pack(dense::congruence(error, at_.factor, rank_), rank_);
+  return pack(dense::congruence(error_, at_.factor, rank_), rank_);
 }
 
 void LewisIteration::run(LewisReport& report) {
