@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._build_info import build_info
-    from ._types import RowShards
+    from ._types import Patterns, RowShards
     from .errors import BadData, InvalidInput, MissingDependency, OneglanceError, StoreError
     from .features import embed
     from .linalg import LeverageScores, LewisWeights, leverage_scores, lewis_weights
@@ -24,6 +24,7 @@ __all__ = [
     "LewisWeights",
     "MissingDependency",
     "OneglanceError",
+    "Patterns",
     "RowShards",
     "Selection",
     "StoreError",
@@ -42,7 +43,7 @@ _HOME = {
     **dict.fromkeys(("LeverageScores", "LewisWeights", "leverage_scores", "lewis_weights"), "linalg"),
     **dict.fromkeys(("FeatureStore", "open_store"), "store"),
     **dict.fromkeys(("Selection", "select"), "strategies"),
-    "RowShards": "_types",
+    **dict.fromkeys(("Patterns", "RowShards"), "_types"),
     "build_info": "_build_info",
     "embed": "features",
 }

@@ -19,6 +19,9 @@ class Purpose(IntEnum):
     MULTINOMIAL = 3
     SPLIT = 4
     BLOCK = 5
+    COVER = 6
+    KMEANS = 7
+    PATTERN = 8
 
 
 def uniforms(seed: int, purpose: Purpose, items: IntArray, draw: int = 0) -> Float64Array:

@@ -1,4 +1,4 @@
-"""Shared value types: rows that live in several shards, and the array aliases used in signatures."""
+"""Shared value types: rows in several shards, local patterns of items, and the array aliases used in signatures."""
 
 from __future__ import annotations
 
@@ -75,3 +75,59 @@ class RowShards:
             raise InvalidInput("several shards cannot be one array without a copy; drop copy=False.")
         whole = self.shards[0] if len(self.shards) == 1 else np.concatenate(self.shards)
         return np.array(whole, dtype=dtype, copy=copy)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patterns:
+    """Local features of items: a flat matrix of patterns, and which of its rows belong to which item.
+
+    rows     (m, d) patterns of all items, item after item: RowShards, or one 2-D array, which becomes a shard
+    offsets  int64 (n_items + 1,): item i has the rows offsets[i] .. offsets[i + 1] - 1; there may be none
+    """
+
+    rows: RowShards
+    offsets: IntArray
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rows, RowShards):
+            object.__setattr__(self, "rows", RowShards((np.asarray(self.rows),)))
+        object.__setattr__(self, "offsets", as_offsets(self.offsets, "offsets", len(self.rows)))
+
+    @property
+    def n_items(self) -> int:
+        return int(self.offsets.size - 1)
+
+    def __len__(self) -> int:
+        return self.n_items
+
+    def counts(self) -> IntArray:
+        """Patterns per item, int64 (n_items,)."""
+        return np.diff(self.offsets)
+
+    def owners(self) -> IntArray:
+        """The item of every pattern, int64 (m,), ascending."""
+        return np.repeat(np.arange(self.n_items, dtype=np.int64), self.counts())
+
+
+def as_offsets(value: Any, name: str, n_rows: int) -> IntArray:
+    """int64 (n_items + 1,) that starts at 0, never falls and ends at n_rows. Raises InvalidInput."""
+    offsets = np.asarray(value)
+    if offsets.ndim != 1 or offsets.size < 2 or offsets.dtype.kind not in "iu":
+        raise InvalidInput(
+            f"{name} must be a 1-D integer array (items + 1,), got {offsets.dtype} of shape {offsets.shape}. "
+            "Item i has the rows offsets[i] .. offsets[i + 1] - 1."
+        )
+    offsets = np.ascontiguousarray(offsets, dtype=np.int64)
+    falls = np.flatnonzero(np.diff(offsets) < 0)
+    if falls.size:
+        at = int(falls[0])
+        raise InvalidInput(
+            f"{name} must never fall, got {offsets[at]} and then {offsets[at + 1]} at item {at}. "
+            "Use numpy.concatenate([[0], numpy.cumsum(counts)])."
+        )
+    if offsets[0] != 0 or offsets[-1] != n_rows:
+        raise InvalidInput(
+            f"{name} must start at 0 and end at the number of rows, {n_rows}; got {offsets[0]} and {offsets[-1]}. "
+            "Use numpy.concatenate([[0], numpy.cumsum(counts)])."
+        )
+    return offsets

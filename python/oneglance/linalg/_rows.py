@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import _core
 from .._check import as_mask, as_shards
+from .._rows import named_rows
 from .._types import BoolArray, FloatArray, RowShards
 from ..errors import InvalidInput
 
@@ -63,12 +63,5 @@ class Rows:
 
     def call(self, compiled: Callable[..., tuple[Any, ...]], *args: Any) -> tuple[Any, ...]:
         """Runs a compiled function on the shards; rows with NaN become a message about this matrix."""
-        try:
+        with named_rows(self.name):
             return compiled(self.shards, *args)
-        except _core.NonFiniteRows as error:
-            count, first = error.args
-            shown = ", ".join(str(row) for row in first) + (", ..." if count > len(first) else "")
-            raise InvalidInput(
-                f"{self.name} has {count} {'row' if count == 1 else 'rows'} with NaN or infinity: {shown}. "
-                "Fix them, or leave them out with mask=numpy.isfinite(X).all(axis=1)."
-            ) from None

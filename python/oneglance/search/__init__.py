@@ -1,0 +1,1 @@
+"""Distances between rows: nearest rows, farthest points, weighted draws."""
