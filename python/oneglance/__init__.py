@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._build_info import build_info
     from ._types import Patterns, RowShards
+    from .cluster import KMeans, kmeans
     from .errors import BadData, InvalidInput, MissingDependency, OneglanceError, StoreError
     from .features import embed
     from .linalg import LeverageScores, LewisWeights, leverage_scores, lewis_weights
+    from .search import Farthest, Nearest, WeightedDraw, farthest_points, knn, nearest, weighted_draw
     from .store import FeatureStore, open_store
     from .strategies import Selection, select
 
@@ -18,29 +20,42 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BadData",
+    "Farthest",
     "FeatureStore",
     "InvalidInput",
+    "KMeans",
     "LeverageScores",
     "LewisWeights",
     "MissingDependency",
+    "Nearest",
     "OneglanceError",
     "Patterns",
     "RowShards",
     "Selection",
     "StoreError",
+    "WeightedDraw",
     "__version__",
     "build_info",
     "embed",
+    "farthest_points",
+    "kmeans",
+    "knn",
     "leverage_scores",
     "lewis_weights",
+    "nearest",
     "open_store",
     "select",
+    "weighted_draw",
 ]
 
 # Imported at first use, so that `import oneglance` loads neither torch nor pyarrow.
 _HOME = {
     **dict.fromkeys(("BadData", "InvalidInput", "MissingDependency", "OneglanceError", "StoreError"), "errors"),
     **dict.fromkeys(("LeverageScores", "LewisWeights", "leverage_scores", "lewis_weights"), "linalg"),
+    **dict.fromkeys(("KMeans", "kmeans"), "cluster"),
+    **dict.fromkeys(
+        ("Farthest", "Nearest", "WeightedDraw", "farthest_points", "knn", "nearest", "weighted_draw"), "search"
+    ),
     **dict.fromkeys(("FeatureStore", "open_store"), "store"),
     **dict.fromkeys(("Selection", "select"), "strategies"),
     **dict.fromkeys(("Patterns", "RowShards"), "_types"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ._types import BoolArray, FloatArray, RowShards
+from ._types import BoolArray, FloatArray, IntArray, RowShards
 from .errors import InvalidInput
 
 _FLOATS = (np.float16, np.float32, np.float64)
@@ -103,3 +104,37 @@ def seed_int(value: Any, name: str = "seed") -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value < 2**63:
         raise InvalidInput(f"{name} must be an integer in 0 .. 2**63 - 1, got {value!r}.")
     return int(value)
+
+
+METRICS = ("sqeuclidean", "cosine")
+
+
+def is_cosine(metric: Any) -> bool:
+    """True for "cosine", False for "sqeuclidean"; anything else raises InvalidInput."""
+    if metric in METRICS:
+        return bool(metric == "cosine")
+    close = difflib.get_close_matches(str(metric).lower(), (*METRICS, "euclidean"), n=1, cutoff=0.4)
+    meant = "sqeuclidean" if close == ["euclidean"] else close[0] if close else None
+    hint = f' Did you mean "{meant}"?' if meant else ""
+    raise InvalidInput(f"metric must be one of {list(METRICS)}, got {metric!r}.{hint}")
+
+
+def as_positions(value: Any, name: str, n_items: int) -> IntArray:
+    """Distinct positions 0 .. n_items - 1 in the order given, int64; None is none."""
+    if value is None:
+        return np.empty(0, dtype=np.int64)
+    positions = np.asarray(value)
+    if positions.size == 0 and positions.ndim == 1:
+        return np.empty(0, dtype=np.int64)
+    if positions.ndim != 1 or positions.dtype.kind not in "iu":
+        cure = f" Use numpy.flatnonzero({name})." if positions.dtype == np.bool_ else ""
+        raise InvalidInput(
+            f"{name} must be a 1-D list of positions (int), got {positions.dtype} of shape {positions.shape}.{cure}"
+        )
+    outside = positions[(positions < 0) | (positions >= n_items)]
+    if outside.size:
+        raise InvalidInput(f"{name} must hold positions in 0..{n_items - 1}, got {outside[0]}.")
+    values, counts = np.unique(positions, return_counts=True)
+    if values.size < positions.size:
+        raise InvalidInput(f"{name} must hold each position once, got {values[counts > 1][0]} more than once.")
+    return np.ascontiguousarray(positions, dtype=np.int64)

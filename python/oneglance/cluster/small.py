@@ -66,7 +66,7 @@ def small_kmeans(
         raise InvalidInput(f"max_iter must be at most {MAX_ITER}, got {max_iter}.")
     flat, ends = _ragged(points, offsets, counts)
     names = _names(items, ends.size - 1)
-    with named_rows("points", "numpy.nan_to_num, or drop these points"):
+    with named_rows("points", cure="Fix them, or leave their images out."):
         if hasattr(_core, "small_kmeans"):
             patterns, out = _core.small_kmeans(flat, ends, k, seed, names, max_iter, tol)
         else:

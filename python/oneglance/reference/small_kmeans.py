@@ -21,9 +21,10 @@ def image_patterns(
     if k >= m:
         return x
     if k == 1:
-        return x.mean(axis=0, keepdims=True)
+        mean: Float64Array = x.mean(axis=0, keepdims=True)
+        return mean
     keys = uniforms(seed, Purpose.PATTERN, np.arange(m), draw=item)
-    centers = x[np.argsort(keys, kind="stable")[:k]]
+    centers: Float64Array = x[np.argsort(keys, kind="stable")[:k]]
     for t in range(max_iter):
         nearest = ((x[:, None, :] - centers) ** 2).sum(axis=2).argmin(axis=1)
         moved = np.empty_like(centers)

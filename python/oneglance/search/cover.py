@@ -1,0 +1,87 @@
+"""What farthest points and weighted draws share: their result, and the checks at their door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._check import as_mask, as_positions, as_shards, is_cosine, positive_int
+from .._types import BoolArray, Float64Array, IntArray, RowShards, as_offsets
+from ..errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cover:
+    """Items in the order in which they were chosen, and how well they cover the rows.
+
+    Without offsets an item is a row. Distances are in the metric's own unit (sqeuclidean: squared).
+
+    indices           int64 (k,), distinct items; those of `start` come first
+    radii             float64 (k,), distance of the item to the earlier picks when it was chosen: of the row that
+                      decided, or of its own farthest row. inf for a first pick
+    nearest_selected  int64 (k,), item of the earlier pick at that distance, `already` included; -1 for none
+    rows              int64 (k,), the row that decided; -1 where no distance did (start, first, only duplicates left)
+    row_distance      float64 (n_rows,), every row to its nearest chosen row; NaN for rows that mask leaves out
+    row_nearest       int64 (n_rows,), that chosen row, the lower one on ties; -1 for rows that mask leaves out
+    readings          how many times the rows were read, in all
+    """
+
+    indices: IntArray
+    radii: Float64Array
+    nearest_selected: IntArray
+    rows: IntArray
+    row_distance: Float64Array
+    row_nearest: IntArray
+    readings: float
+
+    @property
+    def radius(self) -> float:
+        """Covering radius of all picks: the largest distance of a row to its nearest chosen row."""
+        return float(np.nanmax(self.row_distance))
+
+
+@dataclass(frozen=True, eq=False)
+class Door:
+    """Checked arguments, as the compiled core takes them."""
+
+    rows: RowShards
+    offsets: IntArray | None
+    n_picks: int
+    cosine: bool
+    mask: BoolArray | None
+    already: IntArray
+    start: IntArray
+
+
+def checked(X: Any, k: Any, metric: Any, offsets: Any, mask: Any, already: Any, start: Any) -> Door:
+    """All that can be wrong with a request for items, found before any row is read. Raises InvalidInput."""
+    n_picks, cosine = positive_int(k, "k"), is_cosine(metric)
+    rows = as_shards(X, "X")
+    ends = None if offsets is None else as_offsets(offsets, "offsets", len(rows))
+    n_items = len(rows) if ends is None else int(ends.size - 1)
+    used = as_mask(mask, "mask", n_items)
+    chosen, first = as_positions(already, "already", n_items), as_positions(start, "start", n_items)
+    both = np.intersect1d(chosen, first)
+    if both.size:
+        raise InvalidInput(f"start and already both hold item {both[0]}. An item is either an answer or chosen before.")
+    free = np.ones(n_items, dtype=np.bool_) if used is None else used.copy()
+    barred = first[~free[first]]
+    if barred.size:
+        raise InvalidInput(f"start holds item {barred[0]}, which mask leaves out. Change one of them.")
+    if first.size > n_picks:
+        raise InvalidInput(f"start holds {first.size} items, k is {n_picks}. k counts the items of start too.")
+    free[chosen] = False
+    n_free = int(np.count_nonzero(free))
+    if n_picks > n_free:
+        kind = "rows" if ends is None else "items"
+        why = [text for text, given in (("mask", used is not None), ("already", chosen.size > 0)) if given]
+        left = f" outside {' and '.join(why)}" if why else ""
+        raise InvalidInput(f"k is {n_picks}, but X has only {n_free} {kind}{left}. Ask for at most {n_free}.")
+    return Door(rows, ends, n_picks, cosine, used, chosen, first)
+
+
+def cure(door: Door) -> str | None:
+    """What to do about bad rows where rows are not items; None for the usual advice."""
+    return None if door.offsets is None else "Fix them, or leave their items out with mask=."
