@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-EXPORTED = re.compile(r"oneglance.*panel_kernels_\w+")
+EXPORTED = re.compile(r"oneglance.*[a-z]+_kernels_\w+")
 
 
 def main(objects: list[str]) -> int:

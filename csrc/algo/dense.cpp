@@ -9,6 +9,8 @@
 // The symbols of the scipy-openblas32 library that are used, 32-bit integers. Declared here, and
 // only here, because its headers rename everything by macros.
 extern "C" {
+void scipy_cblas_sgemm(int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float* a, int lda,
+                       const float* b, int ldb, float beta, float* c, int ldc);
 void scipy_cblas_strmm(int order, int side, int uplo, int trans, int diag, int m, int n, float alpha, const float* a,
                        int lda, float* b, int ldb);
 void scipy_cblas_dtrmm(int order, int side, int uplo, int trans, int diag, int m, int n, double alpha, const double* a,
@@ -64,6 +66,12 @@ void add_gram(std::int64_t m, std::int64_t n, const float* y, std::int64_t ldy, 
 }
 void add_gram(std::int64_t m, std::int64_t n, const double* y, std::int64_t ldy, double beta, double* g) {
   scipy_cblas_dsyrk(kRowMajor, kUpper, kTrans, as_int(n), as_int(m), 1.0, y, as_int(ldy), beta, g, as_int(n));
+}
+
+void times_transposed(std::int64_t m, std::int64_t n, std::int64_t k, float alpha, const float* a, const float* b,
+                      float* c) {
+  scipy_cblas_sgemm(kRowMajor, kNoTrans, kTrans, as_int(m), as_int(n), as_int(k), alpha, a, as_int(k), b, as_int(k),
+                    0.0f, c, as_int(n));
 }
 
 bool cholesky_upper(Square& a, std::int64_t n) {

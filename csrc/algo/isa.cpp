@@ -86,4 +86,17 @@ const PanelKernels& panel_kernels() {
   }
 }
 
+const DistanceKernels& distance_kernels() {
+  switch (active_isa()) {
+#if defined(ONEGLANCE_X86_KERNELS)
+    case Isa::avx512:
+      return distance_kernels_avx512;
+    case Isa::avx2:
+      return distance_kernels_avx2;
+#endif
+    default:
+      return distance_kernels_baseline;
+  }
+}
+
 }  // namespace oneglance

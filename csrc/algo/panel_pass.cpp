@@ -160,7 +160,7 @@ void panel_pass(const RowSource& source, const PassSpec& spec) {
     }
     if (spec.gram != nullptr) total.add(lane.index, partial);
   });
-  bad.throw_if_any();
+  bad.throw_if_any<NonFiniteRows>();
 }
 
 template void panel_pass<float>(const RowSource&, const PassSpec&);

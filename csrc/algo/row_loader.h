@@ -1,35 +1,14 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
-#include <mutex>
 #include <type_traits>
 #include <vector>
 
-#include "oneglance/check.h"
+#include "bad_rows.h"
 #include "oneglance/panel_kernels.h"
 #include "oneglance/panel_pass.h"
 
 namespace oneglance {
-
-/// Rows with NaN or infinity, counted by any thread; the first few are kept.
-class BadRows {
- public:
-  void add(std::int64_t row) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    ++count_;
-    first_.insert(std::upper_bound(first_.begin(), first_.end(), row), row);
-    if (first_.size() > kShown) first_.pop_back();
-  }
-  void throw_if_any() const {
-    if (count_ > 0) throw NonFiniteRows(count_, first_);
-  }
-
- private:
-  static constexpr std::size_t kShown = 8;
-  std::mutex mutex_;
-  std::int64_t count_ = 0;
-  std::vector<std::int64_t> first_;
-};
 
 /// Brings rows into a panel: converted, columns selected and scaled, left-out rows as zeros.
 template <typename Real>

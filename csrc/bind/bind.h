@@ -6,5 +6,6 @@ namespace oneglance {
 void bind_build(pybind11::module_& module);
 void bind_linalg(pybind11::module_& module);
 void bind_random(pybind11::module_& module);
+void bind_search(pybind11::module_& module);
 
 }  // namespace oneglance

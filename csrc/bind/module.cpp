@@ -14,14 +14,23 @@ PYBIND11_MODULE(_core, module) {
   static py::object invalid_input_type;
   invalid_input_type = invalid_input;
   static py::exception<NonFiniteRows> non_finite_rows(module, "NonFiniteRows", PyExc_ValueError);
+  static py::exception<NonFiniteQueries> non_finite_queries(module, "NonFiniteQueries", non_finite_rows);
+  static py::exception<ZeroRows> zero_rows(module, "ZeroRows", PyExc_ValueError);
+  static py::exception<ZeroQueries> zero_queries(module, "ZeroQueries", zero_rows);
   // NOLINTNEXTLINE(performance-unnecessary-value-param): the signature is pybind11's
   py::register_exception_translator([](std::exception_ptr pointer) {
     try {
       if (pointer) std::rethrow_exception(pointer);
     } catch (const InvalidInput& error) {
       PyErr_SetString(invalid_input_type.ptr(), error.what());
+    } catch (const NonFiniteQueries& error) {
+      PyErr_SetObject(non_finite_queries.ptr(), py::make_tuple(error.count, error.rows).ptr());
     } catch (const NonFiniteRows& error) {
       PyErr_SetObject(non_finite_rows.ptr(), py::make_tuple(error.count, error.rows).ptr());
+    } catch (const ZeroQueries& error) {
+      PyErr_SetObject(zero_queries.ptr(), py::make_tuple(error.count, error.rows).ptr());
+    } catch (const ZeroRows& error) {
+      PyErr_SetObject(zero_rows.ptr(), py::make_tuple(error.count, error.rows).ptr());
     } catch (const Interrupted&) {
       if (PyErr_Occurred() == nullptr) PyErr_SetNone(PyExc_KeyboardInterrupt);
     }
@@ -31,4 +40,5 @@ PYBIND11_MODULE(_core, module) {
   bind_build(module);
   bind_linalg(module);
   bind_random(module);
+  bind_search(module);
 }

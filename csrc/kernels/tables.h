@@ -1,4 +1,5 @@
 #pragma once
+#include "oneglance/distance_kernels.h"
 #include "oneglance/panel_kernels.h"
 
 namespace oneglance {
@@ -6,5 +7,8 @@ namespace oneglance {
 extern const PanelKernels panel_kernels_baseline;
 extern const PanelKernels panel_kernels_avx2;
 extern const PanelKernels panel_kernels_avx512;
+extern const DistanceKernels distance_kernels_baseline;
+extern const DistanceKernels distance_kernels_avx2;
+extern const DistanceKernels distance_kernels_avx512;
 
 }  // namespace oneglance

@@ -6,12 +6,22 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['NonFiniteRows', 'build_info', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'philox_uniforms', 'set_panel_rows', 'set_small_work', 'set_threads']
+__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'build_info', 'farthest', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'nearest', 'philox_uniforms', 'set_panel_rows', 'set_small_work', 'set_threads', 'weighted_draw']
 class NonFiniteRows(ValueError):
+    pass
+class NonFiniteQueries(NonFiniteRows):
+    pass
+class ZeroRows(ValueError):
+    pass
+class ZeroQueries(ZeroRows):
     pass
 def build_info() -> dict[str, typing.Any]:
     """
     How this module was built and what it uses on this machine.
+    """
+def farthest(shards: collections.abc.Sequence[numpy.ndarray], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None, n_picks: typing.SupportsInt | typing.SupportsIndex, cosine: bool, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, already: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], start: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], assign: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64] | None, numpy.typing.NDArray[numpy.int64] | None, float, float]:
+    """
+    (items, rows, distances, nearest, row_distance, row_nearest, radius, readings).
     """
 def leverage_scores(shards: collections.abc.Sequence[numpy.ndarray], mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, row_scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None) -> tuple[numpy.typing.NDArray[numpy.float64], int, int, str, float]:
     """
@@ -24,6 +34,10 @@ def lewis_pass(shards: collections.abc.Sequence[numpy.ndarray], factor_inverse: 
 def lewis_weights(shards: collections.abc.Sequence[numpy.ndarray], p: typing.SupportsFloat | typing.SupportsIndex, tol: typing.SupportsFloat | typing.SupportsIndex, max_passes: typing.SupportsInt | typing.SupportsIndex, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None) -> tuple[numpy.typing.NDArray[numpy.float64], int, int, float, bool, int, str, float]:
     """
     (weights, rank, passes, residual, converged, restarts, precision, condition).
+    """
+def nearest(queries: collections.abc.Sequence[numpy.ndarray], shards: collections.abc.Sequence[numpy.ndarray], k: typing.SupportsInt | typing.SupportsIndex, cosine: bool, skip_self: bool, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    (indices (n, k), distances (n, k)) of the k nearest rows.
     """
 def philox_uniforms(seed: typing.SupportsInt | typing.SupportsIndex, purpose: typing.SupportsInt | typing.SupportsIndex, items: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], draw: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
     """
@@ -40,4 +54,8 @@ def set_small_work(n_multiply_adds: typing.SupportsInt | typing.SupportsIndex) -
 def set_threads(n_threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Threads for this process, 1..64; 0 = default. Results do not depend on it.
+    """
+def weighted_draw(shards: collections.abc.Sequence[numpy.ndarray], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None, n_picks: typing.SupportsInt | typing.SupportsIndex, cosine: bool, gamma: typing.SupportsFloat | typing.SupportsIndex, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, already: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], start: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], seed: typing.SupportsInt | typing.SupportsIndex, assign: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64] | None, numpy.typing.NDArray[numpy.int64] | None, float, float]:
+    """
+    (items, rows, distances, nearest, row_distance, row_nearest, radius, readings).
     """

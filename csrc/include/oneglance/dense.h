@@ -16,6 +16,9 @@ void times_upper(std::int64_t m, std::int64_t n, const double* u, double* y, std
 /// upper triangle of g (n, n) := beta g + y' y
 void add_gram(std::int64_t m, std::int64_t n, const float* y, std::int64_t ldy, float beta, float* g);
 void add_gram(std::int64_t m, std::int64_t n, const double* y, std::int64_t ldy, double beta, double* g);
+/// c (m, n) := alpha a b' for a (m, k), b (n, k), all contiguous
+void times_transposed(std::int64_t m, std::int64_t n, std::int64_t k, float alpha, const float* a, const float* b,
+                      float* c);
 
 /// a := R upper with a = R' R from the upper triangle; false when not positive definite. Lower part zeroed.
 bool cholesky_upper(Square& a, std::int64_t n);

@@ -1,0 +1,32 @@
+#pragma once
+#include <cstdint>
+
+namespace oneglance {
+
+/// Inner loops of distances, one table per instruction set. "Proposing" loops are float32 and covered by an
+/// error bound (propose.h); "deciding" loops are float64 in one summation order, the same bits everywhere.
+struct DistanceKernels {
+  /// row[j] = row[j] * scale - shift[j]
+  void (*shift_f32)(float* row, float scale, const float* shift, std::int64_t n);
+  /// dst[j] = float(row[j] * scale - shift[j])
+  void (*shift_f64)(const double* row, double scale, const float* shift, std::int64_t n, float* dst);
+
+  /// Deciding: sum_j (x[j] - y[j] * scale)^2. Term j goes to sum j mod 16; the 16 sums are added as a tree.
+  double (*dist2_f32)(const double* x, const float* y, double scale, std::int64_t n);
+  double (*dist2_f64)(const double* x, const double* y, double scale, std::int64_t n);
+
+  /// Proposing: lower[j] = base[j] + product[j] - norm * slope[j]. The two smallest, second >= first (+inf
+  /// where there are fewer).
+  void (*two_lowest)(const float* product, const float* base, const float* slope, float norm, std::int64_t n,
+                     float* first, float* second);
+  /// Proposing: positions with lower[j] <= most, ascending, and their lower[j]; returns how many.
+  std::int64_t (*collect)(const float* product, const float* base, const float* slope, float norm, float most,
+                          std::int64_t n, std::int32_t* positions, float* lower);
+  /// Proposing: products[c] = rows' dot centres[c] for n_centers contiguous rows of n numbers.
+  void (*dots_f32)(const float* row, const float* centers, std::int64_t n_centers, std::int64_t n, float* products);
+};
+
+/// The table of the active instruction set.
+const DistanceKernels& distance_kernels();
+
+}  // namespace oneglance
