@@ -4,6 +4,7 @@
 namespace oneglance {
 
 void bind_build(pybind11::module_& module);
+void bind_cluster(pybind11::module_& module);
 void bind_linalg(pybind11::module_& module);
 void bind_random(pybind11::module_& module);
 void bind_search(pybind11::module_& module);

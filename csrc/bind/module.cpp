@@ -38,6 +38,7 @@ PYBIND11_MODULE(_core, module) {
   active_isa();  // an unusable ONEGLANCE_ISA fails here, at import, with its message
 
   bind_build(module);
+  bind_cluster(module);
   bind_linalg(module);
   bind_random(module);
   bind_search(module);

@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'build_info', 'farthest', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'nearest', 'philox_uniforms', 'set_panel_rows', 'set_small_work', 'set_threads', 'weighted_draw']
+__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'build_info', 'farthest', 'kmeans', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'nearest', 'philox_uniforms', 'set_panel_rows', 'set_small_work', 'set_threads', 'weighted_draw']
 class NonFiniteRows(ValueError):
     pass
 class NonFiniteQueries(NonFiniteRows):
@@ -22,6 +22,10 @@ def build_info() -> dict[str, typing.Any]:
 def farthest(shards: collections.abc.Sequence[numpy.ndarray], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None, n_picks: typing.SupportsInt | typing.SupportsIndex, cosine: bool, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, already: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], start: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], assign: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64] | None, numpy.typing.NDArray[numpy.int64] | None, float, float]:
     """
     (items, rows, distances, nearest, row_distance, row_nearest, radius, readings).
+    """
+def kmeans(shards: collections.abc.Sequence[numpy.ndarray], k: typing.SupportsInt | typing.SupportsIndex, cosine: bool, centers: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], max_iter: typing.SupportsInt | typing.SupportsIndex, tol: typing.SupportsFloat | typing.SupportsIndex, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], int, float, bool, int]:
+    """
+    (centers, labels, distances, n_iter, shift, converged, reassigned) of Lloyd's algorithm.
     """
 def leverage_scores(shards: collections.abc.Sequence[numpy.ndarray], mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, row_scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None) -> tuple[numpy.typing.NDArray[numpy.float64], int, int, str, float]:
     """
