@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._build_info import build_info
     from ._types import Patterns, RowShards
-    from .cluster import KMeans, kmeans
+    from .cluster.kmeans import KMeans, kmeans
     from .errors import BadData, InvalidInput, MissingDependency, OneglanceError, StoreError
     from .features import embed
     from .linalg import LeverageScores, LewisWeights, leverage_scores, lewis_weights
-    from .search import Farthest, Nearest, WeightedDraw, farthest_points, knn, nearest, weighted_draw
+    from .search import Farthest, WeightedDraw, farthest_points, weighted_draw
+    from .search.nearest import Nearest, knn, nearest
     from .store import FeatureStore, open_store
     from .strategies import Selection, select
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import _core
 from .._rng import Purpose, uniforms
-from .._types import BoolArray, Float64Array, IntArray, RowShards
+from .._types import BoolArray, Float64Array, FloatArray, IntArray, RowShards
 
 _BLOCK_ROWS = 64  # read together: neighbours on disk, few enough for a batch to hold many places of the pool
 
@@ -81,19 +81,19 @@ def _order(used: IntArray, seed: int, reading: int) -> IntArray:
     return used[np.lexsort((used, block, keys))]
 
 
-def _assigned(x: object, centers: Float64Array, cosine: bool, taken: IntArray) -> tuple[IntArray, Float64Array]:
+def _assigned(x: FloatArray, centers: Float64Array, cosine: bool, taken: IntArray) -> tuple[IntArray, Float64Array]:
     """Nearest centre and distance of some rows; bad rows are named by their positions in the pool."""
     try:
         indices, distances = _core.nearest([x], [centers], 1, cosine, False, None)
-    except ValueError as error:
-        if len(error.args) == 2:
-            raise type(error)(error.args[0], [int(taken[row]) for row in error.args[1]]) from None
-        raise
+    except _core.NonFiniteQueries as error:
+        raise _core.NonFiniteRows(error.args[0], taken[error.args[1]].tolist()) from None
+    except _core.ZeroQueries as error:
+        raise _core.ZeroRows(error.args[0], taken[error.args[1]].tolist()) from None
     return indices[:, 0], distances[:, 0]
 
 
 def _move(
-    centers: Float64Array, counts: Float64Array, x: object, labels: IntArray, here: IntArray, cosine: bool
+    centers: Float64Array, counts: Float64Array, x: FloatArray, labels: IntArray, here: IntArray, cosine: bool
 ) -> None:
     """One batch's step, in place. Sums run over the rows in order, so they are the same on every machine size."""
     wide = np.asarray(x, np.float64)

@@ -32,25 +32,22 @@ class Cover:
     nearest: list[int] = field(default_factory=list)
 
     def add(self, item: int) -> None:
-        """Its rows are chosen from now on; equal distances go to the lower row."""
+        """Its rows are chosen from now on, each its own nearest; equal distances go to the lower row."""
         self.chosen.add(item)
-        for row in np.flatnonzero(self.owner == item):
+        mine = np.flatnonzero(self.owner == item)
+        for row in mine:
             d = distances(self.x[row], self.x, self.metric)
             closer = (d < self.row_distance) | ((d == self.row_distance) & (row < self.row_nearest))
             self.row_distance[closer], self.row_nearest[closer] = d[closer], row
+        chosen = np.flatnonzero(np.isin(self.owner, list(self.chosen)))
+        self.row_distance[chosen], self.row_nearest[chosen] = 0.0, chosen
 
-    def pick(self, item: int, row: int | None = None) -> None:
-        """Adds an item to the answer. Without a row that decided, its own row that was covered worst speaks for it."""
-        mine = np.flatnonzero(self.owner == item)
-        if row is None and mine.size:
-            told = int(mine[np.argmax(self.row_distance[mine])])
-        else:
-            told = -1 if row is None else row
+    def pick(self, item: int, row: int = -1) -> None:
+        """Adds an item to the answer; `row` is the one whose distance decided, -1 where none did."""
         self.items.append(item)
-        self.rows.append(-1 if row is None else row)
-        self.picked_at.append(float(self.row_distance[told]) if told >= 0 else 0.0 if self.chosen else np.inf)
-        covered = told >= 0 and self.row_nearest[told] >= 0
-        self.nearest.append(int(self.owner[self.row_nearest[told]]) if covered else -1)
+        self.rows.append(row)
+        self.picked_at.append(float(self.row_distance[row]) if row >= 0 else np.inf)
+        self.nearest.append(int(self.owner[self.row_nearest[row]]) if row >= 0 else -1)
         self.add(item)
 
     def open_items(self) -> IntArray:
@@ -58,6 +55,10 @@ class Cover:
         free = self.candidates.copy()
         free[list(self.chosen)] = False
         return np.flatnonzero(free).astype(np.int64)
+
+    def radius(self) -> float:
+        """Largest distance of a row of an open item; 0 when there is none."""
+        return float(self.row_distance[self.open_rows()].max(initial=0.0))
 
     def open_rows(self) -> IntArray:
         """Rows of open items, ascending."""

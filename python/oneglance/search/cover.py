@@ -19,12 +19,16 @@ class Cover:
     Without offsets an item is a row. Distances are in the metric's own unit (sqeuclidean: squared).
 
     indices           int64 (k,), distinct items; those of `start` come first
-    radii             float64 (k,), distance of the item to the earlier picks when it was chosen: of the row that
-                      decided, or of its own farthest row. inf for a first pick
+    radii             float64 (k,), distance of the deciding row to the earlier picks when the item was chosen;
+                      inf where no distance decided (start, first pick, when only duplicates are left)
     nearest_selected  int64 (k,), item of the earlier pick at that distance, `already` included; -1 for none
-    rows              int64 (k,), the row that decided; -1 where no distance did (start, first, only duplicates left)
-    row_distance      float64 (n_rows,), every row to its nearest chosen row; NaN for rows that mask leaves out
-    row_nearest       int64 (n_rows,), that chosen row, the lower one on ties; -1 for rows that mask leaves out
+    rows              int64 (k,), the row that decided; -1 where no distance did
+    row_distance      float64 (n_rows,), every row to its nearest chosen row at the end; NaN for rows that mask
+                      leaves out. None without assign=True
+    row_nearest       int64 (n_rows,), that chosen row: itself for a chosen row, else the lowest on ties; -1 for
+                      rows that mask leaves out. None without assign=True
+    radius            covering radius of all picks: the largest distance of a row to its nearest chosen row; NaN
+                      where it was not computed (weighted_draw without assign=True)
     readings          how many times the rows were read, in all
     """
 
@@ -32,14 +36,10 @@ class Cover:
     radii: Float64Array
     nearest_selected: IntArray
     rows: IntArray
-    row_distance: Float64Array
-    row_nearest: IntArray
+    row_distance: Float64Array | None
+    row_nearest: IntArray | None
+    radius: float
     readings: float
-
-    @property
-    def radius(self) -> float:
-        """Covering radius of all picks: the largest distance of a row to its nearest chosen row."""
-        return float(np.nanmax(self.row_distance))
 
 
 @dataclass(frozen=True, eq=False)

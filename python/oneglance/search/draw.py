@@ -26,6 +26,7 @@ def weighted_draw(
     mask: Any = None,
     already: Any = None,
     start: Any = None,
+    assign: bool = False,
     seed: int = 0,
 ) -> WeightedDraw:
     """k items, one after the other: a row is drawn with probability D^gamma / sum D^gamma, its item is the pick.
@@ -35,7 +36,7 @@ def weighted_draw(
     gamma  > 0. sqeuclidean with 1: k-means++. cosine with 2: FreeSel's "prob". Large: nearly the farthest row
     seed   0 .. 2**63 - 1
 
-    X, k, metric, offsets, mask, already and start as in `farthest_points`. Without already and start the first
+    X, k, metric, offsets, mask, already, start and assign as in `farthest_points`. Without already and start the first
     item is drawn uniformly among those that have rows. When only duplicates of chosen rows are left, items are
     drawn uniformly; those without rows only when no other is left.
     The distribution is exact: proposals come from older distances, which are bounds, and are accepted with
@@ -46,7 +47,16 @@ def weighted_draw(
     gamma, seed = positive_number(gamma, "gamma"), seed_int(seed)
     door = checked(X, k, metric, offsets, mask, already, start)
     with named_rows("X", cure=cure(door)):
-        items, rows, distances, nearest, row_distance, row_nearest, readings = _core.weighted_draw(
-            list(door.rows), door.offsets, door.n_picks, door.cosine, gamma, door.mask, door.already, door.start, seed
+        items, rows, distances, nearest, row_distance, row_nearest, radius, readings = _core.weighted_draw(
+            list(door.rows),
+            door.offsets,
+            door.n_picks,
+            door.cosine,
+            gamma,
+            door.mask,
+            door.already,
+            door.start,
+            seed,
+            assign,
         )
-    return WeightedDraw(items, distances, nearest, rows, row_distance, row_nearest, readings)
+    return WeightedDraw(items, distances, nearest, rows, row_distance, row_nearest, radius, readings)

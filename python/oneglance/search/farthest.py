@@ -24,6 +24,7 @@ def farthest_points(
     mask: Any = None,
     already: Any = None,
     start: Any = None,
+    assign: bool = False,
 ) -> Farthest:
     """k items, each the farthest from all items chosen before: its farthest row decides.
 
@@ -35,6 +36,7 @@ def farthest_points(
     mask     (n_items,) bool: items with False are never picked, and their rows need not be covered
     already  items that count as chosen and are not in the answer (labelled before); mask may leave them out
     start    items that count as chosen and are the first answers, in this order
+    assign   also tell every row's nearest chosen row at the end, for at least one more reading
 
     Without already and start the lowest item that has rows comes first. Ties go to the lower row. When only
     duplicates of chosen rows are left, items follow by number, those without rows last. The covering radius (as
@@ -45,7 +47,7 @@ def farthest_points(
     """
     door = checked(X, k, metric, offsets, mask, already, start)
     with named_rows("X", cure=cure(door)):
-        items, rows, distances, nearest, row_distance, row_nearest, readings = _core.farthest(
-            list(door.rows), door.offsets, door.n_picks, door.cosine, door.mask, door.already, door.start
+        items, rows, distances, nearest, row_distance, row_nearest, radius, readings = _core.farthest(
+            list(door.rows), door.offsets, door.n_picks, door.cosine, door.mask, door.already, door.start, assign
         )
-    return Farthest(items, distances, nearest, rows, row_distance, row_nearest, readings)
+    return Farthest(items, distances, nearest, rows, row_distance, row_nearest, radius, readings)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._check import as_mask, as_shards, is_cosine, positive_int
-from .._rows import named_rows, named_rows_of_two
+from .._rows import named_rows
 from .._types import Float64Array, IntArray
 from ..errors import InvalidInput
 
@@ -47,7 +47,7 @@ def nearest(Q: Any, X: Any, *, k: int = 1, metric: str = "sqeuclidean", mask: An
         )
     used = as_mask(mask, "mask", len(rows))
     _enough(k, len(rows) if used is None else int(np.count_nonzero(used)), "k", used is not None)
-    with named_rows_of_two(queries, rows, ("Q", "X")):
+    with named_rows("X"):
         return Nearest(*_core.nearest(list(queries), list(rows), k, cosine, False, used))
 
 
@@ -58,14 +58,23 @@ def knn(X: Any, k: int, *, metric: str = "sqeuclidean", mask: Any = None) -> Nea
     mask  (n,) bool: rows with False are never read, are no answers, and have themselves the indices -1 and
           distances NaN
 
-    Otherwise as `nearest`. Cost 2 n^2 d flops, memory O(n k).
+    Otherwise as `nearest`. Cost 2 n^2 d flops; memory O(n k), and with a mask a copy of the rows it
+    leaves.
     """
     k, cosine = positive_int(k, "k"), is_cosine(metric)
     rows = as_shards(X, "X")
     used = as_mask(mask, "mask", len(rows))
     _enough(k, (len(rows) if used is None else int(np.count_nonzero(used))) - 1, "k", used is not None, "other ")
-    with named_rows("X"):
-        return Nearest(*_core.nearest(list(rows), list(rows), k, cosine, True, used))
+    if used is None or used.all():
+        with named_rows("X", queries="X"):
+            return Nearest(*_core.nearest(list(rows), list(rows), k, cosine, True, None))
+    there = np.flatnonzero(used).astype(np.int64)
+    kept = rows.take(there)
+    indices, distances = np.full((len(rows), k), -1, dtype=np.int64), np.full((len(rows), k), np.nan)
+    with named_rows("X[mask]", queries="X[mask]", cure="Fix them, or leave them out with mask= too."):
+        found, distances[there] = _core.nearest([kept], [kept], k, cosine, True, None)
+    indices[there] = there[found]
+    return Nearest(indices, distances)
 
 
 def _enough(k: int, n_rows: int, name: str, masked: bool, other: str = "") -> None:
