@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .embedding import embed
+from .pattern_spec import PatternHooks, PatternSpec
 from .plan import EmbedPlan, plan_embed
 from .preprocess import Preprocess
 from .progress import PlainProgress, Progress
@@ -13,19 +14,24 @@ from .progress import PlainProgress, Progress
 if TYPE_CHECKING:
     from .backbones import Backbone
     from .extraction import extract
+    from .patterns import extract_patterns
 
 __all__ = [
     "Backbone",
     "EmbedPlan",
+    "PatternHooks",
+    "PatternSpec",
     "PlainProgress",
     "Preprocess",
     "Progress",
     "embed",
     "extract",
+    "extract_patterns",
     "plan_embed",
 ]
 
-_TORCH = {"Backbone": "backbones", "extract": "extraction"}  # loaded at first use: ready vectors need no torch
+# Loaded at first use: ready vectors need no torch.
+_TORCH = {"Backbone": "backbones", "extract": "extraction", "extract_patterns": "patterns"}
 
 
 def __getattr__(name: str) -> Any:

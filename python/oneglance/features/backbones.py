@@ -11,6 +11,7 @@ import torch
 
 from ..errors import InvalidInput
 from ..store import BackboneInfo
+from .pattern_spec import PatternHooks
 from .pooling import POOLS, pick_output, pool_output, prefix_tokens
 from .preprocess import IMAGENET, in_words
 from .specs import default_name, parse_spec
@@ -30,6 +31,7 @@ class Backbone:
     output      key of the output to take, where the module returns a dict
     call        how to call the module, (module, batch) -> output; default module(batch)
     autocast    False keeps float32 arithmetic even where the device has better (TorchScript)
+    hooks       PatternHooks: where the patches are, for patterns= of a module that is built in a way of its own
 
     Raises InvalidInput.
     """
@@ -46,6 +48,7 @@ class Backbone:
         preprocessing: str | None = None,
         call: Callable[[torch.nn.Module, torch.Tensor], Any] | None = None,
         autocast: bool = True,
+        hooks: PatternHooks | None = None,
     ) -> None:
         if not isinstance(module, torch.nn.Module):
             raise InvalidInput(f"module must be a torch.nn.Module, got {type(module).__name__}.")
@@ -55,11 +58,14 @@ class Backbone:
             raise InvalidInput(f"pool must be one of {POOLS}, got {pool!r}.")
         self.module = module
         self.preprocess: Callable[..., Any] = preprocess or IMAGENET
+        if hooks is not None and not isinstance(hooks, PatternHooks):
+            raise InvalidInput(f"hooks must be a PatternHooks or None, got {type(hooks).__name__}.")
         self.name = name if name is not None else default_name(type(module).__name__)
         self.spec = spec or f"module {type(module).__module__}.{type(module).__qualname__}"
         self.preprocessing = preprocessing or in_words(self.preprocess)
         self.pool, self.output = pool, output
         self.autocast = autocast
+        self.hooks = hooks
         self.pooling = ""
         self.n_dims: int | None = None
         self._call = call
@@ -74,13 +80,17 @@ class Backbone:
         The module must be in eval mode already (see running()). Raises InvalidInput if the module fails, or
         returns something else than one vector per picture, or vectors of changing width.
         """
+        return self.pooled(self.forward(batch, compute), batch)
+
+    def forward(self, batch: torch.Tensor, compute: str = "float32") -> Any:
+        """What the module returns for a batch. Raises InvalidInput if it fails."""
         kind = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(compute)
         try:
             with (
                 torch.inference_mode(),
                 torch.autocast(batch.device.type, dtype=kind) if kind is not None else contextlib.nullcontext(),
             ):
-                result = self.module(batch) if self._call is None else self._call(self.module, batch)
+                return self.module(batch) if self._call is None else self._call(self.module, batch)
         except torch.OutOfMemoryError:
             raise InvalidInput(
                 f'backbone "{self.name}": the device has no memory for a batch of {len(batch)} pictures. '
@@ -94,6 +104,9 @@ class Backbone:
                 f'backbone "{self.name}" failed on a batch of shape {tuple(batch.shape)} {batch.dtype}: '
                 f"{type(error).__name__}: {first}. Check the module and its preprocessing."
             ) from error
+
+    def pooled(self, result: Any, batch: torch.Tensor) -> torch.Tensor:
+        """The features in what forward() returned for this batch."""
         with torch.inference_mode():
             tensor, where = pick_output(result, self.name, self.output, self.pool)
             pooled, self.pooling = pool_output(tensor, self.name, where, self.pool, self._n_prefix)

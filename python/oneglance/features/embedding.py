@@ -12,6 +12,7 @@ from ..errors import InvalidInput
 from ..store import FeatureStore, StoreWriter, open_store
 from .job import Job, PictureJob, picture_job, vector_job
 from .listfile import Columns
+from .pattern_spec import PatternSpec, as_pattern_spec
 from .pictures import MAX_PIXELS
 from .progress import Callback, as_callback
 from .source import Source, open_source
@@ -30,6 +31,7 @@ def embed(
     device: Any = "auto",
     compute: str = "auto",
     dtype: str = "auto",
+    patterns: Any = None,
     shard_rows: int | None = None,
     max_bad_fraction: float = 0.1,
     max_pixels: int = MAX_PIXELS,
@@ -54,6 +56,9 @@ def embed(
     device      "auto", "cpu", "cuda", ...            compute     "auto": bfloat16 autocast on CUDA, else float32
     dtype       "auto": float16, or float32 for a backbone with a row that float16 would change by more than 0.1 % of
                 its norm; ready vectors keep float16 / float32
+    patterns    local features of every picture beside the ordinary ones, for selection by parts of pictures: None,
+                True, how many per picture, a PatternSpec, or a dict of its fields. From the same forward pass; a store
+                that has the features gets the patterns added. Read with FeatureStore.patterns()
     shard_rows  rows per shard, the unit of resumption; None: 4096 pictures, 65536 vectors
     max_bad_fraction  share of items that may be unusable (undecodable, not finite, all zero); they are marked
                 invalid with a reason and stored as NaN
@@ -69,8 +74,9 @@ def embed(
     columns = Columns(path_column, id_column, label_column, stratum_column, group_column, tuple(vector_columns))
     callback = as_callback(progress)
     _check_arguments(batch_size, workers, max_bad_fraction, max_pixels)
+    spec = as_pattern_spec(patterns)
     opened = open_source(source, columns, max_pixels=max_pixels, for_backbones=backbones is not None)
-    with prepare(opened, backbones, device, compute, dtype) as job:
+    with prepare(opened, backbones, device, compute, dtype, spec) as job:
         writer = StoreWriter(
             Path(out),
             opened.items,
@@ -100,7 +106,7 @@ def embed(
 
 
 def prepare(
-    opened: Source, backbones: Any, device: Any, compute: str, dtype: str
+    opened: Source, backbones: Any, device: Any, compute: str, dtype: str, patterns: PatternSpec | None = None
 ) -> contextlib.AbstractContextManager[Job]:
     """The job for a source; inside the context the backbones are on the device and in eval mode."""
     if opened.vectors is not None:
@@ -109,13 +115,18 @@ def prepare(
                 "backbones cannot run on ready vectors. Leave backbones= / --backbone out; to embed pictures, give "
                 "their folder or a list of their paths as source."
             )
+        if patterns is not None:
+            raise InvalidInput(
+                "patterns are taken out of pictures, and the source holds ready vectors. Leave patterns= / --patterns "
+                "out, or give the pictures and a backbone."
+            )
         return contextlib.nullcontext(vector_job(opened.vectors, dtype))
     if opened.pictures is None or backbones is None:
         raise InvalidInput(
             "backbones: pictures need at least one backbone, e.g. 'torchvision:resnet18=weights.pth', "
             "'timm:vit_small_patch16_224=random', 'torchscript:net.pt?size=128' (--backbone), or a torch module."
         )
-    return picture_job(opened.pictures, backbones, device, compute, dtype)
+    return picture_job(opened.pictures, backbones, device, compute, dtype, patterns)
 
 
 def _check_arguments(batch_size: int, workers: int | None, max_bad_fraction: float, max_pixels: int) -> None:

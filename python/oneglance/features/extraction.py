@@ -1,4 +1,7 @@
-"""One pass over the pictures: decode once, run every backbone that lacks the shard, write shard by shard."""
+"""One pass over the pictures: decode once, run every backbone that lacks the shard, write shard by shard.
+
+A backbone that lacks only the patterns of a shard runs for these alone; features that are there stay untouched.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from ..store import StoreWriter
 from .backbones import Backbone, as_backbones, pick_compute, pick_device, running
 from .job import PictureJob
 from .loading import Batch, Task, batches, cut_tasks, dead_worker, default_workers, load_batch
+from .pattern_filter import cluster_patches
+from .pattern_reader import PatternReader
 from .pictures import BadPictureError, MemoryPictures, Pictures
 from .progress import Callback, Meter
 from .vectors import finite_rows
@@ -25,10 +30,15 @@ _PROBES = 64  # pictures tried in search of one that can be decoded, before anyt
 
 
 class _Shard:
-    """Features of one shard while its batches come in."""
+    """Features, and patterns of the backbones in `readers`, of one shard while its batches come in."""
 
-    def __init__(self, rows: tuple[int, int], widths: Mapping[str, int]) -> None:
+    def __init__(self, rows: tuple[int, int], widths: Mapping[str, int], readers: Mapping[str, PatternReader]) -> None:
         self.rows = rows
+        self._readers = readers
+        self.patterns: dict[str, list[npt.NDArray[np.float32]]] = {
+            name: [np.empty((0, reader.n_dims), dtype=np.float32)] * (rows[1] - rows[0])
+            for name, reader in readers.items()
+        }
         self.features: dict[str, npt.NDArray[np.float32]] = {
             name: np.full((rows[1] - rows[0], width), np.nan, dtype=np.float32) for name, width in widths.items()
         }
@@ -47,7 +57,12 @@ class _Shard:
             self._unusable[name].update(batch.bad)
             self._unusable[name].update(batch.failed[name])
             for rows, tensor in groups:
-                features = backbones[name].features(tensor.to(device), computes[name])
+                if name in self._readers:
+                    features, patches = self._readers[name].read(tensor.to(device), computes[name])
+                    for row, found in zip(rows, cluster_patches(patches, rows, self._readers[name].spec), strict=True):
+                        self.patterns[name][row - self.rows[0]] = found
+                else:
+                    features = backbones[name].features(tensor.to(device), computes[name])
                 self.features[name][np.asarray(rows) - self.rows[0]] = features.numpy()
 
     def pictures(self) -> str:
@@ -57,9 +72,25 @@ class _Shard:
         """A row without a picture is NaN as well; the earlier reason wins."""
         return {**finite_rows(self.features[name], self.rows[0], name), **self._unusable[name]}
 
+    def bad_patterns(self, name: str) -> dict[int, str]:
+        """The same for patterns: every picture that could be used has some, none of them all zero."""
+        bad = {}
+        for row, found in enumerate(self.patterns[name], self.rows[0]):
+            if len(found) == 0:
+                bad[row] = f'backbone "{name}": patches are not finite'
+            elif not found.any(axis=1).all():
+                bad[row] = f'backbone "{name}": a pattern is all zero'
+        return {**bad, **self.bad(name)}
 
-def probe(pictures: Pictures, backbones: Sequence[Backbone], computes: Mapping[str, str], device: torch.device) -> bool:
-    """Runs every backbone on the first usable picture, to learn n_dims and to fail early.
+
+def probe(
+    pictures: Pictures,
+    backbones: Sequence[Backbone],
+    computes: Mapping[str, str],
+    device: torch.device,
+    readers: Mapping[str, PatternReader] | None = None,
+) -> bool:
+    """Runs every backbone on the first usable picture, to learn n_dims, prepare its reader and fail early.
 
     Where none of the first 64 pictures can be used, a made-up one serves. Modules must be running() already.
     Returns True if the pictures are float arrays, which skip preprocessing. Raises InvalidInput.
@@ -81,6 +112,8 @@ def probe(pictures: Pictures, backbones: Sequence[Backbone], computes: Mapping[s
         ((_, tensor),) = batch.tensors[backbone.name]
         backbone.n_dims = None
         backbone.features(tensor.to(device), computes[backbone.name])
+        if readers:
+            readers[backbone.name].prepare(tensor.to(device), computes[backbone.name])
     row = batch.task.first
     try:
         return isinstance(pictures.load(row)[0], np.ndarray)
@@ -112,7 +145,7 @@ def extract_store(
         try:
             # Closed here and now: an error's traceback would keep the workers alive for as long as it is kept.
             with contextlib.closing(incoming):
-                _one_round(writer, by_name, job.computes, incoming, device, meter)
+                _one_round(writer, by_name, job, incoming, meter)
         except RuntimeError as error:  # torch's signal handler may raise it anywhere in this process
             if "DataLoader worker" not in str(error):
                 raise
@@ -122,9 +155,8 @@ def extract_store(
 def _one_round(
     writer: StoreWriter,
     backbones: Mapping[str, Backbone],
-    computes: Mapping[str, str],
+    job: PictureJob,
     incoming: Iterator[Batch],
-    device: torch.device,
     meter: Meter,
 ) -> None:
     """Until all is done, or a backbone had to be widened to float32 and must be planned anew."""
@@ -133,19 +165,29 @@ def _one_round(
         task: Task = batch.task
         rows = writer.ranges[task.shard]
         if task.first == rows[0]:
-            shard = _Shard(rows, {name: backbones[name].n_dims or 0 for name in task.names})
+            readers = {name: job.readers[name] for name in task.names if writer.lacks_patterns(task.shard, name)}
+            shard = _Shard(rows, {name: backbones[name].n_dims or 0 for name in task.names}, readers)
         if shard is None or shard.rows != rows:
             raise RuntimeError(f"batches came out of order at row {task.first}")
-        shard.add(batch, backbones, computes, device)
+        shard.add(batch, backbones, job.computes, job.device)
         if task.stop == rows[1]:
-            written = [
-                writer.write(task.shard, name, shard.features[name], shard.bad(name), shard.pictures())
-                for name in task.names
-            ]
+            written = [_write(writer, task.shard, name, shard) for name in task.names]
             writer.check_bad_fraction()
             if not all(written):
                 return
         meter.advance(task.stop - task.first, writer.n_bad)
+
+
+def _write(writer: StoreWriter, number: int, name: str, shard: _Shard) -> bool:
+    """What the store lacks of one backbone's shard; False if it had to be widened instead."""
+    pictures = shard.pictures()
+    if writer.lacks_features(number, name) and not writer.write(
+        number, name, shard.features[name], shard.bad(name), pictures
+    ):
+        return False
+    if name not in shard.patterns:
+        return True
+    return writer.write_patterns(number, name, shard.patterns[name], shard.bad_patterns(name), pictures)
 
 
 def extract(

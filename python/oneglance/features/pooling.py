@@ -15,15 +15,22 @@ _CLS = ("cls_token", "class_token", "class_embedding", "cls_embedding")
 
 
 def prefix_tokens(module: torch.nn.Module) -> int:
-    """Tokens before the patches (class token, registers), 0 if the network has no class token."""
+    """Tokens before the patches (class token, registers, distillation), 0 if the network has no class token."""
     count = getattr(module, "num_prefix_tokens", None)
     if isinstance(count, int):
         return count
     names = {name.rpartition(".")[2] for name, _ in module.named_parameters()}
     if not names.intersection(_CLS):
         return 0
-    registers = getattr(getattr(module, "config", None), "num_register_tokens", 0)
-    return 1 + (registers if isinstance(registers, int) else 0)
+    holders = (module, getattr(module, "config", None))  # DINOv2 from torch.hub; transformers
+    counts = (getattr(holder, "num_register_tokens", None) for holder in holders)
+    registers = next((found for found in counts if isinstance(found, int)), 0)
+    return 1 + registers + ("distillation_token" in names)
+
+
+def has_class_token(module: torch.nn.Module) -> bool:
+    """True if some parameter is a class token by its name; registers alone are none."""
+    return any(name.rpartition(".")[2] in _CLS for name, _ in module.named_parameters())
 
 
 def pick_output(output: Any, name: str, key: str | None = None, pool: str = "auto") -> tuple[torch.Tensor, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from .manifest import (
     FEATURES,
     ITEMS,
     MANIFEST,
+    PATTERNS,
     UNFINISHED,
     SourceInfo,
     new_plan,
@@ -21,7 +23,7 @@ from .manifest import (
     refuse_other_source,
 )
 
-_OURS = (MANIFEST, UNFINISHED, ITEMS, BAD_ITEMS, FEATURES)
+_OURS = (MANIFEST, UNFINISHED, ITEMS, BAD_ITEMS, FEATURES, PATTERNS)
 
 
 def refuse_foreign_folder(path: Path) -> None:
@@ -47,15 +49,17 @@ def clear_store(path: Path) -> None:
     try:
         for name in (MANIFEST, UNFINISHED, ITEMS, BAD_ITEMS):
             (path / name).unlink(missing_ok=True)
-        if (path / FEATURES).is_dir():
-            shutil.rmtree(path / FEATURES)
+        for name in (FEATURES, PATTERNS):
+            if (path / name).is_dir():
+                shutil.rmtree(path / name)
     except OSError as error:
         raise explain_os_error(error, path, 0) from error
 
 
 def remove_leftovers(path: Path) -> None:
     """Temporary files of a killed run; only under the lock."""
-    for leftover in [*path.glob(f"*{TMP_SUFFIX}"), *path.glob(f"{FEATURES}/*/*{TMP_SUFFIX}")]:
+    inside = (path.glob(f"{name}/*/*{TMP_SUFFIX}") for name in (FEATURES, PATTERNS))
+    for leftover in [*path.glob(f"*{TMP_SUFFIX}"), *chain.from_iterable(inside)]:
         try:
             leftover.unlink(missing_ok=True)
         except OSError as error:
@@ -64,15 +68,15 @@ def remove_leftovers(path: Path) -> None:
 
 def take_up_plan(
     path: Path, source: SourceInfo, n_items: int, shard_rows: int | None, default_shard_rows: int
-) -> tuple[dict[str, Any], list[str]]:
-    """The plan to go on with, and the names of the backbones that are already whole.
+) -> tuple[dict[str, Any], list[str], list[str]]:
+    """The plan to go on with, and the names of the backbones whose features, and whose patterns, are already whole.
 
     Raises StoreError if the folder was begun with another source or another shard_rows.
     """
     manifest, unfinished = read_manifest(path / MANIFEST), read_manifest(path / UNFINISHED)
     before = manifest or unfinished
     if before is None:
-        return new_plan(source, n_items, shard_rows or default_shard_rows), []
+        return new_plan(source, n_items, shard_rows or default_shard_rows), [], []
     refuse_other_source(before, source, n_items, path)
     if shard_rows is not None and shard_rows != before["shard_rows"]:
         raise StoreError(
@@ -83,9 +87,17 @@ def take_up_plan(
     plan["source"] = before["source"]  # the first run's words for the same source
     for older in (manifest, unfinished):
         for name, entry in (older or {"backbones": {}})["backbones"].items():
-            if name not in plan["backbones"]:
-                plan["backbones"][name] = {key: value for key, value in entry.items() if key != "shards"}
-    return plan, list(manifest["backbones"]) if manifest else []
+            taken = plan["backbones"].setdefault(name, _without_shards(entry))
+            if "patterns" in entry:  # a run that was to add them, and was killed
+                taken.setdefault("patterns", _without_shards(entry["patterns"]))
+    whole = manifest["backbones"] if manifest else {}
+    return plan, list(whole), [name for name, entry in whole.items() if "patterns" in entry]
+
+
+def _without_shards(entry: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_shards(value) if key == "patterns" else value for key, value in entry.items() if key != "shards"
+    }
 
 
 def check_shard_rows(shard_rows: int | None) -> None:

@@ -18,11 +18,12 @@ from ..errors import InvalidInput, StoreError
 from .files import digest, json_bytes
 
 SCHEMA_VERSION = 1
-MANIFEST, UNFINISHED, ITEMS, FEATURES, BAD_ITEMS = (
+MANIFEST, UNFINISHED, ITEMS, FEATURES, PATTERNS, BAD_ITEMS = (
     "manifest.json",
     "unfinished.json",
     "items.parquet",
     "features",
+    "patterns",
     "bad_items.csv",
 )
 DTYPES = {"float16": "<f2", "float32": "<f4"}
@@ -40,6 +41,25 @@ class SourceInfo:
 
 
 @dataclass(frozen=True)
+class PatternInfo:
+    """A backbone's patterns (local features of an item) as the manifest names them.
+
+    how         where they come from and how they are chosen, in words; all that they depend on beside the backbone
+    n_dims      of a pattern        n_patterns  at most, per item       dtype  as for features
+    """
+
+    how: str
+    n_dims: int
+    n_patterns: int
+    dtype: str = "auto"
+
+    def entry(self) -> dict[str, Any]:
+        """The manifest entry without shards; "auto" starts as float16."""
+        dtype = "float16" if self.dtype == "auto" else self.dtype
+        return {"how": self.how, "n_patterns": self.n_patterns, "dtype": dtype, "n_dims": self.n_dims}
+
+
+@dataclass(frozen=True)
 class BackboneInfo:
     """One backbone as the manifest names it.
 
@@ -47,6 +67,7 @@ class BackboneInfo:
     preprocessing  in words                        pooling        in words
     compute        arithmetic of the forward pass  n_dims         features per row
     dtype          "float16", "float32", or "auto": float16 unless some row would lose more than 0.1 % of its norm
+    patterns       what this run wants to keep as patterns; None: nothing (what is there stays)
     """
 
     name: str
@@ -57,6 +78,7 @@ class BackboneInfo:
     compute: str
     n_dims: int
     dtype: str = "auto"
+    patterns: PatternInfo | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):
@@ -68,7 +90,7 @@ class BackboneInfo:
             raise InvalidInput(f'dtype must be "auto", "float16" or "float32", got {self.dtype!r}.')
 
     def entry(self) -> dict[str, Any]:
-        """The manifest entry without shards; "auto" starts as float16."""
+        """The manifest entry without shards and patterns; "auto" starts as float16."""
         return {
             "spec": self.spec,
             "model_hash": self.model_hash,
@@ -129,6 +151,16 @@ def _fault(value: dict[str, Any], whole: bool) -> str | None:
             for shard in entry["shards"] if whole else ():
                 counts.append(shard["rows"][1] - shard["rows"][0])
                 texts += [shard["file"], shard["blake2b"]]
+            patterns = entry.get("patterns")
+            if patterns is None:
+                continue
+            counts += [patterns["n_dims"], patterns["n_patterns"]]
+            texts.append(patterns["how"])
+            if patterns["dtype"] not in DTYPES:
+                return f"names the dtype {patterns['dtype']!r}"
+            for shard in patterns["shards"] if whole else ():
+                counts += [shard["rows"][1] - shard["rows"][0], shard["n_patterns"] + 1]
+                texts += [shard[key] for key in ("file", "blake2b", "offsets", "offsets_blake2b")]
         if whole:
             counts.append(value["n_bad"] + 1)
             texts.append(value["items_blake2b"])
@@ -169,6 +201,22 @@ def refuse_other_backbone(stored: Mapping[str, Any], wanted: BackboneInfo, path:
                 f'{path} holds features of backbone "{wanted.name}" with another {word}: the store has '
                 f"{there!r}, this run {now!r}. Choose a new folder with out= / --out, give this "
                 "backbone another name with name=, or overwrite with fresh=True / --fresh."
+            )
+
+
+def refuse_other_patterns(stored: Mapping[str, Any], wanted: PatternInfo, backbone: str, path: Path) -> None:
+    """StoreError unless the stored patterns of this backbone were taken the same way."""
+    entry = wanted.entry()
+    words = {"how": "choice", "n_patterns": "number per item", "n_dims": "n_dims", "dtype": "dtype"}
+    for key, word in words.items():
+        if key == "dtype" and wanted.dtype == "auto":
+            continue
+        if stored[key] != entry[key]:
+            there, now = _difference(stored[key], entry[key]), _difference(entry[key], stored[key])
+            raise StoreError(
+                f'{path} holds patterns of backbone "{backbone}" with another {word}: the store has {there!r}, this '
+                f"run {now!r}. Choose a new folder with out= / --out, give this backbone another name with name=, "
+                "or overwrite with fresh=True / --fresh."
             )
 
 

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from .._types import BoolArray, FloatArray, RowShards
+from .._types import BoolArray, FloatArray, Patterns, RowShards
 from ..errors import InvalidInput, StoreError
 from .items import ITEMS_SCHEMA, read_items
 from .manifest import BAD_ITEMS, ITEMS, MANIFEST, UNFINISHED, content_hash, read_manifest
+from .pattern_shards import open_patterns, pattern_fault
 from .shards import fault_of
 
 
@@ -95,6 +96,25 @@ class FeatureStore:
             maps.append(np.load(self.path / shard["file"], mmap_mode="r", allow_pickle=False))
         return RowShards(tuple(maps))
 
+    def has_patterns(self, backbone: str) -> bool:
+        """True if the store keeps patterns (local features) of this backbone."""
+        return "patterns" in self._entry(backbone)
+
+    def patterns(self, backbone: str) -> Patterns:
+        """The patterns of every item: rows (m, d) as read-only memory maps, offsets (n_items + 1,) in memory.
+
+        An item that this backbone could not use has none. One that only another backbone could not use keeps its
+        own here: use `valid` as the mask. Raises InvalidInput where the store has no patterns of this backbone.
+        """
+        if not self.has_patterns(backbone):
+            having = [name for name in self.backbones if self.has_patterns(name)]
+            others = f"Backbones with patterns: {having}. " if having else ""
+            raise InvalidInput(
+                f'{self.path} has no patterns of backbone "{backbone}". {others}Embed the same source again into it '
+                "with patterns=True / --patterns; features are kept."
+            )
+        return open_patterns(self.path, self._entry(backbone)["patterns"])
+
     def content_hash(self) -> str:
         """Hash over the manifest, which holds the hashes of items and shards: 64 hexadecimal digits."""
         return content_hash(self.manifest)
@@ -118,8 +138,26 @@ class FeatureStore:
                 if fault is not None:
                     how = " with verify=True / --verify" if full else ""  # else embed trusts sizes and headers
                     raise StoreError(f'{path} of backbone "{name}" {fault}. Re-run embed for that backbone{how}.')
+            if self.has_patterns(name):
+                self._check_patterns(name, full)
         if full and file_digest(self.path / ITEMS) != self.manifest["items_blake2b"]:
             raise StoreError(f"{self.path / ITEMS} has another content than its hash says. Run embed again.")
+
+    def _check_patterns(self, name: str, full: bool) -> None:
+        entry = self._entry(name)["patterns"]
+        if _n_rows(entry) != self.n_items:
+            raise StoreError(
+                f'patterns of backbone "{name}" are those of {_n_rows(entry)} items, {MANIFEST} has {self.n_items}. '
+                "Re-run embed for that backbone with patterns=True / --patterns."
+            )
+        for shard in entry["shards"]:
+            found = pattern_fault(self.path, shard, entry["n_dims"], entry["dtype"], full=full)
+            if found is not None:
+                how = " and verify=True / --verify" if full else ""
+                raise StoreError(
+                    f'{found[0]}, patterns of backbone "{name}", {found[1]}. Re-run embed for that backbone with '
+                    f"patterns=True / --patterns{how}."
+                )
 
 
 def _n_rows(entry: dict[str, Any]) -> int:

@@ -115,17 +115,29 @@ def write_shard(
 
 def read_receipt(path: Path) -> Receipt | None:
     """The receipt beside the shard `path`, or None if there is none that can be read."""
+    value = receipt_fields(path.with_suffix(".json"))
     try:
-        value = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        return Receipt(
-            rows=(int(value["rows"][0]), int(value["rows"][1])),
-            n_bytes=int(value["bytes"]),
-            blake2b=str(value["blake2b"]),
-            pictures=str(value["pictures"]),
-            fingerprint=str(value["fingerprint"]),
-            bad={int(row): str(reason) for row, reason in value["bad"]},
+        return (
+            value
+            if value is None
+            else Receipt(
+                rows=(int(value["rows"][0]), int(value["rows"][1])),
+                n_bytes=int(value["bytes"]),
+                blake2b=str(value["blake2b"]),
+                pictures=str(value["pictures"]),
+                fingerprint=str(value["fingerprint"]),
+                bad={int(row): str(reason) for row, reason in value["bad"]},
+            )
         )
-    except (FileNotFoundError, ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def receipt_fields(path: Path) -> Any:
+    """What a receipt's file holds, or None where there is none or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
         return None
 
 

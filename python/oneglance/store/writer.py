@@ -22,14 +22,17 @@ from .manifest import (
     FEATURES,
     ITEMS,
     MANIFEST,
+    PATTERNS,
     UNFINISHED,
     BackboneInfo,
     SourceInfo,
     refuse_other_backbone,
+    refuse_other_patterns,
     row_bytes,
     shard_name,
     shard_ranges,
 )
+from .pattern_writer import PatternShards
 from .shards import (
     Receipt,
     beyond_float16,
@@ -77,7 +80,10 @@ class StoreWriter:
         self._fresh, self._verify = fresh, verify
         self._lock = StoreLock(out)
         self._whole: list[str] = []
+        self._whole_patterns: list[str] = []
+        self._wanted = [info.name for info in backbones if info.patterns is not None]
         self._receipts: dict[tuple[int, str], Receipt] = {}
+        self._patterns = PatternShards(out, source.hash, self.plan, self.ranges)
         self._bad_rows: set[int] = set()
 
     def __enter__(self) -> StoreWriter:
@@ -100,14 +106,23 @@ class StoreWriter:
         if self._fresh:
             clear_store(self.path)
         remove_leftovers(self.path)
-        self.plan, self._whole = take_up_plan(self.path, self.source, len(self.items), *self._shard_rows)
+        self.plan, self._whole, self._whole_patterns = take_up_plan(
+            self.path, self.source, len(self.items), *self._shard_rows
+        )
         stored = self.plan["backbones"]
         for name, info in self.infos.items():
             if name in stored:
                 refuse_other_backbone(stored[name], info, self.path)
             else:
                 stored[name] = info.entry()
+            if info.patterns is not None and "patterns" in stored[name]:
+                refuse_other_patterns(stored[name]["patterns"], info.patterns, name, self.path)
+            elif info.patterns is not None:
+                stored[name]["patterns"] = info.patterns.entry()
         self.ranges = shard_ranges(len(self.items), self.plan["shard_rows"])
+        self._patterns = PatternShards(self.path, self.source.hash, self.plan, self.ranges)
+        for name in {*self._wanted, *self._whole_patterns}:
+            self._patterns.find(name, verify=self._verify)
         for name in {*self.infos, *self._whole}:
             self._find_receipts(name, verify=self._verify)
         self._refuse_holes()
@@ -115,6 +130,8 @@ class StoreWriter:
             self._check_space()
             for name in self.infos:
                 make_folder(self.path / FEATURES / name)
+            for name in self._wanted:
+                make_folder(self.path / PATTERNS / name)
             self._save_plan()
 
     def _find_receipts(self, name: str, verify: bool) -> None:
@@ -128,7 +145,11 @@ class StoreWriter:
             blake2b = receipt.blake2b if verify else None
             if fault_of(path, rows[1] - rows[0], entry["n_dims"], entry["dtype"], blake2b) is None:
                 self._receipts[shard, name] = receipt
+        self._count_bad()
+
+    def _count_bad(self) -> None:
         self._bad_rows = {row for receipt in self._receipts.values() for row in receipt.bad}
+        self._bad_rows.update(row for receipt in self._patterns.receipts.values() for row in receipt.bad)
 
     def _refuse_holes(self) -> None:
         others = [name for name in self._whole if name not in self.infos]
@@ -138,17 +159,23 @@ class StoreWriter:
                     f'{self.path / shard_name(name, shard)} of backbone "{name}" is missing or damaged. '
                     "Name that backbone in this run as well, and its shard is computed again."
                 )
+        for name in set(self._whole_patterns) - set(self._wanted):
+            if any((shard, name) not in self._patterns.receipts for shard in range(len(self.ranges))):
+                raise StoreError(
+                    f'patterns of backbone "{name}" in {self.path / PATTERNS / name} are missing or damaged. Ask for '
+                    "them in this run as well (patterns= / --patterns), and these shards are computed again."
+                )
 
     def _save_plan(self) -> None:
         write_atomic(self.path / UNFINISHED, [json_bytes(self.plan)])
 
     def bytes_left(self) -> int:
         """Bytes that the missing shards will take."""
-        total = 0
-        for shard, names in self.missing():
-            first, stop = self.ranges[shard]
-            for name in names:
-                total += (stop - first) * row_bytes(self.plan["backbones"][name])
+        total = sum(self._patterns.bytes_left(name) for name in self._wanted)
+        for shard, (first, stop) in enumerate(self.ranges):
+            for name in self.infos:
+                if self.lacks_features(shard, name):
+                    total += (stop - first) * row_bytes(self.plan["backbones"][name])
         return total
 
     def _check_space(self) -> None:
@@ -163,10 +190,20 @@ class StoreWriter:
         """Shards with work left, in order, each with the backbones of this run that lack it."""
         left = []
         for shard in range(len(self.ranges)):
-            names = [name for name in self.infos if (shard, name) not in self._receipts]
+            names = [
+                name for name in self.infos if self.lacks_features(shard, name) or self.lacks_patterns(shard, name)
+            ]
             if names:
                 left.append((shard, names))
         return left
+
+    def lacks_features(self, shard: int, name: str) -> bool:
+        """True if the features of a shard are still to be written."""
+        return (shard, name) not in self._receipts
+
+    def lacks_patterns(self, shard: int, name: str) -> bool:
+        """True if this run asks for patterns of the backbone, and those of a shard are still to be written."""
+        return name in self._wanted and (shard, name) not in self._patterns.receipts
 
     def write(self, shard: int, name: str, features: FloatArray, bad: Mapping[int, str], pictures: str = "") -> bool:
         """Puts one finished shard on disk; False if the backbone had to be widened to float32 instead.
@@ -196,10 +233,35 @@ class StoreWriter:
         self._bad_rows.update(bad)
         return True
 
+    def write_patterns(
+        self, shard: int, name: str, patterns: Sequence[FloatArray], bad: Mapping[int, str], pictures: str = ""
+    ) -> bool:
+        """Puts the patterns of one shard on disk, after its features; False if they had to be widened to float32,
+        by the same rule as features, so that all their shards become missing again.
+
+        patterns  (m_i, n_dims) for every item of the shard; those of items in `bad`, or that have no features, are
+                  left out: such an item has no patterns
+        """
+        info = self.infos[name].patterns
+        if info is None or self.lacks_features(shard, name):
+            raise RuntimeError(f"patterns of {name!r} were not asked for, or come before their features")
+        reasons = {**bad, **self._receipts[shard, name].bad}
+        first = self.ranges[shard][0]
+        good = [block for index, block in enumerate(patterns) if first + index not in reasons]
+        if info.dtype == "auto" and self._patterns.must_widen(name, good):
+            self.plan["backbones"][name]["patterns"]["dtype"] = "float32"
+            self._save_plan()
+            self._patterns.find(name, verify=False)
+            self._count_bad()
+            return False
+        self._refuse_changed_pictures(shard, pictures)
+        self._bad_rows.update(self._patterns.write(shard, name, patterns, reasons, pictures).bad)
+        return True
+
     def _refuse_changed_pictures(self, shard: int, pictures: str) -> None:
         for other in self.plan["backbones"]:
-            receipt = self._receipts.get((shard, other))
-            if receipt is not None and receipt.pictures != pictures:
+            both = (self._receipts.get((shard, other)), self._patterns.receipts.get((shard, other)))
+            if any(receipt is not None and receipt.pictures != pictures for receipt in both):
                 first, stop = self.ranges[shard]
                 raise StoreError(
                     f'pictures of rows {first}..{stop - 1} changed since backbone "{other}" was computed in '
@@ -209,7 +271,11 @@ class StoreWriter:
     def bad(self) -> dict[int, str]:
         """Rows that cannot be used so far -> why."""
         order = ((shard, name) for name in self.plan["backbones"] for shard in range(len(self.ranges)))
-        return join_reasons(self._receipts[key].bad for key in order if key in self._receipts)
+        parts: list[Mapping[int, str]] = []
+        for key in order:
+            parts += [self._receipts[key].bad] if key in self._receipts else []
+            parts += [self._patterns.receipts[key].bad] if key in self._patterns.receipts else []
+        return join_reasons(parts)
 
     @property
     def n_bad(self) -> int:
@@ -228,18 +294,22 @@ class StoreWriter:
         reasons = self.bad()
         items = parquet_bytes(self.items.table(reasons))
         whole = {
-            name: {**entry, "shards": self._shard_entries(name)}
-            for name, entry in self.plan["backbones"].items()
-            if name in self.infos or name in self._whole
+            name: self._whole_entry(name) for name in self.plan["backbones"] if name in {*self.infos, *self._whole}
         }
         manifest = {**self.plan, "n_bad": len(reasons), "items_blake2b": digest(items), "backbones": whole}
         write_list(self.path / BAD_ITEMS, self.items, reasons)
         write_atomic(self.path / ITEMS, [items])
         write_atomic(self.path / MANIFEST, [json_bytes(manifest)])
-        if len(whole) == len(self.plan["backbones"]):
+        planned = self.plan["backbones"]
+        if all(name in whole and ("patterns" in whole[name]) == ("patterns" in planned[name]) for name in planned):
             (self.path / UNFINISHED).unlink(missing_ok=True)
         else:  # a backbone of an earlier, killed run that was not asked for this time can still be resumed
             self._save_plan()
 
-    def _shard_entries(self, name: str) -> list[dict[str, Any]]:
-        return [self._receipts[shard, name].entry(shard_name(name, shard)) for shard in range(len(self.ranges))]
+    def _whole_entry(self, name: str) -> dict[str, Any]:
+        """A backbone in the manifest; patterns of an earlier, killed run that were not asked for are left out."""
+        entry = {key: value for key, value in self.plan["backbones"][name].items() if key != "patterns"}
+        if name in self._wanted or name in self._whole_patterns:
+            entry["patterns"] = self._patterns.entry(name)
+        shards = [self._receipts[shard, name].entry(shard_name(name, shard)) for shard in range(len(self.ranges))]
+        return {**entry, "shards": shards}
