@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     "--dtype", type=click.Choice(["auto", "float16", "float32"]), default="auto", show_default=True,
     help="How features are kept; auto: float16 unless a row would lose more than 0.1 % of its norm.",
 )  # fmt: skip
+@click.option("--patterns", is_flag=True, help="Keep local features of every picture as well (FreeSel).")
+@click.option(
+    "--n-patterns", type=int, help="At most so many per picture; default 5. Implies --patterns, as do the next."
+)
+@click.option("--tau", type=float, help="Share of the class token's attention whose patches are kept; default 0.5.")
+@click.option("--norm-threshold", type=float, help="Without attention: L2 norm that kept positions exceed; default 0.")
+@click.option("--no-attention", is_flag=True, help="Keep all patches of a transformer, whatever it attends to.")
+@click.option("--seed", type=int, help="Random numbers of the patterns' k-means; default 0.")
 @click.option("--shard-rows", type=int, help="Rows per shard, the unit of resumption.")
 @click.option("--max-bad-fraction", default=0.1, show_default=True, help="Share of items that may be unusable.")
 @click.option("--max-pixels", type=int, help="Larger pictures count as bad (decompression bombs).")
@@ -64,6 +72,7 @@ def embed(source: tuple[str, ...], as_json: bool, dry_run: bool, style: str, **o
     \b
     Examples:
       oneglance embed photos/ -b "torchscript:net.pt?size=128" -o photos.store
+      oneglance embed photos/ -b transformers:dinov2/ --patterns -o photos.store
       oneglance embed vit.npy cnn.npy -o vectors.store
     """
     from ..features.embedding import embed as run
@@ -72,6 +81,7 @@ def embed(source: tuple[str, ...], as_json: bool, dry_run: bool, style: str, **o
     from ..features.plan import plan_embed
     from .progress import shown
 
+    options["patterns"] = _patterns(options)
     pool = list(source) if len(source) > 1 else source[0]
     backbones = list(options.pop("backbones")) or None
     out = options.pop("out")
@@ -82,7 +92,7 @@ def embed(source: tuple[str, ...], as_json: bool, dry_run: bool, style: str, **o
             options["path_column"], options["id_column"], options["label_column"], options["stratum_column"],
             options["group_column"], options["vector_columns"],
         )  # fmt: skip
-        same = ("batch_size", "workers", "device", "compute", "dtype", "shard_rows", "max_pixels")
+        same = ("batch_size", "workers", "device", "compute", "dtype", "patterns", "shard_rows", "max_pixels")
         plan = plan_embed(pool, backbones, out, columns=columns, **{key: options[key] for key in same})
         click.echo(json.dumps(plan.as_dict(), indent=2) if as_json else "\n".join(plan.lines()))
         return
@@ -97,6 +107,15 @@ def embed(source: tuple[str, ...], as_json: bool, dry_run: bool, style: str, **o
         say(line)
 
 
+def _patterns(options: dict[str, Any]) -> dict[str, Any] | None:
+    """Takes the options of patterns out; None if none was given."""
+    given = {key: options.pop(key) for key in ("n_patterns", "tau", "norm_threshold", "seed")}
+    given = {key: value for key, value in given.items() if value is not None}
+    if options.pop("no_attention"):
+        given["attention"] = False
+    return given if options["patterns"] or given else None
+
+
 def summary(store: FeatureStore) -> dict[str, Any]:
     """The result for machines."""
     kept = {name: store.manifest["backbones"][name] for name in store.backbones}
@@ -106,10 +125,20 @@ def summary(store: FeatureStore) -> dict[str, Any]:
         "n_bad": int(store.manifest["n_bad"]),
         "content_hash": store.content_hash(),
         "backbones": {
-            name: {key: entry[key] for key in ("spec", "n_dims", "dtype", "compute", "preprocessing", "pooling")}
+            name: {
+                **{key: entry[key] for key in ("spec", "n_dims", "dtype", "compute", "preprocessing", "pooling")},
+                "patterns": _pattern_summary(entry.get("patterns")),
+            }
             for name, entry in kept.items()
         },
     }
+
+
+def _pattern_summary(entry: dict[str, Any] | None) -> dict[str, Any] | None:
+    if entry is None:
+        return None
+    total = sum(shard["n_patterns"] for shard in entry["shards"])
+    return {**{key: entry[key] for key in ("how", "n_dims", "dtype")}, "n_patterns": total}
 
 
 def lines(store: FeatureStore) -> list[str]:
@@ -122,6 +151,9 @@ def lines(store: FeatureStore) -> list[str]:
     for name in store.backbones:
         entry = store.manifest["backbones"][name]
         text.append(f'backbone "{name}": {entry["n_dims"]} features, {entry["dtype"]} ({entry["pooling"]})')
+        own = _pattern_summary(entry.get("patterns"))
+        if own is not None:
+            text.append(f'patterns of "{name}": {own["n_patterns"]}, {own["n_dims"]} features, {own["dtype"]}')
     if n_bad:
         text.append(f"{counted(n_bad, 'item')} cannot be used, marked invalid; reasons in {store.path / BAD_ITEMS}")
     text.append(f"next: oneglance select {store.path} --budget 2%")

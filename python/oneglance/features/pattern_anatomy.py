@@ -78,15 +78,15 @@ def find_anatomy(backbone: Backbone, spec: PatternSpec, batch: Tensor, compute: 
     channels_last = getattr(module, "output_fmt", None) == "NHWC"
     if len(shape) == 4:
         return Anatomy(None, is_map=True, channels_last=channels_last)
-    if len(shape) == 3:
+    found = None if _has_tokens(module) else find_map(calls)
+    if len(shape) == 3 and (unread is not None or found is None):
         if spec.attention:
             raise unreachable(backbone, f"it returns tokens {shape} and shows no blocks with self-attention")
         return Anatomy(None, n_prefix=prefix_tokens(module))
-    found = None if _has_tokens(module) else find_map(calls)
     if found is None:
         raise InvalidInput(
             f'patterns of backbone "{backbone.name}": {type(module).__name__} returns {shape or type(result).__name__} '
-            "and no map (N, C, h, w) was seen inside it. Give a module that returns its map or its tokens, name "
+            "and no map (N, C, h, w) was seen near its end. Give a module that returns its map or its tokens, name "
             "the modules with Backbone(..., hooks=PatternHooks(...)), or leave patterns out for this backbone."
         )
     path, of_input = found
@@ -154,8 +154,7 @@ def _of_stack(backbone: Backbone, spec: PatternSpec, stack: tuple[str, nn.Module
         last = blocks.get_submodule(names[-1])
         inside = next(name for name, part in last.named_modules() if kind_of(part) is not None)
         attention = ".".join(filter(None, (f"{dot}{names[-1]}", inside)))
-    n_prefix = prefix_tokens(backbone.module)
-    _refuse_other_grid(backbone, f"{dot}{names[-2]}", calls, n_prefix)
+    n_prefix = _prefix(backbone, f"{dot}{names[-2]}", calls, attention is not None)
     return Anatomy(f"{dot}{names[-2]}", norm=_final_norm(backbone, path), attention=attention, n_prefix=n_prefix)
 
 
@@ -179,17 +178,21 @@ def _final_norm(backbone: Backbone, path: str) -> str | None:
     )
 
 
-def _refuse_other_grid(backbone: Backbone, block: str, calls: list[Call], n_prefix: int) -> None:
-    """The tokens must be the prefix and the positions of the patch embedding's convolution, where there is one."""
+def _prefix(backbone: Backbone, block: str, calls: list[Call], by_attention: bool) -> int:
+    """Tokens before the patches: by the parameters' names, held against the positions of the patch embedding's
+    convolution where there is one. Without attention a class token that joins only later (CaiT) is no matter."""
+    n_prefix = prefix_tokens(backbone.module)
     before = next((call for call in calls if call.path == block), None)
     if before is None or len(before.shape) != 3:
-        return  # the reader will say that the block was not called
+        return n_prefix  # the reader will say that the block was not called
     grids = [call.shape for call in calls if call.is_convolution and len(call.shape) == 4 and call.ended < before.began]
     if not grids:
-        return
+        return n_prefix
     n_patches, n_tokens = grids[-1][2] * grids[-1][3], max(before.shape[:2])  # one picture was traced
+    if n_tokens == n_patches and not by_attention:
+        return 0
     if n_tokens == n_patches + n_prefix:
-        return
+        return n_prefix
     raise InvalidInput(
         f'patterns of backbone "{backbone.name}": {type(backbone.module).__name__} has {n_tokens} tokens, its patch '
         f"embedding {n_patches} positions, and {n_prefix} tokens before the patches are known. Name the modules and "

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from .backbones import Backbone
 
 _GLOBAL_POOLS = ("AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "SelectAdaptivePool2d", "FastAdaptiveAvgPool", "AvgPool2d")
+_WEIGHED = (nn.Linear, nn.Conv1d, nn.Conv2d)
+_MOST_LATER = 4  # layers with weights after the map: the longest usual classifier (VGG) has three
 
 
 @dataclass
@@ -81,10 +83,16 @@ def find_map(calls: list[Call]) -> tuple[str, bool] | None:
     """(path, True if the map is the module's input) of the last map before the pooling; None if there is none.
 
     The input of the last global pooling, unless a map with more than one position follows it (then that pooling
-    belongs to a squeeze-and-excitation gate): else the last such map.
+    belongs to a squeeze-and-excitation gate): else the last such map. None if more than a classifier follows: an
+    MLP mixer has a map only before its first block.
     """
     spatial = [call for call in calls if call.is_spatial]
     pools = [call for call in calls if call.is_global_pool]
     if pools and not (spatial and spatial[-1].ended > pools[-1].ended):
-        return pools[-1].path, True
-    return (spatial[-1].path, False) if spatial else None
+        chosen, of_input, at = pools[-1], True, pools[-1].began
+    elif spatial:
+        chosen, of_input, at = spatial[-1], False, spatial[-1].ended
+    else:
+        return None
+    later = [call for call in calls if call.began > at and isinstance(call.module, _WEIGHED)]
+    return (chosen.path, of_input) if len(later) <= _MOST_LATER else None
