@@ -24,6 +24,8 @@ bool ctrl_c_pressed() {
 
 }  // namespace
 
+StopRequest stop_on_ctrl_c() { return ctrl_c_pressed; }
+
 MatrixView matrix_view(const std::vector<py::array>& shards) {
   require(!shards.empty(), "at least one array of rows is needed.");
   std::vector<RowBlock> blocks;
@@ -56,7 +58,7 @@ RowSource row_source(const MatrixView& rows, const std::optional<BoolVector>& ma
     require(row_scale->size() >= rows.n_rows(), "row_scale must have one entry per row.");
     source.row_scale = row_scale->data();
   }
-  source.stop = ctrl_c_pressed;
+  source.stop = stop_on_ctrl_c();
   return source;
 }
 

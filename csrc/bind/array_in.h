@@ -13,6 +13,7 @@ namespace oneglance {
 
 using Float64Array = pybind11::array_t<double, pybind11::array::c_style | pybind11::array::forcecast>;
 using Float64Vector = pybind11::array_t<double, pybind11::array::c_style>;
+using Int64Vector = pybind11::array_t<std::int64_t, pybind11::array::c_style>;
 using BoolVector = pybind11::array_t<bool, pybind11::array::c_style>;
 
 /// Views 2-D float16/32/64 NumPy arrays (unit column stride, one width) without copying.
@@ -21,5 +22,8 @@ MatrixView matrix_view(const std::vector<pybind11::array>& shards);
 /// A source over `rows` with optional mask (n,) and row scale (n,); asks Python for Ctrl-C.
 RowSource row_source(const MatrixView& rows, const std::optional<BoolVector>& mask,
                      const std::optional<Float64Vector>& row_scale);
+
+/// Asks Python for Ctrl-C.
+StopRequest stop_on_ctrl_c();
 
 }  // namespace oneglance

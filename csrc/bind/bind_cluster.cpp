@@ -6,6 +6,7 @@
 #include "bind.h"
 #include "oneglance/check.h"
 #include "oneglance/kmeans.h"
+#include "oneglance/small_kmeans.h"
 
 namespace py = pybind11;
 
@@ -43,12 +44,45 @@ KMeansTuple kmeans_binding(const std::vector<py::array>& shards, std::int64_t k,
   return py::make_tuple(moved, labels, distances, report.n_iter, report.shift, report.converged, report.reassigned);
 }
 
+py::typing::Tuple<py::array_t<float>, Int64> small_kmeans_binding(const py::array_t<float, py::array::c_style>& points,
+                                                                  const Int64Vector& offsets, std::int64_t k,
+                                                                  std::uint64_t seed, const Int64Vector& items,
+                                                                  int max_iter, double tol) {
+  require(points.ndim() == 2, "points must be 2-D (points, features).");
+  require(
+      offsets.size() == items.size() + 1 && offsets.data()[0] == 0 && offsets.data()[items.size()] == points.shape(0),
+      "offsets must begin with 0, end with the number of points, and have one entry more than items.");
+  SmallKMeansInput input;
+  input.points = points.data();
+  input.offsets = offsets.data();
+  input.names = items.data();
+  input.n_sets = items.size();
+  input.n_dims = points.shape(1);
+  input.n_clusters = k;
+  input.seed = seed;
+  input.max_iter = max_iter;
+  input.tol = tol;
+  input.stop = stop_on_ctrl_c();
+  SmallKMeansResult result;
+  {
+    const py::gil_scoped_release nogil;
+    result = small_kmeans(input);
+  }
+  py::array_t<float> patterns({result.offsets.back(), input.n_dims});
+  std::copy(result.patterns.begin(), result.patterns.end(), patterns.mutable_data());
+  Int64 pattern_offsets(static_cast<py::ssize_t>(result.offsets.size()), result.offsets.data());
+  return py::make_tuple(patterns, pattern_offsets);
+}
+
 }  // namespace
 
 void bind_cluster(py::module_& module) {
   module.def("kmeans", &kmeans_binding, py::arg("shards"), py::arg("k"), py::arg("cosine"), py::arg("centers"),
              py::arg("max_iter"), py::arg("tol"), py::arg("mask"),
              "(centers, labels, distances, n_iter, shift, converged, reassigned) of Lloyd's algorithm.");
+  module.def("small_kmeans", &small_kmeans_binding, py::arg("points"), py::arg("offsets"), py::arg("k"),
+             py::arg("seed"), py::arg("items"), py::arg("max_iter"), py::arg("tol"),
+             "(patterns, offsets): k-means of every set of points on its own.");
 }
 
 }  // namespace oneglance

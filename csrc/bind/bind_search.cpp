@@ -13,7 +13,6 @@ namespace py = pybind11;
 namespace oneglance {
 namespace {
 
-using Int64Vector = py::array_t<std::int64_t, py::array::c_style>;
 using Float64 = py::array_t<double>;
 using Int64 = py::array_t<std::int64_t>;
 using NearestTuple = py::typing::Tuple<Int64, Float64>;
@@ -72,7 +71,7 @@ struct CoverInput {
     request.already = vector_of(already);
     request.start = vector_of(start);
     request.assign = assign;
-    request.stop = row_source(view, std::nullopt, std::nullopt).stop;
+    request.stop = stop_on_ctrl_c();
     if (!mask) return;
     require(mask->size() == n_items, "mask must have one entry per item.");
     request.mask = reinterpret_cast<const std::uint8_t*>(mask->data());

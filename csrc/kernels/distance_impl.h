@@ -104,33 +104,6 @@ int64_t collect(const float* product, const float* base, const float* slope, flo
 }
 #endif
 
-void dots_f32(const float* row, const float* centers, int64_t n_centers, int64_t n, float* products) {
-  int64_t c = 0;
-  for (; c + 4 <= n_centers; c += 4) {
-    const float* c0 = centers + c * n;
-    const float *c1 = c0 + n, *c2 = c1 + n, *c3 = c2 + n;
-    float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-#pragma omp simd reduction(+ : s0, s1, s2, s3)
-    for (int64_t j = 0; j < n; ++j) {
-      s0 += row[j] * c0[j];
-      s1 += row[j] * c1[j];
-      s2 += row[j] * c2[j];
-      s3 += row[j] * c3[j];
-    }
-    products[c] = s0;
-    products[c + 1] = s1;
-    products[c + 2] = s2;
-    products[c + 3] = s3;
-  }
-  for (; c < n_centers; ++c) {
-    const float* c0 = centers + c * n;
-    float s0 = 0;
-#pragma omp simd reduction(+ : s0)
-    for (int64_t j = 0; j < n; ++j) s0 += row[j] * c0[j];
-    products[c] = s0;
-  }
-}
-
 }  // namespace
 
-#define ONEGLANCE_DISTANCE_TABLE {shift_f32, shift_f64, dist2<float>, dist2<double>, two_lowest, collect, dots_f32}
+#define ONEGLANCE_DISTANCE_TABLE {shift_f32, shift_f64, dist2<float>, dist2<double>, two_lowest, collect}

@@ -87,11 +87,78 @@ void add_to(double* sum, const Real* term, int64_t n) {
   for (int64_t j = 0; j < n; ++j) sum[j] += term[j];
 }
 
+#if defined(__AVX512F__)
+constexpr int64_t kWide = 16, kRowsAtOnce = 4;
+#elif defined(__AVX2__)
+constexpr int64_t kWide = 8, kRowsAtOnce = 2;
+#else
+constexpr int64_t kWide = 4, kRowsAtOnce = 2;
+#endif
+using Wide = float __attribute__((vector_size(kWide * sizeof(float))));
+constexpr int64_t kMostCenters = 6;  // at once: with the rows they fill the registers
+
+// products of kRows rows with kCenters centres; each vector that is loaded serves several products.
+template <int64_t kRows, int64_t kCenters>
+void dots_block(const float* rows, const float* centers, int64_t n, int64_t stride, float* products) {
+  Wide sums[kRows][kCenters] = {};
+  int64_t j = 0;
+  for (; j + kWide <= n; j += kWide) {
+    Wide x[kRows];
+    for (int64_t r = 0; r < kRows; ++r) __builtin_memcpy(&x[r], rows + r * n + j, sizeof(Wide));
+    for (int64_t c = 0; c < kCenters; ++c) {
+      Wide y;
+      __builtin_memcpy(&y, centers + c * n + j, sizeof(Wide));
+      for (int64_t r = 0; r < kRows; ++r) sums[r][c] += x[r] * y;
+    }
+  }
+  for (int64_t r = 0; r < kRows; ++r) {
+    for (int64_t c = 0; c < kCenters; ++c) {
+      float sum = 0.0f;
+      for (int64_t k = 0; k < kWide; ++k) sum += sums[r][c][k];
+      for (int64_t k = j; k < n; ++k) sum += rows[r * n + k] * centers[c * n + k];
+      products[r * stride + c] = sum;
+    }
+  }
+}
+
+template <int64_t kRows>
+void dots_rows(const float* rows, const float* centers, int64_t n_centers, int64_t n, float* products) {
+  int64_t c = 0;
+  while (c < n_centers) {
+    const int64_t left = n_centers - c;
+    const float* from = centers + c * n;
+    float* to = products + c;
+    if (left >= 6) {
+      dots_block<kRows, 6>(rows, from, n, n_centers, to);
+    } else if (left == 5) {
+      dots_block<kRows, 5>(rows, from, n, n_centers, to);
+    } else if (left == 4) {
+      dots_block<kRows, 4>(rows, from, n, n_centers, to);
+    } else if (left == 3) {
+      dots_block<kRows, 3>(rows, from, n, n_centers, to);
+    } else if (left == 2) {
+      dots_block<kRows, 2>(rows, from, n, n_centers, to);
+    } else {
+      dots_block<kRows, 1>(rows, from, n, n_centers, to);
+    }
+    c += left < kMostCenters ? left : kMostCenters;
+  }
+}
+
+void dots_f32(const float* rows, int64_t n_rows, const float* centers, int64_t n_centers, int64_t n, float* products) {
+  int64_t i = 0;
+  for (; i + kRowsAtOnce <= n_rows; i += kRowsAtOnce) {
+    dots_rows<kRowsAtOnce>(rows + i * n, centers, n_centers, n, products + i * n_centers);
+  }
+  for (; i < n_rows; ++i) dots_rows<1>(rows + i * n, centers, n_centers, n, products + i * n_centers);
+}
+
 }  // namespace
 
-#define ONEGLANCE_PANEL_TABLE                                                                         \
-  {                                                                                                   \
-      row_f16_to_f32,         row_f16_to_f64,          convert<float, float>, convert<float, double>, \
-      convert<double, float>, convert<double, double>, scale_columns<float>,  scale_columns<double>,  \
-      sum_squares<float>,     sum_squares<double>,     scale_row<float>,      scale_row<double>,      \
-      add_to<float>,          add_to<double>}
+#define ONEGLANCE_PANEL_TABLE                                                  \
+  {                                                                            \
+      row_f16_to_f32,         row_f16_to_f64,         convert<float, float>,   \
+      convert<float, double>, convert<double, float>, convert<double, double>, \
+      scale_columns<float>,   scale_columns<double>,  sum_squares<float>,      \
+      sum_squares<double>,    scale_row<float>,       scale_row<double>,       \
+      add_to<float>,          add_to<double>,         dots_f32}

@@ -22,8 +22,6 @@ struct DistanceKernels {
   /// Proposing: positions with lower[j] <= most, ascending, and their lower[j]; returns how many.
   std::int64_t (*collect)(const float* product, const float* base, const float* slope, float norm, float most,
                           std::int64_t n, std::int32_t* positions, float* lower);
-  /// Proposing: products[c] = rows' dot centres[c] for n_centers contiguous rows of n numbers.
-  void (*dots_f32)(const float* row, const float* centers, std::int64_t n_centers, std::int64_t n, float* products);
 };
 
 /// The table of the active instruction set.

@@ -25,6 +25,10 @@ struct PanelKernels {
   /// sum[j] += term[j]
   void (*add_f32)(double* sum, const float* term, std::int64_t n);
   void (*add_f64)(double* sum, const double* term, std::int64_t n);
+  /// products[i * n_centers + c] = row i dot centre c, contiguous rows of n numbers; for a few short centres, where
+  /// a BLAS call would cost more than the products.
+  void (*dots_f32)(const float* rows, std::int64_t n_rows, const float* centers, std::int64_t n_centers, std::int64_t n,
+                   float* products);
 };
 
 /// The table of the active instruction set.
