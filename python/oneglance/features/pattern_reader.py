@@ -46,7 +46,7 @@ class PatternReader:
     def prepare(self, batch: Tensor, compute: str) -> None:
         """Finds the patches with a batch of one picture, and measures that the attention is read right.
 
-        Three forward passes. Raises InvalidInput for a network whose patches or attention cannot be had.
+        Two forward passes. Raises InvalidInput for a network whose patches or attention cannot be had.
         """
         self.anatomy = find_anatomy(self.backbone, self.spec, batch, compute)
         self.n_dims = 0
