@@ -15,9 +15,10 @@ from ..store.files import make_folder
 from ..strategies import Pool
 from ..strategies.agreement import largest
 from ..strategies.choose import available
-from ..strategies.lewis import UnusableRows, backbone_weights, weights_certificate
+from ..strategies.lewis import backbone_weights, weights_certificate
 from ..strategies.plan import plan_lewis
 from ..strategies.result import write_table
+from ..strategies.unusable import UnusableRows
 from .inputs import open_pool, read_items
 from .output import collected_warnings, note, print_json
 from .pool_options import pool_options

@@ -29,7 +29,7 @@ class KMeans:
     inertia    sum of the distances
     n_iter     updates of the centres (readings of the rows in mini-batch mode)
     shift      movement of the centres in the last one: root of (mean distance between old and new centre) /
-               (mean distance of a row to its centre)
+               (mean distance of a row to its old centre); 0 when every row lies on its old centre
     converged  shift <= tol (in mini-batch mode: the mean distance fell by no more than tol from one reading to the
                next)
     reassigned times an empty cluster got a row

@@ -66,7 +66,7 @@ def mini_batch(
             distance.mean(),
         )
         converged = bool(empty.size == 0 and previous - spread <= tol * spread)
-        shift = 0.0 if moved == 0 else float(np.sqrt(moved / spread)) if spread > 0 else np.inf
+        shift = float(np.sqrt(moved / spread)) if moved and spread else 0.0
     labels, distances = np.full(len(rows), -1, dtype=np.int64), np.full(len(rows), np.nan)
     for start in range(0, used.size, batch):
         taken = used[start : start + batch]

@@ -46,7 +46,8 @@ def kmeans(
     """(centers, labels, distances, n_iter, shift, converged, reassigned) of Lloyd's algorithm from given centres.
 
     shift is the movement of the centres in the last iteration: the root of (mean distance between old and new
-    centre) / (mean distance of a row to its old centre), in the metric's distance. Stops when shift <= tol.
+    centre) / (mean distance of a row to its old centre), in the metric's distance; 0 when every row lies on its old
+    centre. Stops when shift <= tol.
     Labels and distances belong to the centres returned; masked rows have -1 and NaN.
     """
     used = np.ones(x.shape[0], dtype=bool) if mask is None else mask
@@ -58,7 +59,7 @@ def kmeans(
         labels, moved = fill_empty(index[:, 0], d[:, 0], k)
         new = updated(rows, labels, c, metric)
         movement = float(np.mean([distances(new[i], c[i : i + 1], metric)[0] for i in range(k)]))
-        shift = 0.0 if movement == 0 else float(np.sqrt(movement / d.mean())) if d.any() else np.inf
+        shift = float(np.sqrt(movement / d.mean())) if movement and d.any() else 0.0
         c, n_iter, reassigned = new, n_iter + 1, reassigned + moved
     index, d = nearest(rows, c, 1, metric)
     all_labels, all_d = np.full(x.shape[0], -1, dtype=np.int64), np.full(x.shape[0], np.nan)

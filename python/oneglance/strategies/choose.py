@@ -12,14 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from .._check import seed_int
-from .._types import BoolArray
+from .._types import BoolArray, IntArray
 from ..errors import InvalidInput
 from .budget import allocate, parse_budget
-from .lewis import UnusableRows
+from .explain import explain as explained
 from .pool import Pool, as_pool
 from .registry import resolve
 from .request import Part, Picks, Request
 from .result import Selection
+from .space import feature_space, usable
+from .unusable import UnusableRows
 
 NO_STRATUM = "(none)"
 
@@ -36,18 +38,24 @@ def select(
     quotas: Mapping[str, int] | None = None,
     groups: Any = None,
     backbones: Sequence[str] | None = None,
+    explain: bool | None = None,
     progress: bool | Callable[[str], None] | None = None,
     **params: Any,
 ) -> Selection:
     """Chooses which items of a pool to label: exactly `budget` distinct ones.
 
     store_or_arrays  FeatureStore or its path; or one (n, d) array, or a list or dict of arrays with the same
-                     n (one per backbone): NumPy, memory map, RowShards, CPU torch tensor
+                     n (one per backbone): NumPy, memory map, RowShards, CPU torch tensor. For "freesel" also
+                     Patterns, or one array (n, m, d) of m patterns per item
     budget           a count, or a percentage of the available items as a string: "2%"
     strategy         "lewis" (by Lewis weights, made for several backbones at once; parameters p, tol,
-                     max_passes, ridge, combine, sampler) or "random" (the baseline, no parameters)
+                     max_passes, ridge, combine, sampler), "freesel" (by patterns; rule, gamma, metric, start),
+                     "farthest" (greedy k-center; metric, start), "kmeans" (nearest to cluster centres; metric,
+                     clusters, max_iter) or "random" (the baseline, no parameters). All but lewis and random work
+                     with one backbone; name it with backbones=
     seed             0 .. 2**63 - 1; the same seed on the same build gives the same bytes
-    labelled         items that have a label already: never picked, and weights are computed without them
+    labelled         items that have a label already: never picked. "lewis" computes its weights without them;
+                     freesel, farthest and kmeans count them as chosen
     exclude          items not to be picked for any other reason. Both: item ids (str), positions (int), or a
                      boolean mask; repeats and overlap are fine
     strata           (n,) stratum per item, or the name of a column of the store ("stratum", "label", ...).
@@ -55,11 +63,15 @@ def select(
                      remainder), at least one each while the budget allows; each stratum is then sampled on
                      its own. Items without a stratum form the stratum "(none)"
     quotas           {stratum: count}: fixed counts; the others share what is left
-    groups           not supported by these two strategies: a limit of picks per group would make the
-                     inclusion probabilities and weights wrong. Use strata=
+    groups           not supported: a limit of picks per group would make inclusion probabilities and weights wrong.
+                     Use strata=
     backbones        names of the backbones to use, all by default
+    explain          who represents whom (Selection.represented_by, certificate["coverage"]). Default: for freesel,
+                     farthest and kmeans; False leaves out their curve of radii. True explains lewis and random
+                     too, by sqeuclidean distances under one backbone
     progress         called with one-line notes on what is being computed; True prints them on stderr
-    params           the strategy's own parameters, see oneglance.strategies.lewis.lewis
+    params           the strategy's own parameters, see oneglance.strategies.lewis.lewis,
+                     .freesel.freesel, .farthest.farthest and .kmeans.kmeans
 
     Invalid items of a store are never picked; the certificate counts them. So are rows that prove not to be
     finite when they are read (a warning names them; "random" reads none). Strata that get no pick because the
@@ -74,10 +86,12 @@ def select(
             f'groups is not supported by strategy "{strategy}": a limit per group would make its inclusion '
             "probabilities and weights wrong. To spread the picks use strata=."
         )
+    if explain not in (None, True, False):
+        raise InvalidInput(f"explain must be True, False or None, got {explain!r}.")
     pool = as_pool(store_or_arrays, backbones)
 
     def once(pool: Pool) -> Selection:
-        request = (pool, budget, strategy, seed, labelled, exclude, strata, quotas, _noter(progress))
+        request = (pool, budget, strategy, seed, labelled, exclude, strata, quotas, explain, _noter(progress))
         return _select(*request, run, resolved)
 
     try:
@@ -109,6 +123,7 @@ def _select(
     exclude: Any,
     strata: Any,
     quotas: Mapping[str, int] | None,
+    explain: bool | None,
     note: Callable[[str], None],
     run: Callable[..., Picks],
     resolved: dict[str, Any],
@@ -116,13 +131,22 @@ def _select(
     candidates, counts = available(pool, labelled, exclude)
     n_picks = parse_budget(budget, counts["n_candidates"], gone(counts))
     names = _strata(pool, strata)
-    parts = _parts(candidates, names, n_picks, quotas)
+    done = _usable(pool, labelled)
+    parts = _parts(candidates, names, n_picks, quotas, done)
     _warn_of_strata_without_picks(parts, quotas or {})
-    picks = run(Request(pool, candidates, tuple(part for part in parts if part.count), seed, note), **resolved)
-    # Certain picks first, then the larger score, then the lower row.
-    order = np.lexsort((picks.indices, -picks.scores, picks.inclusion_prob < 1.0))
+    asked = Request(pool, candidates, tuple(part for part in parts if part.count), seed, note, explain)
+    picks = run(asked, **resolved)
+    order = np.arange(picks.indices.size)
+    if not picks.in_order:  # certain picks first, then the larger score, then the lower row
+        order = np.lexsort((picks.indices, -picks.scores, picks.inclusion_prob < 1.0))
     indices = picks.indices[order]
     certificate: dict[str, Any] = {**picks.certificate, **counts}
+    why = picks.explanation
+    if why is None and explain:
+        space = feature_space(pool, "sqeuclidean", strategy)
+        with usable(space, pool):
+            why = explained(space, indices, candidates, pool.valid, done, note)
+        certificate["coverage"] = {"backbone": space.backbone, "metric": space.metric, **why.summary()}
     if names is not None:
         certificate["strata"] = {part.name: {"available": int(part.rows.size), "picked": part.count} for part in parts}
     return Selection(
@@ -133,14 +157,24 @@ def _select(
         scores=picks.scores[order],
         rank=np.arange(1, indices.size + 1, dtype=np.int64),
         reason=np.array([picks.reasons[i] for i in order], dtype=object),
-        nearest_selected=None,
+        nearest_selected=None if why is None else why.nearest,
         strategy=strategy,
         params=resolved,
         seed=seed,
         certificate=certificate,
         sources=None if pool.sources is None else pool.sources[indices],
         strata=None if names is None else names[indices],
+        distances=None if why is None else why.distances,
+        represented_by=None if why is None else why.represented_by,
+        represented_distance=None if why is None else why.represented_distance,
+        item_ids=None if why is None else pool.ids,
     )
+
+
+def _usable(pool: Pool, labelled: Any) -> IntArray:
+    """Positions of labelled items whose features can be used."""
+    already = pool.positions(labelled, "labelled")
+    return already[pool.valid[already]]
 
 
 def available(pool: Pool, labelled: Any, exclude: Any) -> tuple[BoolArray, dict[str, int]]:
@@ -189,16 +223,19 @@ def _parts(
     names: npt.NDArray[np.object_] | None,
     n_picks: int,
     quotas: Mapping[str, int] | None,
+    labelled: IntArray,
 ) -> tuple[Part, ...]:
     rows = np.flatnonzero(candidates).astype(np.int64)
     if names is None:
         if quotas:
             raise InvalidInput("quotas need strata=: say which stratum each item belongs to.")
-        return (Part("", rows, n_picks),)
+        return (Part("", rows, n_picks, labelled),)
     members, inverse = np.unique(names[rows].astype(str), return_inverse=True)
     by_stratum = {str(name): rows[inverse == index] for index, name in enumerate(members)}
     counts = allocate(n_picks, {name: value.size for name, value in by_stratum.items()}, quotas)
-    return tuple(Part(name, value, counts[name]) for name, value in by_stratum.items())
+    return tuple(
+        Part(name, value, counts[name], labelled[names[labelled] == name]) for name, value in by_stratum.items()
+    )
 
 
 def _warn_of_strata_without_picks(parts: Sequence[Part], quotas: Mapping[str, int]) -> None:

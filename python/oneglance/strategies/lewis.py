@@ -14,16 +14,7 @@ from ..linalg import LewisWeights, lewis_weights
 from .agreement import coherence_total, kappa, largest
 from .request import Picks, Request
 from .sampling import SAMPLERS, Sample
-
-_SCAN_ROWS = 8192
-
-
-class UnusableRows(InvalidInput):
-    """Candidates whose features are not finite under some backbone; `rows` are their positions."""
-
-    def __init__(self, rows: IntArray, text: str) -> None:
-        super().__init__(text)
-        self.rows = rows
+from .unusable import unusable_rows
 
 
 class NotConverged(UserWarning):
@@ -57,6 +48,11 @@ def lewis(
     """
     if sampler not in SAMPLERS:
         raise InvalidInput(f"sampler must be one of {list(SAMPLERS)}, got {sampler!r}.")
+    if not request.pool.features:
+        raise InvalidInput(
+            f'strategy "lewis" needs global features, and {request.pool.where} holds patterns only. '
+            'Use strategy="freesel", or give one row of features per item.'
+        )
     features = _chosen(request.pool.features, combine)
     n_candidates = int(np.count_nonzero(request.candidates))
     settings: dict[str, Any] = {"p": p, "tol": tol, "max_passes": max_passes, "ridge": ridge}
@@ -110,7 +106,7 @@ def backbone_weights(
         try:
             result: LewisWeights = lewis_weights(rows, mask=mask, **settings)
         except InvalidInput as error:
-            raise _unusable_rows(features, candidates) or error from None
+            raise unusable_rows(features, candidates) or error from None
         if not result.converged:
             warnings.warn(
                 f'Lewis weights of backbone "{name}" stopped after {result.passes} passes at residual '
@@ -121,32 +117,6 @@ def backbone_weights(
             )
         results[name] = result
     return results
-
-
-def _unusable_rows(features: dict[str, RowShards], candidates: BoolArray) -> UnusableRows | None:
-    """Candidates with NaN or infinity under some backbone; None if there are none."""
-    bad: dict[str, IntArray] = {}
-    for name, rows in features.items():
-        found, first = [], 0
-        for shard in rows:
-            for start in range(0, shard.shape[0], _SCAN_ROWS):
-                finite = np.isfinite(shard[start : start + _SCAN_ROWS]).all(axis=1)
-                here = first + start + np.flatnonzero(~finite)
-                found.append(here[candidates[here]])
-            first += shard.shape[0]
-        if sum(part.size for part in found):
-            bad[name] = np.concatenate(found).astype(np.int64)
-    if not bad:
-        return None
-    texts = []
-    for name, where in bad.items():
-        shown = ", ".join(map(str, where[:5])) + (f" and {where.size - 5} more" if where.size > 5 else "")
-        texts.append(f'backbone "{name}" in {where.size} {"row" if where.size == 1 else "rows"}: {shown}')
-    return UnusableRows(
-        np.unique(np.concatenate(list(bad.values()))),
-        f"features have NaN or infinity under {'; '.join(texts)}. These rows are left out and counted as invalid. "
-        "In a feature store this means damage: run embed again with verify=True / --verify.",
-    )
 
 
 def weights_certificate(

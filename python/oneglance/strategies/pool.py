@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._check import as_shards
-from .._types import BoolArray, IntArray, RowShards
+from .._types import BoolArray, IntArray, Patterns, RowShards
 from ..errors import InvalidInput
 from ..store import FeatureStore, open_store
 
@@ -23,6 +23,7 @@ class Pool:
     """Rows of one pool under one or more backbones.
 
     features  backbone name -> (n_items, d) rows; not read before a strategy asks
+    patterns  backbone name -> patterns of the items, where there are any; not read before a strategy asks
     valid     (n_items,) bool; False rows are never picked
     ids       (n_items,) str objects, the user's names; None where rows have only positions
     sources   (n_items,) str objects or None: where an item came from
@@ -36,6 +37,7 @@ class Pool:
     sources: npt.NDArray[np.object_] | None = None
     columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     where: str = "the pool"
+    patterns: Mapping[str, Patterns] = field(default_factory=dict)
 
     @property
     def n_items(self) -> int:
@@ -46,6 +48,17 @@ class Pool:
 
         Raises InvalidInput naming the first unknown ones. Repeats are fine.
         """
+        return np.unique(self._listed_positions(items, name))
+
+    def ordered_positions(self, items: Any, name: str) -> IntArray:
+        """The same in the order given; a repeat raises InvalidInput."""
+        found = self._listed_positions(items, name)
+        values, counts = np.unique(found, return_counts=True)
+        if values.size < found.size:
+            raise InvalidInput(f"{name} must name each item once, got position {values[counts > 1][0]} more than once.")
+        return found
+
+    def _listed_positions(self, items: Any, name: str) -> IntArray:
         if items is None:
             return np.empty(0, dtype=np.int64)
         values = np.asarray(list(items) if isinstance(items, (set, frozenset)) else items)
@@ -73,7 +86,7 @@ class Pool:
         outside = values[(values < 0) | (values >= self.n_items)]
         if outside.size:
             raise InvalidInput(f"{name} must hold positions in 0..{self.n_items - 1}, got {_listed(outside.tolist())}.")
-        return np.unique(values.astype(np.int64))
+        return values.astype(np.int64)
 
     def _positions_of_ids(self, wanted: list[str], name: str) -> IntArray:
         if self.ids is None:
@@ -89,7 +102,7 @@ class Pool:
                 f"not in {self.where}: {_listed(unknown)}. "
                 f"Its ids look like {_listed(self.ids[:2].tolist())}."
             )
-        return np.array(sorted({row_of[item] for item in wanted}), dtype=np.int64)
+        return np.array([row_of[item] for item in wanted], dtype=np.int64)
 
 
 def _listed(values: Sequence[Any]) -> str:
@@ -100,6 +113,7 @@ def _listed(values: Sequence[Any]) -> str:
 def as_pool(source: Any, backbones: Sequence[str] | None = None) -> Pool:
     """A Pool from a FeatureStore or its path, one array, a list or a dict of arrays, or a Pool.
 
+    An array (n, d) holds features, an array (n, m, d) or Patterns hold patterns.
     backbones  names to use, all by default. An array is called "features", those of a list "backbone_0", ...
     Raises InvalidInput (rows differ, unknown backbone, nothing there) and StoreError.
     """
@@ -114,35 +128,34 @@ def as_pool(source: Any, backbones: Sequence[str] | None = None) -> Pool:
     if backbones is None:
         return pool
     names = [backbones] if isinstance(backbones, str) else list(backbones)
-    unknown = [name for name in names if name not in pool.features]
+    known = list({**pool.features, **pool.patterns})
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise InvalidInput(f"backbones must be among {list(pool.features)}, got {unknown or names}.")
-    return Pool(
-        {name: pool.features[name] for name in names},
-        pool.valid,
-        pool.ids,
-        pool.sources,
-        pool.columns,
-        pool.where,
+        raise InvalidInput(f"backbones must be among {known}, got {unknown or names}.")
+    return replace(
+        pool,
+        features={name: pool.features[name] for name in names if name in pool.features},
+        patterns={name: pool.patterns[name] for name in names if name in pool.patterns},
     )
 
 
 def _from_store(store: FeatureStore, backbones: Sequence[str] | None) -> Pool:
-    names = [name for name in store.backbones if backbones is None or name in backbones]
+    names = [name for name in store.backbones if backbones is None or name in backbones] or store.backbones
     return Pool(
-        {name: store.features(name) for name in names or store.backbones},
+        {name: store.features(name) for name in names},
         store.valid,
         store.item_ids,
         store.column("source"),
         {name: store.column(name) for name in ("label", "stratum", "group", "source")},
         f"the store {store.path}",
+        {name: store.patterns(name) for name in names if store.has_patterns(name)},
     )
 
 
 def _n_axes(item: Any) -> int:
     """Axes of an array or nested list; np.ndim would read the whole of RowShards."""
-    if isinstance(item, RowShards):
-        return 2
+    if isinstance(item, (RowShards, Patterns)):
+        return 2 if isinstance(item, RowShards) else 3
     try:
         return int(np.ndim(item))
     except ValueError:  # rows of different lengths
@@ -158,12 +171,33 @@ def _from_arrays(source: Any) -> Pool:
         named = {"features": source}
     if not named:
         raise InvalidInput("store_or_arrays holds no backbone: it needs at least one array of features.")
-    features = {name: as_shards(value, f'features of backbone "{name}"') for name, value in named.items()}
-    first, rows = next((name, len(value)) for name, value in features.items())
-    for name, value in features.items():
-        if len(value) != rows:
+    patterns = {name: _as_patterns(value, name) for name, value in named.items() if _n_axes(value) == 3}
+    features = {
+        name: as_shards(value, f'features of backbone "{name}"')
+        for name, value in named.items()
+        if name not in patterns
+    }
+    sizes = {name: len(rows) for name, rows in features.items()} | {name: len(p) for name, p in patterns.items()}
+    first, rows = next(iter(sizes.items()))
+    for name, size in sizes.items():
+        if size != rows:
             raise InvalidInput(
-                f'features of backbone "{name}" have {len(value)} rows, those of "{first}" have {rows}. '
+                f'features of backbone "{name}" have {size} rows, those of "{first}" have {rows}. '
                 "All backbones must describe the same items in the same order."
             )
-    return Pool(features, np.ones(rows, dtype=np.bool_))
+    return Pool(features, np.ones(rows, dtype=np.bool_), patterns=patterns)
+
+
+def _as_patterns(value: Any, name: str) -> Patterns:
+    """Patterns as they are, or an (n, m, d) array as m patterns of each item."""
+    what = f'patterns of backbone "{name}"'
+    if isinstance(value, Patterns):
+        if len(value.rows) == 0:
+            raise InvalidInput(f"{what} must have at least one row, got none.")
+        return Patterns(as_shards(value.rows, what), value.offsets)
+    array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+    n_items, each, n_dims = array.shape
+    if array.size == 0:
+        raise InvalidInput(f"{what} must have items, patterns and columns, got shape {array.shape}.")
+    rows = as_shards(array.reshape(n_items * each, n_dims), what)
+    return Patterns(rows, np.arange(n_items + 1, dtype=np.int64) * each)

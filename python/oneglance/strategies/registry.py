@@ -7,11 +7,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import InvalidInput
+from .farthest import farthest
+from .freesel import freesel
+from .kmeans import kmeans
 from .lewis import lewis
 from .request import Picks
 from .uniform import uniform
 
-STRATEGIES: dict[str, Callable[..., Picks]] = {"lewis": lewis, "random": uniform}
+STRATEGIES: dict[str, Callable[..., Picks]] = {
+    "lewis": lewis,
+    "freesel": freesel,
+    "farthest": farthest,
+    "kmeans": kmeans,
+    "random": uniform,
+}
 
 
 def strategy_names() -> tuple[str, ...]:
@@ -19,18 +28,22 @@ def strategy_names() -> tuple[str, ...]:
     return tuple(STRATEGIES)
 
 
-def resolve(strategy: str, params: Mapping[str, Any]) -> tuple[Callable[..., Picks], dict[str, Any]]:
-    """The strategy's function and all its parameters, defaults filled in. Raises InvalidInput."""
+def parameters(strategy: str) -> dict[str, Any]:
+    """Names and defaults of a strategy's own parameters. Raises InvalidInput for an unknown strategy."""
     if strategy not in STRATEGIES:
         raise InvalidInput(f"strategy must be one of {list(STRATEGIES)}, got {strategy!r}.")
-    function = STRATEGIES[strategy]
-    known = {
+    return {
         name: parameter.default
-        for name, parameter in inspect.signature(function).parameters.items()
+        for name, parameter in inspect.signature(STRATEGIES[strategy]).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
+
+
+def resolve(strategy: str, params: Mapping[str, Any]) -> tuple[Callable[..., Picks], dict[str, Any]]:
+    """The strategy's function and all its parameters, defaults filled in. Raises InvalidInput."""
+    known = parameters(strategy)
     unknown = [name for name in params if name not in known]
     if unknown:
         takes = f"takes {', '.join(known)}" if known else "takes no parameters"
         raise InvalidInput(f'strategy "{strategy}" does not know {", ".join(unknown)}; it {takes}.')
-    return function, {**known, **params}
+    return STRATEGIES[strategy], {**known, **params}

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from .._types import BoolArray, Float64Array, IntArray
+from .explain import Explanation
 from .pool import Pool
 
 
@@ -14,29 +17,44 @@ from .pool import Pool
 class Part:
     """Rows that share one budget: a stratum, or all candidates.
 
-    rows   int64, ascending positions of candidates
-    count  picks wanted from them
+    rows      int64, ascending positions of candidates
+    count     picks wanted from them
+    labelled  int64, ascending positions of usable items of this part that have a label already
     """
 
     name: str
     rows: IntArray
     count: int
+    labelled: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """pool and candidates (n,) bool; parts with their counts; a callback for one-line progress notes."""
+    """pool and candidates (n,) bool; parts with their counts; a callback for one-line progress notes.
+
+    explain  whether who represents whom is asked for: True, False, or None for the strategy's own habit
+    """
 
     pool: Pool
     candidates: BoolArray
     parts: tuple[Part, ...]
     seed: int
     note: Callable[[str], None]
+    explain: bool | None = None
+
+    @property
+    def labelled(self) -> IntArray:
+        """Usable items with a label, of all parts, ascending."""
+        return np.sort(np.concatenate([part.labelled for part in self.parts]))
 
 
 @dataclass(frozen=True, eq=False)
 class Picks:
-    """A strategy's answer, aligned: positions, weights, inclusion probabilities, scores, reasons."""
+    """A strategy's answer, aligned: positions, weights, inclusion probabilities, scores, reasons.
+
+    in_order     the picks come in the order of their rank; else certain ones go first, then higher scores
+    explanation  who represents whom, where it was asked for
+    """
 
     indices: IntArray
     weights: Float64Array
@@ -44,3 +62,5 @@ class Picks:
     scores: Float64Array
     reasons: list[str]
     certificate: dict[str, Any] = field(default_factory=dict)
+    in_order: bool = False
+    explanation: Explanation | None = None

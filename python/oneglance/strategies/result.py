@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .._types import Float64Array, IntArray
-from ..errors import MissingDependency
+from ..errors import InvalidInput, MissingDependency
 from ..store.files import write_atomic
 
 
@@ -26,16 +26,26 @@ class Selection:
     indices          int64, positions in the pool, all distinct
     ids              the store's item ids (str objects), or the positions again for bare arrays
     weights          float64, factor of the item's loss: sum_i weights_i * loss_i estimates the sum of the
-                     loss over all candidates
+                     loss over all candidates. lewis and random: without bias. freesel, farthest, kmeans: the number
+                     of candidates nearest to the pick, itself included; a sum over representatives, which nothing
+                     makes unbiased, and which leaves out candidates nearest to a labelled item
     inclusion_prob   float64 in (0, 1], probability that this item was to be picked (the sampler's docstring
-                     says of which event)
-    scores           float64, the strategy's measure of importance (lewis: the combined Lewis weight)
-    rank             int64, 1 .. budget: certain picks first, then by descending score, ties to the lower row
+                     says of which event); NaN for freesel, farthest and kmeans, where nobody knows it
+    scores           float64, the strategy's measure of importance (lewis: the combined Lewis weight; freesel and
+                     farthest: `distances`; kmeans: `weights`)
+    rank             int64, 1 .. budget. lewis, random: certain picks first, then by descending score, ties to the
+                     lower row. freesel, farthest, kmeans: the order of choice, strata interleaved
     reason           str objects, a few words per pick
-    nearest_selected None: strategies of this version represent nobody by proxy
+    nearest_selected int64 or None: position of the item chosen before (labelled ones included) that the pick was
+                     nearest to, -1 for none; with freesel, farthest, kmeans or explain=True
     strategy, params, seed   what was asked, defaults filled in
     certificate      dict: evidence about the computation and counts of the items used and left out
     sources, strata  str objects or None: where an item came from, its stratum
+    distances        float64 or None: the distance to nearest_selected, NaN for none
+    represented_by, represented_distance   None, or one entry per item of the pool: position of the chosen item
+                     (pick or labelled) that it is nearest to, and the distance; -1 and NaN for an item that cannot
+                     be used. certificate["coverage"] has their largest and mean value, also for smaller budgets
+    item_ids         ids of all items of the pool, where represented_by is there and items have ids
     """
 
     indices: IntArray
@@ -52,20 +62,29 @@ class Selection:
     certificate: dict[str, Any] = field(default_factory=dict)
     sources: npt.NDArray[np.object_] | None = None
     strata: npt.NDArray[np.object_] | None = None
+    distances: Float64Array | None = None
+    represented_by: IntArray | None = None
+    represented_distance: Float64Array | None = None
+    item_ids: npt.NDArray[np.object_] | None = None
 
     def __len__(self) -> int:
         return int(self.indices.size)
 
     def __repr__(self) -> str:
-        n_certain = int(np.count_nonzero(self.inclusion_prob >= 1.0))
+        certain = f", {self.n_certain} certain" if np.isfinite(self.inclusion_prob).all() else ""
         return (
-            f'Selection({len(self)} items, strategy="{self.strategy}", seed={self.seed}, {n_certain} certain'
+            f'Selection({len(self)} items, strategy="{self.strategy}", seed={self.seed}{certain}'
             f", first: {self.ids[:3].tolist()})"
         )
 
+    @property
+    def n_certain(self) -> int:
+        """Picks of inclusion probability 1."""
+        return int(np.count_nonzero(self.inclusion_prob >= 1.0))
+
     def to_table(self) -> pa.Table:
         """A pyarrow Table, one row per pick in rank order: rank, row_id, item_id (str), [source, stratum,]
-        score, inclusion_prob, weight, reason."""
+        score, inclusion_prob, weight, [distance, nearest_id (str),] reason. What is not known is null."""
         columns: dict[str, Any] = {
             "rank": pa.array(self.rank, pa.int64()),
             "row_id": pa.array(self.indices, pa.int64()),
@@ -75,11 +94,34 @@ class Selection:
             columns["source"] = pa.array(self.sources.tolist(), pa.string())
         if self.strata is not None:
             columns["stratum"] = pa.array(self.strata.tolist(), pa.string())
-        columns["score"] = pa.array(self.scores, pa.float64())
-        columns["inclusion_prob"] = pa.array(self.inclusion_prob, pa.float64())
+        columns["score"] = _numbers(self.scores)
+        columns["inclusion_prob"] = _numbers(self.inclusion_prob)
         columns["weight"] = pa.array(self.weights, pa.float64())
+        if self.distances is not None and self.nearest_selected is not None:
+            columns["distance"] = _numbers(self.distances)
+            columns["nearest_id"] = self._names(self.nearest_selected)
         columns["reason"] = pa.array(self.reason.tolist(), pa.string())
         return pa.table(columns)
+
+    def represented_table(self) -> pa.Table:
+        """One row per item of the pool: row_id, item_id (str), represented_by (id, str), distance; null for items
+        that cannot be used. Raises InvalidInput where nobody asked (explain=)."""
+        if self.represented_by is None or self.represented_distance is None:
+            raise InvalidInput("this selection was not explained. Select with explain=True.")
+        everyone = np.arange(self.represented_by.size, dtype=np.int64)
+        return pa.table(
+            {
+                "row_id": pa.array(everyone, pa.int64()),
+                "item_id": self._names(everyone),
+                "represented_by": self._names(self.represented_by),
+                "distance": _numbers(self.represented_distance),
+            }
+        )
+
+    def _names(self, positions: IntArray) -> pa.Array:
+        """Ids of these items as strings, null for -1."""
+        names = positions.astype(str).astype(object) if self.item_ids is None else self.item_ids[positions]
+        return pa.array(names.tolist(), pa.string(), mask=positions < 0)
 
     def to_parquet(self, path: str | PathLike[str]) -> Path:
         """Writes to_table() as Parquet, whole or not at all. Raises StoreError when it cannot be written."""
@@ -103,6 +145,11 @@ class Selection:
         except ImportError:
             raise MissingDependency("to_pandas needs pandas: pip install pandas. to_table() works without.") from None
         return self.to_table().to_pandas()
+
+
+def _numbers(values: Float64Array) -> pa.Array:
+    """float64, NaN as null."""
+    return pa.array(values, pa.float64(), mask=np.isnan(values))
 
 
 def write_table(table: pa.Table, path: str | PathLike[str]) -> Path:
