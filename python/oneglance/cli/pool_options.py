@@ -16,7 +16,7 @@ def comma_list(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-_ITEMS = click.Path(path_type=Path, dir_okay=False, exists=True)
+ITEMS_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 _SHARED = (
     click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT..."),
@@ -29,13 +29,13 @@ _SHARED = (
     ),
     click.option(
         "--labelled",
-        type=_ITEMS,
+        type=ITEMS_FILE,
         help="File of items that have a label already (txt, csv, jsonl or parquet; column item_id, id or "
         "row_id; an earlier selected.csv will do). Example: --labelled done.txt",
     ),
     click.option(
         "--exclude",
-        type=_ITEMS,
+        type=ITEMS_FILE,
         help="File of items to leave out for any other reason, same formats. Example: --exclude blurred.csv",
     ),
     click.option(

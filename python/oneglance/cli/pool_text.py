@@ -1,16 +1,64 @@
-"""What `select` and `weights` print alike: bad rows, plans, certificates."""
+"""What `select` and `weights` do and print alike: opening the pool, plans, certificates."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
+from .._types import BoolArray
 from ..store.files import human_bytes
+from ..strategies import Pool
+from ..strategies.choose import available
 from ..strategies.plan import Plan
-from .inputs import PoolInput
+from .inputs import PoolInput, open_pool, read_items
 from .output import cell, counted, duration, note, print_json, print_table, say
 
 _SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A pool with the items that are labelled or not wanted, and what is left of it.
+
+    left    (n_items,) bool, items that may be picked
+    counts  how many items are left out for what, see strategies.choose.available
+    """
+
+    source: PoolInput
+    labelled: npt.NDArray[Any] | None
+    unwanted: npt.NDArray[Any] | None
+    left: BoolArray
+    counts: dict[str, int]
+
+    @property
+    def pool(self) -> Pool:
+        return self.source.pool
+
+
+def opened(
+    inputs: tuple[Path, ...],
+    *,
+    backbones: tuple[str, ...] | None,
+    vector_columns: tuple[str, ...],
+    id_column: str | None,
+    verify: bool,
+    labelled: Path | None,
+    exclude: Path | None,
+) -> Opened:
+    """Opens the pool, reads the item lists, and says on stderr what is left out."""
+    source = open_pool(inputs, backbones, vector_columns, id_column, verify=verify)
+    done, unwanted = (
+        read_items(labelled, "--labelled", source.pool),
+        read_items(exclude, "--exclude", source.pool),
+    )
+    warn_of_bad_rows(source)
+    note_left_out(done, labelled, "--labelled")
+    note_left_out(unwanted, exclude, "--exclude")
+    left, counts = available(source.pool, done, unwanted)
+    return Opened(source, done, unwanted, left, counts)
 
 
 def warn_of_bad_rows(source: PoolInput) -> None:
@@ -38,8 +86,8 @@ def show_plan(plan: Plan, as_json: bool, more: dict[str, Any]) -> None:
         return
     rows: list[tuple[str, str]] = [
         ("items", f"{plan.n_items:,}, of which {plan.n_candidates:,} can be used"),
-        *((f"backbone {name}", f"{entry['d']} x {entry['dtype']}") for name, entry in plan.backbones.items()),
-        ("passes", f"up to {plan.passes} per backbone" if plan.backbones else "none: no features are read"),
+        *((f"backbone {name}", _width(entry)) for name, entry in plan.backbones.items()),
+        ("passes", f"up to {plan.passes:,} per backbone" if plan.backbones else "none: no features are read"),
         ("read per pass", human_bytes(plan.read_bytes)),
         ("memory", f"about {human_bytes(plan.ram_bytes)} beyond the features"),
         ("disk", f"about {human_bytes(plan.disk_bytes)}"),
@@ -48,6 +96,27 @@ def show_plan(plan: Plan, as_json: bool, more: dict[str, Any]) -> None:
     if "n_picks" in more:
         rows.insert(1, ("to label", f"{more['n_picks']:,}"))
     print_table(("plan", ""), rows)
+
+
+def _width(entry: dict[str, Any]) -> str:
+    patterns = f", {counted(entry['n_patterns'], 'pattern')}" if entry.get("n_patterns") else ""
+    return f"{entry['d']} x {entry['dtype']}{patterns}"
+
+
+def print_coverage(certificate: dict[str, Any]) -> None:
+    """How well the picks cover the candidates, for a few budgets."""
+    coverage = certificate["coverage"]
+    curve = coverage["curve"]
+    shown = (
+        curve if len(curve) <= _SHOWN else [curve[round(i * (len(curve) - 1) / (_SHOWN - 1))] for i in range(_SHOWN)]
+    )
+    space = coverage if "metric" in coverage else certificate
+    rows = [(point["picks"], point["radius"], point["mean"]) for point in shown]
+    print_table(
+        ("picks", "largest", "mean"), rows, f"distance to the nearest pick, {space['metric']} {space['backbone']}"
+    )
+    if "note" in certificate:
+        say(f"note: {certificate['note']}")
 
 
 def print_certificate(certificate: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The folder of one selection: selected.parquet, selected.csv and run.json, which says how it was made."""
+"""The folder of one selection: what was picked, who represents whom, and run.json, which says how it was made."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from .. import __version__, _core
 from ..errors import InvalidInput
 from ..store.files import file_digest, json_bytes, make_folder, write_atomic
 from ..strategies import Selection
+from ..strategies.result import write_table
 
 RUN_FILE = "run.json"
 _FILES = ("selected.parquet", "selected.csv")
+_REPRESENTED = "represented.parquet"
 
 
 def run_head(request: dict[str, Any]) -> dict[str, Any]:
@@ -69,14 +71,18 @@ def _differences(there: Any, head: dict[str, Any]) -> list[str]:
 
 
 def write_run(folder: Path, head: dict[str, Any], selection: Selection) -> dict[str, Any]:
-    """Writes the three files, each whole or not at all, run.json last; returns run.json's content."""
+    """Writes the files, each whole or not at all, run.json last; returns run.json's content."""
     make_folder(folder)
     (folder / RUN_FILE).unlink(missing_ok=True)  # a run.json always describes the files beside it
-    paths = (selection.to_parquet(folder / _FILES[0]), selection.to_csv(folder / _FILES[1]))
+    paths = [selection.to_parquet(folder / _FILES[0]), selection.to_csv(folder / _FILES[1])]
+    if selection.represented_by is None:
+        (folder / _REPRESENTED).unlink(missing_ok=True)  # of the run that this one replaces
+    else:
+        paths.append(write_table(selection.represented_table(), folder / _REPRESENTED))
     document = {
         **head,
         "n_picked": len(selection),
-        "n_certain": int((selection.inclusion_prob >= 1.0).sum()),
+        "n_certain": selection.n_certain,
         "certificate": selection.certificate,
         "files": {path.name: {"blake2b": file_digest(path)} for path in paths},
     }

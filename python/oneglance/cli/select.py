@@ -6,18 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from click.core import ParameterSource
 
+from .._check import METRICS
 from ..strategies import Pool, Selection, strategy_names
 from ..strategies import select as choose
 from ..strategies.budget import parse_budget
-from ..strategies.choose import available, gone
-from ..strategies.plan import plan_lewis
+from ..strategies.choose import gone
+from ..strategies.freesel import RULES
+from ..strategies.plan import plan_coverage, plan_lewis
+from ..strategies.registry import parameters
 from ..strategies.sampling import SAMPLERS
-from .inputs import items_digest, open_pool, read_items, read_strata, strata_digest
+from ..strategies.space import feature_space, pattern_space
+from .inputs import items_digest, read_items, read_strata, strata_digest
 from .output import collected_warnings, note, print_json, print_table, say
-from .pool_options import pool_options
-from .pool_text import note_left_out, print_certificate, show_plan, warn_of_bad_rows
+from .pool_options import ITEMS_FILE, pool_options
+from .pool_text import opened, print_certificate, print_coverage, show_plan
 from .run_folder import check_folder, run_head, write_run
 
 _SHOWN, _SHOWN_STRATA = 5, 20
@@ -42,7 +47,8 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     type=click.Choice(strategy_names()),
     default="lewis",
     show_default=True,
-    help="lewis: by Lewis weights, one choice that serves all backbones. random: the baseline.",
+    help="lewis: by Lewis weights, one choice that serves all backbones. freesel: by patterns not yet covered. "
+    "farthest: greedy k-center. kmeans: nearest to cluster centres. random: the baseline.",
 )
 @click.option(
     "--sampler",
@@ -56,6 +62,37 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     default="max",
     show_default=True,
     help="How backbones share the choice: max, mean, or single:NAME. Example: --combine single:vit_s",
+)
+@click.option(
+    "--rule",
+    type=click.Choice(RULES),
+    help="freesel: prob draws patterns by distance^gamma (default), fds takes the farthest.",
+)
+@click.option("--gamma", type=float, help="freesel: exponent of the distance, 2 by default. Example: --gamma 1")
+@click.option(
+    "--metric",
+    type=click.Choice(METRICS),
+    help="freesel, farthest, kmeans: cosine (default of freesel) or sqeuclidean (default of the others).",
+)
+@click.option(
+    "--start",
+    type=ITEMS_FILE,
+    help="freesel, farthest: file of items to begin with, in this order; they count. Same formats as --labelled. "
+    "Example: --start first.txt",
+)
+@click.option(
+    "--clusters",
+    type=click.IntRange(1),
+    help="kmeans: number of clusters, labelled items + budget by default. Example: --clusters 1000",
+)
+@click.option(
+    "--max-iter", type=click.IntRange(1), help="kmeans: most iterations, 100 by default. Example: --max-iter 20"
+)
+@click.option(
+    "--explain/--no-explain",
+    default=None,
+    help="Who represents whom, in represented.parquet: by default for freesel, farthest, kmeans. --explain also for "
+    "lewis and random, under one backbone; --no-explain leaves out the curve of radii.",
 )
 @click.option(
     "--seed",
@@ -81,7 +118,7 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     type=click.Path(path_type=Path),
     default=Path("selection"),
     show_default=True,
-    help="Folder for selected.parquet, selected.csv and run.json. Example: --out first-batch",
+    help="Folder for selected.parquet, selected.csv, run.json and represented.parquet. Example: --out first-batch",
 )
 @pool_options
 def select(
@@ -94,6 +131,7 @@ def select(
     strata: str | None,
     quotas: dict[str, int],
     seed: int,
+    explain: bool | None,
     backbones: tuple[str, ...] | None,
     vector_columns: tuple[str, ...],
     id_column: str | None,
@@ -101,7 +139,7 @@ def select(
     overwrite: bool,
     dry_run: bool,
     as_json: bool,
-    **weighting: Any,
+    **options: Any,
 ) -> None:
     """Choose which items to label.
 
@@ -113,17 +151,21 @@ def select(
       oneglance select store --budget 500
       oneglance select store --budget 2% --labelled done.csv --out batch-2
       oneglance select vit.npy resnet.npy --budget 300 --dry-run
+      oneglance select store --budget 500 --strategy freesel --backbones vit_s
     """
-    source = open_pool(inputs, backbones, vector_columns, id_column, verify=verify)
-    pool = source.pool
-    done, unwanted = read_items(labelled, "--labelled", pool), read_items(exclude, "--exclude", pool)
+    found = opened(
+        inputs,
+        backbones=backbones,
+        vector_columns=vector_columns,
+        id_column=id_column,
+        verify=verify,
+        labelled=labelled,
+        exclude=exclude,
+    )
+    pool, counts, n_candidates = found.pool, found.counts, found.counts["n_candidates"]
     groups = read_strata(strata, pool)
-    params = weighting if strategy == "lewis" else _no_params(strategy, weighting)
-    warn_of_bad_rows(source)
-    note_left_out(done, labelled, "--labelled")
-    note_left_out(unwanted, exclude, "--exclude")
-    counts = available(pool, done, unwanted)[1]
-    n_candidates = counts["n_candidates"]
+    params = _params(strategy, options)
+    start = read_items(params.get("start"), "--start", pool)
     n_picks = parse_budget(budget, n_candidates, gone(counts))
     if dry_run:
         _print_plan(pool, n_candidates, n_picks, strategy, params, as_json)
@@ -131,14 +173,15 @@ def select(
     request = {
         "command": "select",
         "input": [str(path) for path in inputs],
-        "input_hash": source.content_hash,
-        "backbones": list(pool.features),
+        "input_hash": found.source.content_hash,
+        "backbones": list({**pool.features, **pool.patterns}),
         "budget": budget,
         "strategy": strategy,
-        "params": params,
+        "params": params if start is None else {**params, "start": start.tolist()},
         "seed": seed,
-        "labelled": items_digest(done),
-        "exclude": items_digest(unwanted),
+        "explain": explain,
+        "labelled": items_digest(found.labelled),
+        "exclude": items_digest(found.unwanted),
         "strata": strata,
         "strata_hash": strata_digest(groups),
         "quotas": quotas,
@@ -151,12 +194,13 @@ def select(
             budget,
             strategy,
             seed=seed,
-            labelled=done,
-            exclude=unwanted,
+            labelled=found.labelled,
+            exclude=found.unwanted,
             strata=groups,
             quotas=quotas or None,
+            explain=explain,
             progress=note,
-            **params,
+            **(params if start is None else {**params, "start": start}),
         )
     document = write_run(out, head, selection)
     for text in warned:
@@ -167,27 +211,29 @@ def select(
         _print_selection(selection, out)
 
 
-def _no_params(strategy: str, weighting: dict[str, Any]) -> dict[str, Any]:
-    """Nothing; an option of the weights given for a strategy without weights is a mistake worth saying."""
+def _params(strategy: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are the strategy's own; one given that belongs to another strategy is worth saying."""
     context = click.get_current_context()
-    given = [name for name in weighting if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    if given:
-        options = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise click.UsageError(f"{options} has no meaning with --strategy {strategy}. Leave it out.")
-    return {}
+    own = parameters(strategy)
+    given = [name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    strange = [name for name in given if name not in own]
+    if strange:
+        named = ", ".join("--" + name.replace("_", "-") for name in strange)
+        raise click.UsageError(f"{named} has no meaning with --strategy {strategy}. Leave it out.")
+    return {name: value for name, value in options.items() if name in own and value is not None}
 
 
 def _print_plan(
     pool: Pool, n_candidates: int, n_picks: int, strategy: str, params: dict[str, Any], as_json: bool
 ) -> None:
-    used = pool if strategy == "lewis" else Pool({}, pool.valid)
-    plan = plan_lewis(
-        used,
-        n_candidates,
-        n_picks,
-        p=params.get("p", 2.0),
-        max_passes=params.get("max_passes", 1),
-    )
+    if strategy in ("lewis", "random"):
+        used = pool if strategy == "lewis" else Pool({}, pool.valid)
+        plan = plan_lewis(used, n_candidates, n_picks, p=params.get("p", 2.0), max_passes=params.get("max_passes", 1))
+    else:
+        metric = params.get("metric", parameters(strategy)["metric"])
+        space = (pattern_space if strategy == "freesel" else feature_space)(pool, metric, strategy)
+        n_iter = params.get("max_iter", parameters(strategy).get("max_iter"))
+        plan = plan_coverage(space, pool.n_items, n_candidates, n_picks, n_iter=n_iter)
     show_plan(plan, as_json, {"n_picks": n_picks})
 
 
@@ -195,16 +241,20 @@ def _print_selection(selection: Selection, out: Path) -> None:
     certificate = selection.certificate
     if "backbones" in certificate:
         print_certificate(certificate)
+    if "coverage" in certificate:
+        print_coverage(certificate)
     if "strata" in certificate:
         rows = [(name, entry["available"], entry["picked"]) for name, entry in certificate["strata"].items()]
         print_table(("stratum", "available", "picked"), rows[:_SHOWN_STRATA])
         if len(rows) > _SHOWN_STRATA:
             click.echo(f"... and {len(rows) - _SHOWN_STRATA} more strata, see run.json")
     table = selection.to_table().slice(0, _SHOWN).to_pylist()
-    columns = ("rank", "item_id", "weight", "inclusion_prob", "reason")
+    known = selection.inclusion_prob.size and not np.isnan(selection.inclusion_prob).any()
+    columns = ("rank", "item_id", "weight", "inclusion_prob" if known else "distance", "reason")
     print_table(columns, [[row[name] for name in columns] for row in table], "first picks")
-    n_certain = int((selection.inclusion_prob >= 1.0).sum())
+    certain = f" ({selection.n_certain:,} certain)" if known else ""
+    more = "" if selection.represented_by is None else ", represented.parquet"
     say(
-        f"selected {len(selection):,} of {certificate['n_candidates']:,} items ({n_certain:,} certain) -> "
-        f"{out / 'selected.csv'}, selected.parquet, run.json"
+        f"selected {len(selection):,} of {certificate['n_candidates']:,} items{certain} -> "
+        f"{out / 'selected.csv'}, selected.parquet, run.json{more}"
     )

@@ -14,15 +14,13 @@ from ..errors import InvalidInput
 from ..store.files import make_folder
 from ..strategies import Pool
 from ..strategies.agreement import largest
-from ..strategies.choose import available
 from ..strategies.lewis import backbone_weights, weights_certificate
 from ..strategies.plan import plan_lewis
 from ..strategies.result import write_table
 from ..strategies.unusable import UnusableRows
-from .inputs import open_pool, read_items
 from .output import collected_warnings, note, print_json
 from .pool_options import pool_options
-from .pool_text import note_left_out, print_certificate, show_plan, warn_of_bad_rows
+from .pool_text import opened, print_certificate, show_plan
 from .run_folder import check_writable
 
 
@@ -64,14 +62,16 @@ def weights(
       oneglance weights store
       oneglance weights vit.npy resnet.npy --p 1 --out w.parquet
     """
-    source = open_pool(inputs, backbones, vector_columns, id_column, verify=verify)
-    pool = source.pool
-    done, unwanted = read_items(labelled, "--labelled", pool), read_items(exclude, "--exclude", pool)
-    left = available(pool, done, unwanted)[0]
-    n_candidates = int(np.count_nonzero(left))
-    warn_of_bad_rows(source)
-    note_left_out(done, labelled, "--labelled")
-    note_left_out(unwanted, exclude, "--exclude")
+    found = opened(
+        inputs,
+        backbones=backbones,
+        vector_columns=vector_columns,
+        id_column=id_column,
+        verify=verify,
+        labelled=labelled,
+        exclude=exclude,
+    )
+    pool, left, n_candidates = found.pool, found.left, found.counts["n_candidates"]
     if n_candidates == 0:
         raise InvalidInput(f"no item is left of the {pool.n_items}: all are invalid, labelled or excluded.")
     if dry_run:
@@ -87,9 +87,9 @@ def weights(
         settings = {"p": p, "tol": tol, "max_passes": max_passes, "ridge": ridge}
         try:
             results = backbone_weights(features, left, note, **settings)
-        except UnusableRows as found:
-            warnings.warn(str(found), UserWarning, stacklevel=1)
-            left[found.rows] = False
+        except UnusableRows as bad:
+            warnings.warn(str(bad), UserWarning, stacklevel=1)
+            left[bad.rows] = False
             n_candidates = int(np.count_nonzero(left))
             results = backbone_weights(features, left, note, **settings)
     by_name = {name: result.weights for name, result in results.items()}

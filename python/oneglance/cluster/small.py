@@ -13,7 +13,6 @@ from .._check import as_matrix, positive_int, positive_number, seed_int
 from .._rows import named_rows
 from .._types import FloatArray, IntArray, as_offsets
 from ..errors import InvalidInput
-from ..reference import small_kmeans as reference
 
 MAX_ITER = 128  # random numbers for empty clusters are numbered c * 128 + iteration
 _MAX_ITEM = 2**32
@@ -67,10 +66,7 @@ def small_kmeans(
     flat, ends = _ragged(points, offsets, counts)
     names = _names(items, ends.size - 1)
     with named_rows("points", cure="Fix them, or leave their images out."):
-        if hasattr(_core, "small_kmeans"):
-            patterns, out = _core.small_kmeans(flat, ends, k, seed, names, max_iter, tol)
-        else:
-            patterns, out = reference.small_kmeans(flat, ends, k, seed=seed, items=names, max_iter=max_iter, tol=tol)
+        patterns, out = _core.small_kmeans(flat, ends, k, seed, names, max_iter, tol)
     return SmallKMeans(patterns, out)
 
 

@@ -10,11 +10,15 @@ import numpy as np
 
 from .. import _core
 from .pool import Pool
+from .space import Space
 
 _SQUARES = 24  # d x d float64 matrices that the iteration keeps (half of them the mixing history): about 200 d^2 bytes
 _SQUARES_PER_THREAD = 2  # sums that wait for their turn
 _PANEL_ROWS = 1024
 _BYTES_PER_PICK = 200
+_BYTES_PER_ITEM = 24  # of represented.parquet, compressed
+_PICKS_PER_READING = 30  # of farthest points and weighted draws, at least, on features of networks
+_EXPLAINING = 25  # points of the curve of radii, each a reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,35 @@ def plan_lewis(pool: Pool, n_candidates: int, n_rows_written: int, *, p: float, 
         ram_bytes=ram,
         disk_bytes=_BYTES_PER_PICK * n_rows_written,
         seconds=flops / _flops_per_second() if flops else 0.0,
+    )
+
+
+def plan_coverage(space: Space, n_items: int, n_candidates: int, n_picks: int, *, n_iter: int | None = None) -> Plan:
+    """Plan of a strategy of coverage in this space, and of saying who represents whom.
+
+    n_iter  most iterations, for k-means; None: picks come one after the other
+
+    Flops: every row with every picked row once for the choice (k-means: once per iteration), once to explain it.
+    """
+    n_rows, width = space.rows.shape
+    each = max(1, round(n_rows / max(1, n_items)))
+    size = n_rows * width * space.rows.dtype.itemsize
+    entry = {"d": width, "dtype": str(space.rows.dtype), "bytes": size}
+    if space.offsets is not None:
+        entry["n_patterns"] = n_rows
+    rounds = 1 if n_iter is None else n_iter
+    choosing = n_iter + 2 if n_iter is not None else n_picks // _PICKS_PER_READING + 1
+    centers = 8 * n_picks * each * width
+    n_threads = int(_core.build_info()["threads"])
+    return Plan(
+        n_items=n_items,
+        n_candidates=n_candidates,
+        backbones={space.backbone: entry},
+        passes=choosing + min(_EXPLAINING, n_picks),
+        read_bytes=size,
+        ram_bytes=6 * 8 * n_rows + 4 * 8 * n_items + 2 * centers + n_threads * 8 * _PANEL_ROWS * width,
+        disk_bytes=_BYTES_PER_PICK * n_picks + _BYTES_PER_ITEM * n_items,
+        seconds=2.0 * n_rows * n_picks * each * width * (rounds + 1) / _flops_per_second(),
     )
 
 
