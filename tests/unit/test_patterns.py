@@ -20,6 +20,7 @@ from oneglance.features.backbones import Backbone, running  # noqa: E402
 from oneglance.features.pattern_filter import keep_by_attention  # noqa: E402
 from oneglance.features.pattern_reader import PatternReader  # noqa: E402
 from oneglance.features.pattern_spec import PatternHooks, PatternSpec  # noqa: E402
+from oneglance.features.pooling import prefix_tokens  # noqa: E402
 
 CPU = torch.device("cpu")
 SHAPE = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 4, "num_classes": 0}
@@ -636,6 +637,18 @@ def test_networks_without_patches(torchvision: Any) -> None:
     assert "Sequential returns (1, 8) and no map (N, C, h, w) was seen near its end. Give a module that returns" in text
     mixer = timm.models.mlp_mixer.MlpMixer(num_classes=0, img_size=32, patch_size=8, num_blocks=3, embed_dim=16)
     assert "no map (N, C, h, w) was seen near its end" in refused(mixer, pictures(1))
+
+
+def test_tokens_before_the_patches(torchvision: Any) -> None:
+    transformers = pytest.importorskip("transformers")
+    assert prefix_tokens(Hub()) == 3
+    assert prefix_tokens(transformers.DeiTModel(transformers.DeiTConfig(**CONFIG))) == 2
+    assert prefix_tokens(transformers.ViTModel(transformers.ViTConfig(**CONFIG))) == 1
+    assert prefix_tokens(torchvision.models.resnet18(weights=None)) == 0
+    module = lively(Queries())
+    mean = features.extract(Backbone(module, pool="mean"), pictures(2))
+    kept = module(pictures(2))["last_hidden_state"][:, 1:].mean(dim=1).detach().numpy()
+    np.testing.assert_allclose(mean, kept, rtol=1e-5, atol=1e-5)
 
 
 def test_wrong_hooks() -> None:

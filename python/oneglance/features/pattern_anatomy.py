@@ -85,7 +85,7 @@ def find_anatomy(backbone: Backbone, spec: PatternSpec, batch: Tensor, compute: 
         return Anatomy(None, n_prefix=prefix_tokens(module))
     if found is None:
         raise InvalidInput(
-            f'patterns of backbone "{backbone.name}": {type(module).__name__} returns {shape or type(result).__name__} '
+            f'patterns of backbone "{backbone.name}": {_class(module)} returns {shape or type(result).__name__} '
             "and no map (N, C, h, w) was seen near its end. Give a module that returns its map or its tokens, name "
             "the modules with Backbone(..., hooks=PatternHooks(...)), or leave patterns out for this backbone."
         )
@@ -96,7 +96,7 @@ def find_anatomy(backbone: Backbone, spec: PatternSpec, batch: Tensor, compute: 
 def unreachable(backbone: Backbone, why: str) -> InvalidInput:
     """The error for a network whose attention cannot be had."""
     return InvalidInput(
-        f'patterns of backbone "{backbone.name}": the attention of the class token of {type(backbone.module).__name__} '
+        f'patterns of backbone "{backbone.name}": the attention of the class token of {_class(backbone.module)} '
         f"cannot be read: {why}. {CURE}"
     )
 
@@ -110,7 +110,7 @@ def _named(backbone: Backbone, spec: PatternSpec) -> Anatomy:
         if path is not None and path not in known:
             raise InvalidInput(
                 f'hooks of backbone "{backbone.name}": {field}={path!r} is no path in '
-                f"{type(backbone.module).__name__}. There are {[name for name in known if name][:6]}, ...; see "
+                f"{_class(backbone.module)}. There are {[name for name in known if name][:6]}, ...; see "
                 "module.named_modules()."
             )
     attention = hooks.attention if spec.attention else None
@@ -143,7 +143,7 @@ def _of_stack(backbone: Backbone, spec: PatternSpec, stack: tuple[str, nn.Module
     dot = f"{path}." if path else ""
     if len(names) < 2:
         raise InvalidInput(
-            f'patterns of backbone "{backbone.name}": {type(backbone.module).__name__} has {len(names)} block in '
+            f'patterns of backbone "{backbone.name}": {_class(backbone.module)} has {len(names)} block in '
             f"{path or 'itself'}; the patches come from the second-to-last, so at least 2 are needed. "
             "Take a deeper network, or name the modules with Backbone(..., hooks=PatternHooks(...))."
         )
@@ -173,7 +173,7 @@ def _final_norm(backbone: Backbone, path: str) -> str | None:
             return None
     raise InvalidInput(
         f'patterns of backbone "{backbone.name}": no final norm was found beside {path!r} of '
-        f"{type(backbone.module).__name__} ({', '.join(_NORMS)} were looked for). Name the modules with "
+        f"{_class(backbone.module)} ({', '.join(_NORMS)} were looked for). Name the modules with "
         "Backbone(..., hooks=PatternHooks(...))."
     )
 
@@ -194,7 +194,7 @@ def _prefix(backbone: Backbone, block: str, calls: list[Call], by_attention: boo
     if n_tokens == n_patches + n_prefix:
         return n_prefix
     raise InvalidInput(
-        f'patterns of backbone "{backbone.name}": {type(backbone.module).__name__} has {n_tokens} tokens, its patch '
+        f'patterns of backbone "{backbone.name}": {_class(backbone.module)} has {n_tokens} tokens, its patch '
         f"embedding {n_patches} positions, and {n_prefix} tokens before the patches are known. Name the modules and "
         "n_prefix with Backbone(..., hooks=PatternHooks(...))."
     )
@@ -203,11 +203,16 @@ def _prefix(backbone: Backbone, block: str, calls: list[Call], by_attention: boo
 def _unread_attention(module: nn.Module) -> str | None:
     """The class of some part that looks like self-attention, or like a network of tokens."""
     for part in module.modules():
-        name = str(getattr(part, "original_name", type(part).__name__))
+        name = _class(part)
         holds = any(isinstance(getattr(part, query, None), (nn.Module, Tensor)) for query in _QUERIES)
         if holds or _ATTENTION.search(name):
             return name
-    return type(module).__name__ if _has_tokens(module) else None
+    return _class(module) if _has_tokens(module) else None
+
+
+def _class(module: nn.Module) -> str:
+    """The class's name, of TorchScript the one it was made from."""
+    return str(getattr(module, "original_name", type(module).__name__))
 
 
 def _has_tokens(module: nn.Module) -> bool:

@@ -122,10 +122,11 @@ def plan_embed(
     """The plan of embed() with the same arguments. Loads the backbones, runs up to 32 pictures, writes nothing."""
     from .embedding import SHARD_ROWS_PICTURES, SHARD_ROWS_VECTORS, prepare
 
+    spec = as_pattern_spec(patterns)
     opened = open_source(source, columns, max_pixels=max_pixels, for_backbones=backbones is not None)
     n_items = len(opened.items)
     rows = shard_rows or (SHARD_ROWS_PICTURES if opened.pictures is not None else SHARD_ROWS_VECTORS)
-    with prepare(opened, backbones, device, compute, dtype, as_pattern_spec(patterns)) as job:
+    with prepare(opened, backbones, device, compute, dtype, spec) as job:
         items_per_s, more_bytes = _timed(job, batch_size, workers) if isinstance(job, PictureJob) else (None, 0)
         planned = tuple(_planned(info, n_items) for info in job.infos)
     widths = [entry.n_dims for entry in planned]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInput, StoreError
-from .files import TMP_SUFFIX, explain_os_error
+from .files import TMP_SUFFIX, explain_os_error, human_bytes
 from .lock import LOCK_NAME
 from .manifest import (
     BAD_ITEMS,
@@ -98,6 +98,16 @@ def _without_shards(entry: dict[str, Any]) -> dict[str, Any]:
     return {
         key: _without_shards(value) if key == "patterns" else value for key, value in entry.items() if key != "shards"
     }
+
+
+def check_space(path: Path, needed: int) -> None:
+    """StoreError if the disk of `path` has fewer bytes free than needed."""
+    free = shutil.disk_usage(path).free
+    if needed > free:
+        raise StoreError(
+            f"disk too small for {path}: {needed} bytes ({human_bytes(needed)}) are still needed, "
+            f"{human_bytes(free)} are free. Free some space, or choose another folder with out= / --out."
+        )
 
 
 def check_shard_rows(shard_rows: int | None) -> None:

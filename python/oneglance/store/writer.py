@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +12,8 @@ import numpy as np
 from .._types import FloatArray
 from ..errors import StoreError
 from .bad import allowed_bad, join_reasons, too_many, write_list
-from .files import digest, human_bytes, json_bytes, make_folder, write_atomic
-from .folder import check_shard_rows, clear_store, refuse_foreign_folder, remove_leftovers, take_up_plan
+from .files import digest, json_bytes, make_folder, write_atomic
+from .folder import check_shard_rows, check_space, clear_store, refuse_foreign_folder, remove_leftovers, take_up_plan
 from .items import Items, parquet_bytes
 from .lock import StoreLock
 from .manifest import (
@@ -127,7 +126,7 @@ class StoreWriter:
             self._find_receipts(name, verify=self._verify)
         self._refuse_holes()
         if self.missing():
-            self._check_space()
+            check_space(self.path, self.bytes_left())
             for name in self.infos:
                 make_folder(self.path / FEATURES / name)
             for name in self._wanted:
@@ -177,14 +176,6 @@ class StoreWriter:
                 if self.lacks_features(shard, name):
                     total += (stop - first) * row_bytes(self.plan["backbones"][name])
         return total
-
-    def _check_space(self) -> None:
-        needed, free = self.bytes_left(), shutil.disk_usage(self.path).free
-        if needed > free:
-            raise StoreError(
-                f"disk too small for {self.path}: {needed} bytes ({human_bytes(needed)}) are still needed, "
-                f"{human_bytes(free)} are free. Free some space, or choose another folder with out= / --out."
-            )
 
     def missing(self) -> list[tuple[int, list[str]]]:
         """Shards with work left, in order, each with the backbones of this run that lack it."""
