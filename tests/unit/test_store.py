@@ -302,7 +302,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_disk_that_is_too_small_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("Usage", (), {"free": 10})
-    monkeypatch.setattr("oneglance.store.writer.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("oneglance.store.folder.shutil.disk_usage", lambda _: usage)
     with pytest.raises(StoreError, match=r"disk too small for .*: 60 bytes \(60 B\) are still needed, 10 B are free"):
         write(tmp_path / "s")
 
