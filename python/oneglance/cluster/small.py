@@ -46,7 +46,7 @@ def small_kmeans(
     points    (m, d) points of all images, image after image (ragged); or (n_images, m, d) (padded).
               Computed from their float32 values
     offsets   int64 (n_images + 1,): image i has the points offsets[i] .. offsets[i + 1] - 1. None for padded
-    k         patterns per image, 1 .. 2**24
+    k         patterns per image, >= 1
     seed      0 .. 2**63 - 1
     items     int64 (n_images,), 0 .. 2**32 - 1: names of the images for the random numbers, so that an image has
               the same patterns in any batch. Default: 0, 1, 2, ...
