@@ -28,21 +28,23 @@ _rows: list[Row] = []
 
 @pytest.fixture
 def versus(benchmark):
-    """versus(case, ours, baseline, rounds=, at_most=x | at_least=y).
+    """versus(case, ours, baseline, rounds=, at_most=x | at_least=y, scale=1).
 
     at_most    ours / baseline must not exceed it        at_least   baseline / ours must reach it
+    scale      the baseline's seconds times this: it did that part of the work (a floor, or a loop whose steps
+               all cost the same; the case says so)
     The baseline runs right before every round of ours, so both see the same state of the machine.
     Targets are reported, never asserted: a wall-clock bound does not belong in a test.
     """
 
-    def run(case, ours, baseline, *, rounds=7, at_most=None, at_least=None):
+    def run(case, ours, baseline, *, rounds=7, at_most=None, at_least=None, scale=1.0):
         seconds = []
 
         def timed_baseline():
             settle()
             start = time.perf_counter()
             baseline()
-            seconds.append(time.perf_counter() - start)
+            seconds.append(scale * (time.perf_counter() - start))
             settle()
 
         ours()  # warm caches, thread pool and page tables

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <numeric>
 
 #include "bad_rows.h"
@@ -30,15 +31,16 @@ class SmallKMeans {
         centers_(static_cast<std::size_t>(k_ * d_)),
         moved_(static_cast<std::size_t>(k_ * d_)),
         near_centers_(static_cast<std::size_t>(k_ * d_)),
-        center_norm_(static_cast<std::size_t>(k_)),
+        center_norm2_(static_cast<std::size_t>(k_)),
         shift_(static_cast<std::size_t>(d_)),
         wide_(static_cast<std::size_t>(d_)) {}
 
   /// Writes min(K, m) patterns (d,) for the points first .. first + m - 1.
-  void cluster(std::int64_t first, std::int64_t m, std::uint32_t name, float* out) {
+  void cluster(std::int64_t first, std::int64_t m, std::uint32_t name, float* out, BadRows& bad) {
     points_ = input_.points + first * d_;
     m_ = m;
     name_ = name;
+    if (m == 0 || !prepare(first, bad)) return;
     if (k_ >= m) {
       std::copy_n(points_, m * d_, out);
       return;
@@ -54,7 +56,6 @@ class SmallKMeans {
 
  private:
   void lloyd() {
-    prepare();
     start();
     labels_.assign(static_cast<std::size_t>(m_), -1);
     for (int t = 0; t < input_.max_iter; ++t) {
@@ -82,21 +83,31 @@ class SmallKMeans {
     }
   }
 
-  /// Points less their mean, in float32: small norms make the bound on the products small.
-  void prepare() {
-    std::fill(wide_.begin(), wide_.end(), 0.0);
-    for (std::int64_t i = 0; i < m_; ++i) panel_kernels().add_f32(wide_.data(), points_ + i * d_, d_);
-    for (std::int64_t j = 0; j < d_; ++j) shift_[j] = static_cast<float>(wide_[j] / static_cast<double>(m_));
+  /// Points less about their mean, in float32: small norms make the bound on the products small. False when some
+  /// are not finite.
+  bool prepare(std::int64_t first, BadRows& bad) {
+    constexpr std::int64_t kSample = 16;
+    members_.clear();
+    for (std::int64_t i = 0; i < m_; i += std::max<std::int64_t>(1, m_ / kSample)) members_.push_back(points_ + i * d_);
+    panel_kernels().mean_rows_f32(members_.data(), static_cast<std::int64_t>(members_.size()), d_, wide_.data());
+    for (std::int64_t j = 0; j < d_; ++j) {
+      shift_[j] = std::abs(wide_[j]) < kLargestNorm ? static_cast<float>(wide_[j]) : 0.0f;
+    }
     near_points_.resize(static_cast<std::size_t>(m_ * d_));
     point_norm_.resize(static_cast<std::size_t>(m_));
+    products_.resize(static_cast<std::size_t>(m_ * k_));
+    bool finite = true;
     for (std::int64_t i = 0; i < m_; ++i) {
       float* row = near_points_.data() + i * d_;
-      std::copy_n(points_ + i * d_, d_, row);
+      if (!panel_kernels().row_f32_to_f32(points_ + i * d_, d_, row)) {
+        bad.add(first + i);
+        finite = false;
+      }
       distance_kernels().shift_f32(row, 1.0f, shift_.data(), d_);
       point_norm_[i] = std::sqrt(panel_kernels().sum_squares_f32(row, d_));
     }
     largest_point_ = *std::max_element(point_norm_.begin(), point_norm_.end());
-    products_.resize(static_cast<std::size_t>(m_ * k_));
+    return finite;
   }
 
   void start() {
@@ -114,26 +125,23 @@ class SmallKMeans {
 
   void widen(std::int64_t point, double* out) const { panel_kernels().row_f32_to_f64(points_ + point * d_, d_, out); }
 
-  void average(std::int64_t cluster, double* out) const {
-    std::fill_n(out, d_, 0.0);
-    double count = 0.0;
+  void average(std::int64_t cluster, double* out) {
+    members_.clear();
     for (std::int64_t i = 0; i < m_; ++i) {
-      if (labels_[i] != cluster) continue;
-      panel_kernels().add_f32(out, points_ + i * d_, d_);
-      count += 1.0;
+      if (labels_[i] == cluster) members_.push_back(points_ + i * d_);
     }
-    for (std::int64_t j = 0; j < d_; ++j) out[j] /= count;
+    panel_kernels().mean_rows_f32(members_.data(), static_cast<std::int64_t>(members_.size()), d_, out);
   }
 
   void assign() {
-    double largest_center = 0.0;
+    largest_center_ = 0.0;
     for (std::int64_t c = 0; c < k_; ++c) {
       float* near = near_centers_.data() + c * d_;
       distance_kernels().shift_f64(centers_.data() + c * d_, 1.0, shift_.data(), d_, near);
-      center_norm_[c] = std::sqrt(panel_kernels().sum_squares_f32(near, d_));
-      largest_center = std::max(largest_center, center_norm_[c]);
+      center_norm2_[c] = panel_kernels().sum_squares_f32(near, d_);
+      largest_center_ = std::max(largest_center_, std::sqrt(center_norm2_[c]));
     }
-    const bool proposes = largest_point_ < kLargestNorm && largest_center < kLargestNorm;
+    const bool proposes = largest_point_ < kLargestNorm && largest_center_ < kLargestNorm;
     if (proposes) {
       panel_kernels().dots_f32(near_points_.data(), m_, near_centers_.data(), k_, d_, products_.data());
     }
@@ -149,30 +157,23 @@ class SmallKMeans {
     }
   }
 
-  /// dist2 less the point's own norm^2, and how far it may be off.
+  /// dist2 less the point's own norm^2.
   double proposed(std::int64_t i, std::int64_t c) const {
-    return center_norm_[c] * center_norm_[c] - 2.0 * static_cast<double>(products_[i * k_ + c]);
-  }
-  double error(std::int64_t i, std::int64_t c) const {
-    const double r = point_norm_[i], q = center_norm_[c];
-    return 2.0 * dot_error_ * r * q + 16.0 * kRoundoff * (r * r + q * q) + 1e-30;
+    return center_norm2_[c] - 2.0 * static_cast<double>(products_[i * k_ + c]);
   }
 
   std::int64_t propose(std::int64_t i) {
     std::int64_t best = 0;
-    double lowest = proposed(i, 0), second = INFINITY, largest_error = error(i, 0);
+    double lowest = proposed(i, 0), second = INFINITY;
     for (std::int64_t c = 1; c < k_; ++c) {
       const double value = proposed(i, c);
-      largest_error = std::max(largest_error, error(i, c));
-      if (value < lowest) {
-        second = lowest;
-        lowest = value;
-        best = c;
-      } else if (value < second) {
-        second = value;
-      }
+      second = std::min(second, std::max(value, lowest));
+      best = value < lowest ? c : best;
+      lowest = std::min(lowest, value);
     }
-    return second - lowest > 2.0 * largest_error ? best : decide(i, lowest + 2.0 * largest_error);
+    const double r = point_norm_[i], q = largest_center_;
+    const double error = 2.0 * dot_error_ * r * q + 16.0 * kRoundoff * (r * r + q * q) + 1e-30;
+    return second - lowest > 2.0 * error ? best : decide(i, lowest + 2.0 * error);
   }
 
   /// The nearest in float64 among the centres proposed at `most` or less.
@@ -199,12 +200,13 @@ class SmallKMeans {
   std::uint32_t name_ = 0;
   std::vector<double> centers_, moved_;
   std::vector<float> near_centers_, near_points_, products_;
-  std::vector<double> center_norm_, point_norm_;
+  std::vector<double> center_norm2_, point_norm_;
   std::vector<float> shift_;
   std::vector<double> wide_;
   std::vector<std::int64_t> labels_, counts_;
   std::vector<std::uint8_t> changed_;
-  double largest_point_ = 0.0;
+  std::vector<const float*> members_;
+  double largest_point_ = 0.0, largest_center_ = 0.0;
 };
 
 }  // namespace
@@ -222,21 +224,15 @@ SmallKMeansResult small_kmeans(const SmallKMeansInput& input) {
       worthwhile_threads(10.0 * static_cast<double>(n_points) * static_cast<double>(input.n_clusters * input.n_dims));
   constexpr std::int64_t kLaneSets = 4;
   BadRows bad;
+  std::vector<std::unique_ptr<SmallKMeans>> slots(static_cast<std::size_t>(n_threads));
   for_each_lane((input.n_sets + kLaneSets - 1) / kLaneSets, n_threads, input.stop, [&](const Lane& lane) {
-    SmallKMeans sets(input);
-    std::vector<float> row(static_cast<std::size_t>(input.n_dims));
+    auto& sets = slots[static_cast<std::size_t>(lane.slot)];
+    if (!sets) sets = std::make_unique<SmallKMeans>(input);
     const std::int64_t last = std::min(input.n_sets, (lane.index + 1) * kLaneSets);
     for (std::int64_t i = lane.index * kLaneSets; i < last && lane.keep_going(); ++i) {
-      const std::int64_t first = input.offsets[i], m = input.offsets[i + 1] - first;
-      bool finite = true;
-      for (std::int64_t k = first; k < first + m; ++k) {
-        if (panel_kernels().row_f32_to_f32(input.points + k * input.n_dims, input.n_dims, row.data())) continue;
-        finite = false;
-        bad.add(k);
-      }
-      if (!finite || m == 0) continue;
-      sets.cluster(first, m, static_cast<std::uint32_t>(input.names[i]),
-                   result.patterns.data() + result.offsets[i] * input.n_dims);
+      const std::int64_t first = input.offsets[i];
+      sets->cluster(first, input.offsets[i + 1] - first, static_cast<std::uint32_t>(input.names[i]),
+                    result.patterns.data() + result.offsets[i] * input.n_dims, bad);
     }
   });
   bad.throw_if_any<NonFiniteRows>();

@@ -88,14 +88,54 @@ void add_to(double* sum, const Real* term, int64_t n) {
 }
 
 #if defined(__AVX512F__)
-constexpr int64_t kWide = 16, kRowsAtOnce = 4;
+constexpr int64_t kWide = 16, kRowsAtOnce = 4, kSums = 16;
 #elif defined(__AVX2__)
-constexpr int64_t kWide = 8, kRowsAtOnce = 2;
+constexpr int64_t kWide = 8, kRowsAtOnce = 2, kSums = 8;
 #else
-constexpr int64_t kWide = 4, kRowsAtOnce = 2;
+constexpr int64_t kWide = 4, kRowsAtOnce = 2, kSums = 8;
 #endif
 using Wide = float __attribute__((vector_size(kWide * sizeof(float))));
-constexpr int64_t kMostCenters = 6;  // at once: with the rows they fill the registers
+using Four = float __attribute__((vector_size(16)));
+constexpr int64_t kDoubles = kWide / 2;
+using Half = float __attribute__((vector_size(kDoubles * sizeof(float))));
+using Doubles = double __attribute__((vector_size(kDoubles * sizeof(double))));
+
+// Means of kCount vectors of columns: their sums stay in registers while the rows pass by.
+template <int64_t kCount>
+void mean_columns(const float* const* rows, int64_t n_rows, int64_t first, double* mean) {
+  Doubles sums[kCount] = {};
+  for (int64_t i = 0; i < n_rows; ++i) {
+    for (int64_t k = 0; k < kCount; ++k) {
+      Half values;
+      __builtin_memcpy(&values, rows[i] + first + k * kDoubles, sizeof values);
+      sums[k] += __builtin_convertvector(values, Doubles);
+    }
+  }
+  for (int64_t k = 0; k < kCount; ++k) {
+    sums[k] /= static_cast<double>(n_rows);
+    __builtin_memcpy(mean + first + k * kDoubles, &sums[k], sizeof(Doubles));
+  }
+}
+
+void mean_rows_f32(const float* const* rows, int64_t n_rows, int64_t n, double* mean) {
+  int64_t j = 0;
+  for (; j + kSums * kDoubles <= n; j += kSums * kDoubles) mean_columns<kSums>(rows, n_rows, j, mean);
+  for (; j + kDoubles <= n; j += kDoubles) mean_columns<1>(rows, n_rows, j, mean);
+  for (; j < n; ++j) {
+    double sum = 0.0;
+    for (int64_t i = 0; i < n_rows; ++i) sum += rows[i][j];
+    mean[j] = sum / static_cast<double>(n_rows);
+  }
+}
+
+float total(const Wide& values) {
+  Four parts[kWide / 4];
+  __builtin_memcpy(parts, &values, sizeof values);
+  for (int64_t half = kWide / 8; half > 0; half /= 2) {
+    for (int64_t k = 0; k < half; ++k) parts[k] += parts[k + half];
+  }
+  return (parts[0][0] + parts[0][2]) + (parts[0][1] + parts[0][3]);
+}
 
 // products of kRows rows with kCenters centres; each vector that is loaded serves several products.
 template <int64_t kRows, int64_t kCenters>
@@ -113,8 +153,7 @@ void dots_block(const float* rows, const float* centers, int64_t n, int64_t stri
   }
   for (int64_t r = 0; r < kRows; ++r) {
     for (int64_t c = 0; c < kCenters; ++c) {
-      float sum = 0.0f;
-      for (int64_t k = 0; k < kWide; ++k) sum += sums[r][c][k];
+      float sum = total(sums[r][c]);
       for (int64_t k = j; k < n; ++k) sum += rows[r * n + k] * centers[c * n + k];
       products[r * stride + c] = sum;
     }
@@ -155,10 +194,10 @@ void dots_f32(const float* rows, int64_t n_rows, const float* centers, int64_t n
 
 }  // namespace
 
-#define ONEGLANCE_PANEL_TABLE                                                  \
-  {                                                                            \
-      row_f16_to_f32,         row_f16_to_f64,         convert<float, float>,   \
-      convert<float, double>, convert<double, float>, convert<double, double>, \
-      scale_columns<float>,   scale_columns<double>,  sum_squares<float>,      \
-      sum_squares<double>,    scale_row<float>,       scale_row<double>,       \
-      add_to<float>,          add_to<double>,         dots_f32}
+#define ONEGLANCE_PANEL_TABLE                                               \
+  {row_f16_to_f32,         row_f16_to_f64,         convert<float, float>,   \
+   convert<float, double>, convert<double, float>, convert<double, double>, \
+   scale_columns<float>,   scale_columns<double>,  sum_squares<float>,      \
+   sum_squares<double>,    scale_row<float>,       scale_row<double>,       \
+   add_to<float>,          add_to<double>,         dots_f32,                \
+   mean_rows_f32}

@@ -29,6 +29,8 @@ struct PanelKernels {
   /// a BLAS call would cost more than the products.
   void (*dots_f32)(const float* rows, std::int64_t n_rows, const float* centers, std::int64_t n_centers, std::int64_t n,
                    float* products);
+  /// mean[j] = (sum over i, in this order and in float64, of rows[i][j]) / n_rows
+  void (*mean_rows_f32)(const float* const* rows, std::int64_t n_rows, std::int64_t n, double* mean);
 };
 
 /// The table of the active instruction set.
