@@ -67,6 +67,12 @@ def test_equal_attention_keeps_the_share_of_the_lower_positions(n: int) -> None:
         assert keep.tolist() == [True] * -(-n // 2) + [False] * (n // 2)
 
 
+def test_a_share_that_is_met_exactly_is_met() -> None:
+    """0.9 in binary is a little more than nine tenths; nine of ten equal patches are enough all the same."""
+    for n in (10, 30, 100, 1360):
+        assert keep_by_attention(np.full(n, 0.25, dtype=np.float32), 0.9).sum() == n * 9 // 10
+
+
 def test_scale_of_the_attention_does_not_matter() -> None:
     attention = np.random.default_rng(1).random(100)
     np.testing.assert_array_equal(keep_by_attention(attention, 0.5), keep_by_attention(attention * 7e-3, 0.5))

@@ -187,6 +187,15 @@ def test_other_settings_are_refused(tmp_path: Path, other: PatternInfo, words: s
     assert not (tmp_path / "s/patterns").exists()
 
 
+def test_shards_of_other_settings_are_not_taken_up(tmp_path: Path) -> None:
+    loose(tmp_path / "s", stop_after=4)
+    (tmp_path / "s/unfinished.json").unlink()  # nothing but the receipts can tell
+    other = info(patterns=PatternInfo("tokens; tau 0.9; at most 2 per picture", 3, 2))
+    assert write(tmp_path / "s", other, max_bad_fraction=0.3) == 4
+    write(tmp_path / "at_once", other, max_bad_fraction=0.3)
+    assert contents(tmp_path / "s") == contents(tmp_path / "at_once")
+
+
 @pytest.mark.parametrize("damage", ["cut", "rows gone", "offsets gone", "offsets cut", "offsets other"])
 def test_damage_is_found_and_mended(tmp_path: Path, damage: str) -> None:
     loose(tmp_path / "s")

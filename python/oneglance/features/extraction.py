@@ -73,14 +73,14 @@ class _Shard:
         return {**finite_rows(self.features[name], self.rows[0], name), **self._unusable[name]}
 
     def bad_patterns(self, name: str) -> dict[int, str]:
-        """The same for patterns: every picture that could be used has some, none of them all zero."""
+        """Rows without patterns, or with one that is all zero; the writer adds those that have no features."""
         bad = {}
         for row, found in enumerate(self.patterns[name], self.rows[0]):
             if len(found) == 0:
                 bad[row] = f'backbone "{name}": patches are not finite'
             elif not found.any(axis=1).all():
                 bad[row] = f'backbone "{name}": a pattern is all zero'
-        return {**bad, **self.bad(name)}
+        return bad
 
 
 def probe(
