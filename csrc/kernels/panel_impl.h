@@ -128,6 +128,8 @@ void mean_rows_f32(const float* const* rows, int64_t n_rows, int64_t n, double* 
   }
 }
 
+constexpr int64_t kMostCenters = 6;  // at once: with the rows they fill the registers
+
 float total(const Wide& values) {
   Four parts[kWide / 4];
   __builtin_memcpy(parts, &values, sizeof values);
