@@ -23,7 +23,7 @@ name_of = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 def options_of(verb):
     command = cli.get_command(click.Context(cli), verb)
-    return {name for parameter in command.params for name in parameter.opts} | {"--help", "-h"}
+    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help", "-h"}
 
 
 def code(text):

@@ -185,6 +185,17 @@ def test_farthest_points_of_real_features(metric):
     assert got.readings < 300 / 8
 
 
+@pytest.mark.parametrize("name", ["normal-float32", "clustered-float16", "duplicates-float64", "cauchy-float64"])
+def test_fewer_picks_are_the_beginning_of_more(name):
+    x = CASES[name]
+    for gamma in (1.0, 2.0):
+        whole = og.weighted_draw(x, 300, gamma=gamma, seed=7).indices
+        for k in (1, 2, 17, 100, 299):
+            assert np.array_equal(og.weighted_draw(x, k, gamma=gamma, seed=7).indices, whole[:k])
+    whole = og.farthest_points(x, 300).indices
+    assert np.array_equal(og.farthest_points(x, 120).indices, whole[:120])
+
+
 def item_offsets(n_rows, seed=0):
     cuts = np.sort(np.random.default_rng(seed).integers(0, n_rows + 1, n_rows // 4))
     return np.array([0, *cuts, n_rows], dtype=np.int64)  # some items own nothing

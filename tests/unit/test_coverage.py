@@ -119,6 +119,8 @@ def test_freesel_is_the_function(rows, patterns):
         fds = og.select(pool, 30, "freesel", rule="fds", start=[5])
         want = og.farthest_points(flat, 30, metric="cosine", offsets=offsets, start=[5])
         assert np.array_equal(fds.indices, want.indices)
+        half = og.select(pool, 15, "freesel", seed=8)
+        assert np.array_equal(half.indices, got.indices[:15])
     starts = {int(og.select(patterns, 1, "freesel", rule="fds", seed=seed).indices[0]) for seed in range(40)}
     assert len(starts) > 15
     assert (patterns.counts()[sorted(starts)] > 0).all()

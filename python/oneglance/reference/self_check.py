@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._types import FloatArray
-from . import leverage, lewis, philox
+from . import farthest, kmeans, leverage, lewis, nearest, philox
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,30 @@ def run() -> Iterator[CheckResult]:
         yield CheckResult(
             f"leverage, {np.dtype(dtype)} rows", _relative(got, leverage.leverage_scores(small)), tolerance
         )
+    yield from _distances(next(awkward_matrices())[1])
     items = np.array([0, 1, 2**31, 2**40], dtype=np.int64)
     same = np.array_equal(_core.philox_uniforms(7, 2, items, 3), philox.uniforms(7, 2, items, 3))
     yield CheckResult("random numbers (Philox)", 0.0 if same else float("inf"), 0.0)
+
+
+def _distances(x: FloatArray) -> Iterator[CheckResult]:
+    """Other picks, neighbours or clusters count as an infinite error."""
+    rows = x.astype(np.float32)
+    none = np.empty(0, dtype=np.int64)
+    for metric in ("sqeuclidean", "cosine"):
+        cosine = metric == "cosine"
+        indices, distances = _core.nearest([rows], [rows], 3, cosine, True, None)
+        want, exact = nearest.nearest(rows, rows, 3, metric, skip_self=True)
+        error = _relative(distances, exact) if np.array_equal(indices, want) else float("inf")
+        yield CheckResult(f"nearest rows, {metric}", error, 1e-11)
+        picks = _core.farthest([rows], None, 60, cosine, None, none, none, False)[0]
+        same = picks.tolist() == farthest.farthest(rows, 60, metric).items
+        yield CheckResult(f"farthest points, {metric}", 0.0 if same else float("inf"), 0.0)
+        start = np.asarray(rows[:9], np.float64)
+        labels, found = _core.kmeans([rows], 9, cosine, start, 20, 1e-6, None)[1:3]
+        _, labels_, found_, *_ = kmeans.kmeans(rows, start, metric, max_iter=20, tol=1e-6)
+        error = _relative(found, found_) if np.array_equal(labels, labels_) else float("inf")
+        yield CheckResult(f"k-means, {metric}", error, 1e-9)
 
 
 def failures(report: Callable[[CheckResult], None] | None = None) -> int:
