@@ -23,7 +23,8 @@ name_of = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 def options_of(verb):
     command = cli.get_command(click.Context(cli), verb)
-    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help", "-h"}
+    named = (name for option in command.params for name in (*option.opts, *option.secondary_opts))
+    return {*named, "--help", "-h"}
 
 
 def code(text):
