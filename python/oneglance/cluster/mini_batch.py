@@ -96,12 +96,11 @@ def _move(
     centers: Float64Array, counts: Float64Array, x: FloatArray, labels: IntArray, here: IntArray, cosine: bool
 ) -> None:
     """One batch's step, in place. Sums run over the rows in order, so they are the same on every machine size."""
-    wide = np.asarray(x, np.float64)
-    wide = _unit(wide) if cosine else wide
     touched = np.flatnonzero(here)
-    by_center = np.argsort(labels, kind="stable")
+    wide = np.asarray(x[np.argsort(labels, kind="stable")], np.float64)
+    wide = _unit(wide) if cosine else wide
     starts = np.concatenate([[0], np.cumsum(here[touched])[:-1]])
-    sums = np.add.reduceat(wide[by_center], starts, axis=0)
+    sums = np.add.reduceat(wide, starts, axis=0)
     total = counts[touched] + here[touched]
     means = (centers[touched] * counts[touched][:, None] + sums) / total[:, None]
     counts[touched] = total

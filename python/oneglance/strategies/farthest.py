@@ -25,7 +25,7 @@ def farthest(request: Request, *, metric: str = "sqeuclidean", start: Any = None
     (as a Euclidean distance). Outliers are far from everything, so they come early: look at the first picks.
     Each stratum is covered on its own. No randomness: the seed changes nothing.
     weights are the numbers of candidates nearest to each pick; inclusion_prob is NaN, scores are the distances when
-    chosen. Cost: oneglance.farthest_points, and as much again for the explanation.
+    chosen. Cost: oneglance.farthest_points, and one product of all rows with all picks for the explanation.
     """
     is_cosine(metric)
     space = feature_space(request.pool, metric, "farthest")

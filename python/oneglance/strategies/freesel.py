@@ -34,8 +34,9 @@ def freesel(
     (n, m, d)). A backbone without patterns takes part with its global features, one pattern per item; a note says
     so. Items without any pattern come last. Labelled items count as chosen; each stratum is covered on its own.
     weights are the numbers of candidates nearest to each pick; inclusion_prob is NaN: later draws depend on earlier
-    ones. scores are the distances when chosen. Cost: oneglance.weighted_draw over all patterns, and as much again
-    for the explanation. Source: arXiv 2309.17342 and its released code.
+    ones. scores are the distances when chosen. Cost: oneglance.weighted_draw over all patterns, and for the
+    explanation one product of all patterns with all picked ones, which usually is the larger part.
+    Source: arXiv 2309.17342 and its released code.
     """
     if rule not in RULES:
         raise InvalidInput(f"rule must be one of {list(RULES)}, got {rule!r}.")
