@@ -7,6 +7,7 @@ import numpy as np
 
 import oneglance as og
 from oneglance import _core
+from oneglance.cluster import small_kmeans
 
 
 def main():
@@ -19,6 +20,14 @@ def main():
         for x in (rows.astype(np.float32), rows):
             assert og.lewis_weights(x, 1.0).converged
             np.testing.assert_allclose(og.leverage_scores(x).sum(), 64, rtol=1e-6)
+    for x in (rows[:6000].astype(np.float16), rows[:6000]):
+        assert og.nearest(x, x[:1200], k=3).indices.shape == (6000, 3)
+        assert og.nearest(x[:100], x, metric="cosine").indices.shape == (100, 1)  # few queries: the data is cut
+        assert og.farthest_points(x, 60, assign=True).radii.size == 60
+        assert og.weighted_draw(x, 60, metric="cosine", gamma=2.0).indices.size == 60
+        assert og.kmeans(x, 20, max_iter=5).n_iter == 5
+    points = rows[:4000].astype(np.float32)
+    assert small_kmeans(points, np.arange(0, 4001, 50), 5).patterns.shape == (400, 64)
     spoiled = rows.copy()
     spoiled[::100] = np.nan
     try:
