@@ -144,6 +144,9 @@ def test_patterns_of_items(patterns):
     last = everything.indices[-int(np.count_nonzero(np.delete(counts, labelled) == 0)) :]
     assert (counts[last] == 0).all()
     assert "without patterns" in everything.reason[-1]
+    bare = og.select(patterns, 3, "freesel", start=[0])  # it has no patterns, so nothing is covered at first
+    assert bare.certificate["coverage"]["curve"][0] == {"picks": 1, "radius": None, "mean": None}
+    assert bare.certificate["coverage"]["radius"] > 0
     check_explanation(og.select(patterns, 20, "freesel", rule="fds"), whole, offsets=patterns.offsets)
 
 

@@ -29,7 +29,7 @@ class Explanation:
     nearest               int64 (n_picks,), that item, -1 for none
     n_represented         float64 (n_picks,), candidates that the pick represents, itself included
     curve                 per budget: {"picks", "radius", "mean"}, largest and mean represented_distance of the
-                          candidates after the first so many picks
+                          candidates after the first so many picks; None while no chosen item has patterns
     """
 
     represented_by: IntArray
@@ -139,11 +139,11 @@ class _Covered:
         distance[reached] = self.distance[worst[reached]]
         return owner, distance
 
-    def extent(self) -> tuple[float, float]:
-        """Largest and mean distance of the candidates that have rows (0 and 0 where none has)."""
+    def extent(self) -> tuple[float | None, float | None]:
+        """Largest and mean distance of the candidates that have rows; None where nothing chosen has rows, or they."""
         worst = self._worst_rows()[self.candidates]
         d = self.distance[worst[worst >= 0]]
-        return (float(d.max()), float(d.mean())) if d.size and np.isfinite(d).all() else (0.0, 0.0)
+        return (float(d.max()), float(d.mean())) if d.size and np.isfinite(d).all() else (None, None)
 
     def _worst_rows(self) -> IntArray:
         """Per item its row with the largest distance, the lowest on ties; -1 for items without usable rows."""
