@@ -71,8 +71,8 @@ void CoverState::refresh(const std::vector<std::int64_t>& rows) {
   for (const std::int64_t row : stale) work += static_cast<double>(n_centers() - seen[row]);
   rows_read += static_cast<double>(n_stale);
   const int n_threads = worthwhile_threads(work * static_cast<double>(rows_.n_dims()));
-  // Panels small enough for every thread to have some.
-  const std::int64_t panel = std::clamp<std::int64_t>(n_stale / 16, 64, NearestSearch::kPanelRows);
+  // Every thread has a few panels; larger ones are cheaper, as each packs the centres anew. No answer depends on it.
+  const std::int64_t panel = std::clamp<std::int64_t>(n_stale / (2 * n_threads), 64, NearestSearch::kPanelRows);
   slots_.resize(std::max(slots_.size(), static_cast<std::size_t>(n_threads)));
   BadRows bad;
   for_each_lane((n_stale + panel - 1) / panel, n_threads, stop_, [&](const Lane& lane) {

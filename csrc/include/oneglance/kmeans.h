@@ -13,7 +13,8 @@ struct KMeansOptions {
   StopRequest stop;
 };
 
-///   shift       root of (mean distance between old and new centre) / (mean distance of a row to its old centre)
+///   shift       root of (mean distance between old and new centre) / (mean distance of a row to its old centre);
+///               0 when every row lies on its old centre
 ///   converged   shift <= tol
 ///   reassigned  times an empty cluster was given a row
 ///   scanned     rows compared with all centres, per used row and assignment: 1 when bounds saved nothing
