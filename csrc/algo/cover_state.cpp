@@ -118,6 +118,7 @@ void CoverState::pick(std::int64_t item, std::int64_t row, CoverResult& result) 
   result.items.push_back(item);
   result.rows.push_back(row);
   const bool known = row >= 0 && nearest[row] >= 0;
+  if (known) require_finite_dist2(dist2[row]);
   result.distances.push_back(known ? unit_distance(dist2[row]) : kInfinity);
   result.nearest.push_back(known ? item_of(nearest[row]) : -1);
   choose(item);

@@ -129,6 +129,7 @@ KMeansReport kmeans(const MetricRows& rows, const KMeansOptions& options, double
   lloyd.assign();
   while (report.n_iter < options.max_iter && report.shift > options.tol) {
     const double mean_distance = lloyd.mean_distance();
+    require_finite_dist2(mean_distance);
     report.reassigned += lloyd.fill_empty();
     const double movement = lloyd.update();
     report.shift = mean_distance > 0.0 ? std::sqrt(movement / mean_distance) : 0.0;

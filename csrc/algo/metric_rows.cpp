@@ -49,6 +49,11 @@ double inverse_norm(double* row, const double* zeros, std::int64_t n) {
 
 }  // namespace
 
+void require_finite_dist2(double dist2) {
+  require(std::isfinite(dist2),
+          "squared distances between the rows exceed the range of float64. Divide the rows by a power of ten.");
+}
+
 MetricRows::MetricRows(const MatrixView& rows, Metric metric, const std::uint8_t* mask, const StopRequest& stop)
     : rows_(&rows), metric_(metric), mask_(mask) {
   if (metric != Metric::cosine) return;

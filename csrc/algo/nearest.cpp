@@ -139,6 +139,9 @@ void nearest(const MetricRows& queries, const MetricRows& data, std::int64_t n_n
   }
   bad.throw_if_any<NonFiniteRows>();
   bad_queries.throw_if_any<NonFiniteQueries>();
+  for (std::int64_t i = 0; i < queries.n_rows() * n_nearest; ++i) {
+    if (indices[i] >= 0) require_finite_dist2(distances[i]);
+  }
   if (data.metric() == Metric::cosine) {
     for (std::int64_t i = 0; i < queries.n_rows() * n_nearest; ++i) distances[i] *= 0.5;
   }

@@ -35,6 +35,15 @@ class Drawing {
     return chosen >= 0;
   }
 
+  /// All rows up to date for the first time. Distances only shrink: relative to the largest of now, no weight can
+  /// overflow, and one vanishes only beside far larger ones.
+  void begin() {
+    state_.refresh_all();
+    for (const std::int64_t row : state_.open_rows()) largest_ = std::max(largest_, state_.dist2[row]);
+    require_finite_dist2(largest_);
+    if (largest_ == 0.0) largest_ = 1.0;
+  }
+
   /// Proposes from the weights as they stand, brings the proposed rows up to date together, and accepts each with
   /// probability new weight / old weight. False when every weight is 0.
   bool round() {
@@ -73,7 +82,7 @@ class Drawing {
   static constexpr double kProposalCost = 100.0;
 
   double weight(std::int64_t row) const {
-    const double squared = state_.dist2[row];
+    const double squared = state_.dist2[row] / largest_;
     if (gamma_ == 1.0) return squared;
     if (gamma_ == 2.0) return squared * squared;
     return squared == 0.0 ? 0.0 : std::pow(squared, gamma_);
@@ -95,7 +104,6 @@ class Drawing {
       total += weight(rows_[k]);
       cumulative_[k] = total;
     }
-    require(std::isfinite(total), "the weights distance^gamma overflow float64: scale the rows, or lower gamma.");
     proposals_.clear();
     if (!(total > 0.0)) return false;
     // As many as the picks so far: then the weights are old by at most a doubling.
@@ -130,6 +138,7 @@ class Drawing {
   std::vector<double> cumulative_;
   std::vector<Proposal> proposals_;
   std::uint64_t n_proposed_ = 0;
+  double largest_ = 0.0;
   double wasted_ = 0.0;
 };
 
@@ -143,7 +152,7 @@ CoverResult weighted_draw(const MetricRows& rows, const CoverRequest& request, d
   Drawing drawing(state, request, gamma, seed, result);
   if (state.n_centers() == 0 && !drawing.done()) drawing.pick_uniformly(true);
   if (!drawing.done() && state.n_centers() > 0) {
-    state.refresh_all();
+    drawing.begin();
     while (!drawing.done() && drawing.round()) {
     }
   }

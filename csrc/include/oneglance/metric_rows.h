@@ -9,6 +9,9 @@ namespace oneglance {
 
 enum class Metric : std::uint8_t { sqeuclidean, cosine };
 
+/// Throws InvalidInput when a squared distance has left float64.
+void require_finite_dist2(double dist2);
+
 /// Rows with a metric. Every distance between two rows is defined in float64 on the stored values:
 ///   sqeuclidean  sum_j (x_j - y_j)^2
 ///   cosine       half of that for the rows times 1 / |row|; so 1 - cos, and exactly 0 for equal rows
