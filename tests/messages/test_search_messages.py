@@ -187,3 +187,22 @@ def test_patterns_are_checked():
     assert patterns.counts().tolist() == [1, 0, 3]
     assert patterns.owners().tolist() == [0, 2, 2, 2]
     assert patterns.n_items == len(patterns) == 3
+
+
+def test_squared_distances_beyond_float64(x):
+    far = x.astype(np.float64) * 1e200
+    for call in (
+        lambda: og.nearest(far, far[::-1].copy() * 2),
+        lambda: og.farthest_points(far, 3),
+        lambda: og.weighted_draw(far, 3),
+        lambda: og.kmeans(far, 3, init="random"),
+    ):
+        with pytest.raises(og.InvalidInput, match="exceed the range of float64. Divide the rows by a power of ten"):
+            call()
+
+
+@pytest.mark.parametrize(("scale", "gamma"), [(1e-30, 6.0), (1e-20, 10.0), (1e30, 6.0)])
+def test_powers_of_distances_neither_vanish_nor_overflow(scale, gamma):
+    x = np.random.default_rng(0).standard_normal((200, 5))
+    drawn = og.weighted_draw(x * scale, 5, gamma=gamma)
+    assert (drawn.rows[1:] >= 0).all()  # each by its distance, none as a left-over
