@@ -48,7 +48,8 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     default="lewis",
     show_default=True,
     help="lewis: by Lewis weights, one choice that serves all backbones. freesel: by patterns not yet covered. "
-    "farthest: greedy k-center. kmeans: nearest to cluster centres. random: the baseline.",
+    "farthest: greedy k-center. kmeans: nearest to cluster centres. typiclust: densest place of every cluster. "
+    "random: the baseline.",
 )
 @click.option(
     "--sampler",
@@ -72,7 +73,7 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 @click.option(
     "--metric",
     type=click.Choice(METRICS),
-    help="freesel, farthest, kmeans: cosine (default of freesel) or sqeuclidean (default of the others).",
+    help="Strategies of coverage: cosine or sqeuclidean (default of farthest and kmeans).",
 )
 @click.option(
     "--start",
@@ -86,13 +87,30 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     help="kmeans: number of clusters, labelled items + budget by default. Example: --clusters 1000",
 )
 @click.option(
-    "--max-iter", type=click.IntRange(1), help="kmeans: most iterations, 100 by default. Example: --max-iter 20"
+    "--max-iter",
+    type=click.IntRange(1),
+    help="kmeans, typiclust: most iterations, 100 by default. Example: --max-iter 20",
+)
+@click.option(
+    "--max-clusters",
+    type=click.IntRange(1),
+    help="typiclust: most clusters, 500 by default. Example: --max-clusters 200",
+)
+@click.option(
+    "--neighbors",
+    type=click.IntRange(1),
+    help="typiclust: neighbours that typicality looks at, 20 by default. Example: --neighbors 10",
+)
+@click.option(
+    "--min-cluster",
+    type=click.IntRange(1),
+    help="typiclust: clusters of fewer items come last, 6 by default. Example: --min-cluster 3",
 )
 @click.option(
     "--explain/--no-explain",
     default=None,
-    help="Who represents whom, in represented.parquet: by default for freesel, farthest, kmeans. --explain also for "
-    "lewis and random, under one backbone; --no-explain leaves out the curve of radii.",
+    help="Who represents whom, in represented.parquet: by default for strategies of coverage. --explain also "
+    "for lewis and random, under one backbone; --no-explain leaves out the curve of radii.",
 )
 @click.option(
     "--seed",

@@ -51,11 +51,12 @@ def select(
     strategy         "lewis" (by Lewis weights, made for several backbones at once; parameters p, tol,
                      max_passes, ridge, combine, sampler), "freesel" (by patterns; rule, gamma, metric, start),
                      "farthest" (greedy k-center; metric, start), "kmeans" (nearest to cluster centres; metric,
-                     clusters, max_iter) or "random" (the baseline, no parameters). All but lewis and random work
-                     with one backbone; name it with backbones=
+                     clusters, max_iter), the rest of the family of coverage ("typiclust", ...: see the modules of
+                     oneglance.strategies) or "random" (the baseline, no parameters). All but lewis and random
+                     work with one backbone; name it with backbones=
     seed             0 .. 2**63 - 1; the same seed on the same build gives the same bytes
     labelled         items that have a label already: never picked. "lewis" computes its weights without them;
-                     freesel, farthest and kmeans count them as chosen
+                     strategies of coverage count them as chosen
     exclude          items not to be picked for any other reason. Both: item ids (str), positions (int), or a
                      boolean mask; repeats and overlap are fine
     strata           (n,) stratum per item, or the name of a column of the store ("stratum", "label", ...).
@@ -66,12 +67,12 @@ def select(
     groups           not supported: a limit of picks per group would make inclusion probabilities and weights wrong.
                      Use strata=
     backbones        names of the backbones to use, all by default
-    explain          who represents whom (Selection.represented_by, certificate["coverage"]). Default: for freesel,
-                     farthest and kmeans; False leaves out their curve of radii. True explains lewis and random
+    explain          who represents whom (Selection.represented_by, certificate["coverage"]). Default: for
+                     strategies of coverage; False leaves out their curve of radii. True explains lewis and random
                      too, by sqeuclidean distances under one backbone
     progress         called with one-line notes on what is being computed; True prints them on stderr
-    params           the strategy's own parameters, see oneglance.strategies.lewis.lewis,
-                     .freesel.freesel, .farthest.farthest and .kmeans.kmeans
+    params           the strategy's own parameters, see the function of its name: oneglance.strategies.lewis.lewis,
+                     .freesel.freesel and so on
 
     Invalid items of a store are never picked; the certificate counts them. So are rows that prove not to be
     finite when they are read (a warning names them; "random" reads none). Strata that get no pick because the

@@ -12,6 +12,7 @@ from .freesel import freesel
 from .kmeans import kmeans
 from .lewis import lewis
 from .request import Picks
+from .typiclust import typiclust
 from .uniform import uniform
 
 STRATEGIES: dict[str, Callable[..., Picks]] = {
@@ -19,6 +20,7 @@ STRATEGIES: dict[str, Callable[..., Picks]] = {
     "freesel": freesel,
     "farthest": farthest,
     "kmeans": kmeans,
+    "typiclust": typiclust,
     "random": uniform,
 }
 

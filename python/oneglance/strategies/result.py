@@ -26,18 +26,18 @@ class Selection:
     indices          int64, positions in the pool, all distinct
     ids              the store's item ids (str objects), or the positions again for bare arrays
     weights          float64, factor of the item's loss: sum_i weights_i * loss_i estimates the sum of the
-                     loss over all candidates. lewis and random: without bias. freesel, farthest, kmeans: the number
+                     loss over all candidates. lewis and random: without bias. Strategies of coverage: the number
                      of candidates nearest to the pick, itself included; a sum over representatives, which nothing
                      makes unbiased, and which leaves out candidates nearest to a labelled item
     inclusion_prob   float64 in (0, 1], probability that this item was to be picked (the sampler's docstring
-                     says of which event); NaN for freesel, farthest and kmeans, where nobody knows it
+                     says of which event); NaN for strategies of coverage, where nobody knows it
     scores           float64, the strategy's measure of importance (lewis: the combined Lewis weight; freesel and
-                     farthest: `distances`; kmeans: `weights`)
+                     farthest: `distances`; kmeans and the family: `weights`)
     rank             int64, 1 .. budget. lewis, random: certain picks first, then by descending score, ties to the
-                     lower row. freesel, farthest, kmeans: the order of choice, strata interleaved
+                     lower row. Strategies of coverage: the order of choice, strata interleaved
     reason           str objects, a few words per pick
     nearest_selected int64 or None: position of the item chosen before (labelled ones included) that the pick was
-                     nearest to, -1 for none; with freesel, farthest, kmeans or explain=True
+                     nearest to, -1 for none; with strategies of coverage or explain=True
     strategy, params, seed   what was asked, defaults filled in
     certificate      dict: evidence about the computation and counts of the items used and left out
     sources, strata  str objects or None: where an item came from, its stratum

@@ -1,0 +1,82 @@
+"""The strategies of the family pick what their definitions in oneglance.reference say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import oneglance as og
+from oneglance.reference import typiclust
+
+METRICS = ("sqeuclidean", "cosine")
+
+
+@st.composite
+def pools(draw, least=2, most=60):
+    """Rows without zero rows: Gaussian blobs, or small integers with many duplicates and ties."""
+    n, d = draw(st.integers(least, most)), draw(st.integers(1, 5))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    if draw(st.booleans()):
+        rows = rng.integers(-2, 3, size=(n, d)).astype(float)
+        rows[~rows.any(axis=1)] = 1.0
+        return rows
+    return rng.normal(size=(n, d)) + 3 * rng.normal(size=(4, d))[rng.integers(0, 4, n)]
+
+
+@st.composite
+def requests(draw, **sizes):
+    """Rows, labelled positions, excluded positions, a budget that can be met."""
+    x = draw(pools(**sizes))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    order = rng.permutation(len(x))
+    a, b = sorted(draw(st.tuples(st.integers(0, len(x) // 2), st.integers(0, len(x) // 2))))
+    labelled, excluded = np.sort(order[:a]), np.sort(order[a:b])
+    free = np.sort(order[b:])
+    return x, labelled, excluded, free, draw(st.integers(1, free.size))
+
+
+@given(requests(), st.integers(1, 6), st.integers(1, 8), st.integers(1, 5))
+@settings(max_examples=150, deadline=None)
+def test_typiclust_is_its_definition(asked, neighbors, clusters, min_cluster):
+    x, labelled, excluded, free, budget = asked
+    got = og.select(
+        x,
+        budget,
+        "typiclust",
+        metric="sqeuclidean",
+        labelled=labelled,
+        exclude=excluded,
+        max_clusters=clusters,
+        neighbors=neighbors,
+        min_cluster=min_cluster,
+        explain=False,
+    )
+    used = np.isin(np.arange(len(x)), np.r_[labelled, free])
+    k = got.certificate["clusters"]
+    assert k == max(1, min(labelled.size + budget, clusters, int(used.sum()) // (2 * min_cluster)))
+    labels = og.kmeans(x, k, mask=used).labels
+    want = typiclust.typiclust(
+        x, labels, free, labelled, budget, "sqeuclidean", neighbors=neighbors, min_cluster=min_cluster
+    )
+    assert got.indices.tolist() == want
+
+
+def test_the_most_typical_item_is_in_the_densest_place():
+    x = np.array([[0.0], [1.0], [1.2], [1.3], [5.0], [9.0]])
+    assert typiclust.mean_distances(x, 2, "sqeuclidean") == pytest.approx([1.1, 0.25, 0.15, 0.2, 3.75, 5.85], abs=1e-12)
+    assert og.select(x, 1, "typiclust", metric="sqeuclidean", neighbors=2).indices.tolist() == [2]
+
+
+def test_typiclust_leaves_small_clusters_for_the_end():
+    rng = np.random.default_rng(0)
+    x = np.vstack([c + 0.1 * rng.normal(size=(m, 2)) for c, m in ((0, 30), (50, 20), (100, 3), (-40, 10))])
+    which = np.repeat([0, 1, 2, 3], [30, 20, 3, 10])
+    picks = og.select(x, 63, "typiclust", metric="sqeuclidean", max_clusters=4, min_cluster=5, seed=1)
+    order = which[picks.indices]
+    assert order[:9].tolist() == [0, 1, 3] * 3
+    assert (order[-3:] == 2).all()
+    assert picks.reason[0] == "the most typical of a cluster of 30 items"
+    more = og.select(x, 3, "typiclust", metric="sqeuclidean", max_clusters=4, min_cluster=5, labelled=[0], seed=1)
+    assert which[more.indices].tolist() == [1, 3, 0]
