@@ -24,7 +24,7 @@ void set_flag(std::vector<std::uint8_t>& flags, std::int64_t index) {
 }  // namespace
 
 Assignment::Assignment(const MetricRows& rows, std::int64_t n_centers, const StopRequest& stop, std::int64_t* labels,
-                       double* dist2)
+                       double* dist2, const std::vector<std::int64_t>* only)
     : rows_(rows),
       frame_(rows),
       k_(n_centers),
@@ -36,8 +36,9 @@ Assignment::Assignment(const MetricRows& rows, std::int64_t n_centers, const Sto
   for (std::int64_t row = 0; row < rows.n_rows(); ++row) {
     labels_[row] = -1;
     dist2_[row] = std::numeric_limits<double>::quiet_NaN();
-    if (rows.used(row)) used_.push_back(row);
+    if (only == nullptr && rows.used(row)) used_.push_back(row);
   }
+  if (only != nullptr) used_ = *only;
 }
 
 double Assignment::scanned() const {

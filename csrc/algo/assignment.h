@@ -11,10 +11,10 @@ namespace oneglance {
 /// centre but its own, which loosens by what the centres move.
 class Assignment {
  public:
-  /// labels, dist2 (n,): filled here; rows that are not used keep -1 and NaN. Centres are float64 (k, d), of unit
-  /// norm for cosine.
+  /// labels, dist2 (n,): filled here; rows that are not used, or not among `only`, keep -1 and NaN. Centres are
+  /// float64 (k, d), of unit norm for cosine.
   Assignment(const MetricRows& rows, std::int64_t n_centers, const StopRequest& stop, std::int64_t* labels,
-             double* dist2);
+             double* dist2, const std::vector<std::int64_t>* only = nullptr);
 
   /// Labels (ties to the lower centre) and dist2 for these centres, in float64; `changed[c]` is set for every
   /// centre that won or lost a row. Throws NonFiniteRows, Interrupted.

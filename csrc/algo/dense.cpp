@@ -74,6 +74,11 @@ void times_transposed(std::int64_t m, std::int64_t n, std::int64_t k, float alph
                     0.0f, c, as_int(n));
 }
 
+void add_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* b, float* c) {
+  scipy_cblas_sgemm(kRowMajor, kNoTrans, kNoTrans, as_int(m), as_int(n), as_int(k), 1.0f, a, as_int(k), b, as_int(n),
+                    1.0f, c, as_int(n));
+}
+
 bool cholesky_upper(Square& a, std::int64_t n) {
   if (!std::all_of(a.begin(), a.end(), [](double value) { return std::isfinite(value); })) return false;
   const int size = as_int(n);

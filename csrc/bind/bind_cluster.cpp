@@ -4,6 +4,7 @@
 
 #include "array_in.h"
 #include "bind.h"
+#include "oneglance/activeft.h"
 #include "oneglance/check.h"
 #include "oneglance/kmeans.h"
 #include "oneglance/small_kmeans.h"
@@ -74,12 +75,73 @@ py::typing::Tuple<py::array_t<float>, Int64> small_kmeans_binding(const py::arra
   return py::make_tuple(patterns, pattern_offsets);
 }
 
+ActiveFtOptions activeft_options(const std::string& objective, const Float64Array& theta, std::int64_t n_dims,
+                                 double tau, double balance) {
+  require(theta.ndim() == 2 && theta.shape(0) >= 1 && theta.shape(1) == n_dims,
+          "theta must be (B, d) for rows of d columns.");
+  require(objective == "paper" || objective == "released", "objective must be 'paper' or 'released'.");
+  ActiveFtOptions options;
+  options.objective = objective == "paper" ? ActiveFtObjective::paper : ActiveFtObjective::released;
+  options.n_theta = theta.shape(0);
+  options.tau = tau;
+  options.balance = balance;
+  options.stop = stop_on_ctrl_c();
+  return options;
+}
+
+py::typing::Tuple<Float64, Float64, py::float_> activeft_binding(
+    const std::vector<py::array>& shards, const Float64Array& theta, const std::string& objective, int n_iter,
+    double tau, double balance, double learning_rate, std::int64_t n_fixed, std::int64_t sample_rows,
+    std::uint64_t seed, const std::optional<BoolVector>& mask) {
+  const MatrixView view = matrix_view(shards);
+  const RowSource source = row_source(view, mask, std::nullopt);
+  ActiveFtOptions options = activeft_options(objective, theta, view.n_dims(), tau, balance);
+  options.n_iter = n_iter;
+  options.learning_rate = learning_rate;
+  options.n_fixed = n_fixed;
+  options.sample_rows = sample_rows;
+  options.seed = seed;
+  Float64 moved({theta.shape(0), theta.shape(1)});
+  std::copy_n(theta.data(), theta.size(), moved.mutable_data());
+  double* out = moved.mutable_data();
+  ActiveFtReport report;
+  {
+    const py::gil_scoped_release nogil;
+    const MetricRows rows(view, Metric::cosine, source.mask, source.stop);
+    report = activeft(rows, options, out);
+  }
+  return py::make_tuple(moved, Float64(static_cast<py::ssize_t>(report.loss.size()), report.loss.data()),
+                        report.scanned);
+}
+
+py::typing::Tuple<py::float_, Float64> activeft_gradient_binding(const std::vector<py::array>& shards,
+                                                                 const Float64Array& theta,
+                                                                 const std::string& objective, double tau,
+                                                                 double balance) {
+  const MatrixView view = matrix_view(shards);
+  const ActiveFtOptions options = activeft_options(objective, theta, view.n_dims(), tau, balance);
+  Float64 gradient({theta.shape(0), theta.shape(1)});
+  double* out = gradient.mutable_data();
+  double loss;
+  {
+    const py::gil_scoped_release nogil;
+    const MetricRows rows(view, Metric::cosine, nullptr, options.stop);
+    loss = activeft_gradient(rows, options, theta.data(), out);
+  }
+  return py::make_tuple(loss, gradient);
+}
+
 }  // namespace
 
 void bind_cluster(py::module_& module) {
   module.def("kmeans", &kmeans_binding, py::arg("shards"), py::arg("k"), py::arg("cosine"), py::arg("centers"),
              py::arg("max_iter"), py::arg("tol"), py::arg("mask"),
              "(centers, labels, distances, n_iter, shift, converged, reassigned) of Lloyd's algorithm.");
+  module.def("activeft", &activeft_binding, py::arg("shards"), py::arg("theta"), py::arg("objective"),
+             py::arg("n_iter"), py::arg("tau"), py::arg("balance"), py::arg("learning_rate"), py::arg("n_fixed"),
+             py::arg("sample_rows"), py::arg("seed"), py::arg("mask"), "(theta, loss, scanned).");
+  module.def("activeft_gradient", &activeft_gradient_binding, py::arg("shards"), py::arg("theta"), py::arg("objective"),
+             py::arg("tau"), py::arg("balance"), "(loss, gradient) at theta.");
   module.def("small_kmeans", &small_kmeans_binding, py::arg("points"), py::arg("offsets"), py::arg("k"),
              py::arg("seed"), py::arg("items"), py::arg("max_iter"), py::arg("tol"),
              "(patterns, offsets): k-means of every set of points on its own.");

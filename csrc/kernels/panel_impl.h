@@ -6,6 +6,7 @@
 
 namespace {
 
+using std::int32_t;
 using std::int64_t;
 using std::uint16_t;
 using std::uint32_t;
@@ -85,6 +86,37 @@ template <typename Real>
 void add_to(double* sum, const Real* term, int64_t n) {
 #pragma omp simd
   for (int64_t j = 0; j < n; ++j) sum[j] += term[j];
+}
+
+// exp by 2^k * exp(r), |r| <= ln(2) / 2, r in two parts so that it keeps its digits; Taylor to degree 7.
+void exp_scaled_f32(float* values, float scale, float shift, int64_t n) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) {
+    float x = (values[j] - shift) * scale;
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    const float rounded = x * 1.44269504088896341f + 12582912.0f;  // 1.5 * 2^23: the whole number in the low bits
+    const float k = rounded - 12582912.0f;
+    const float r = (x - k * 0.693359375f) + k * 2.12194440e-4f;
+    float p = 1.0f / 5040.0f;
+    p = p * r + 1.0f / 720.0f;
+    p = p * r + 1.0f / 120.0f;
+    p = p * r + 1.0f / 24.0f;
+    p = p * r + 1.0f / 6.0f;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    Bits32 power;
+    power.u = static_cast<uint32_t>(static_cast<int32_t>(k) + 127) << 23;
+    values[j] = x <= -87.0f ? 0.0f : p * power.f;
+  }
+}
+
+double sum_f32(const float* row, int64_t n) {
+  double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = 0; j < n; ++j) sum += row[j];
+  return sum;
 }
 
 #if defined(__AVX512F__)
@@ -202,4 +234,4 @@ void dots_f32(const float* rows, int64_t n_rows, const float* centers, int64_t n
    scale_columns<float>,   scale_columns<double>,  sum_squares<float>,      \
    sum_squares<double>,    scale_row<float>,       scale_row<double>,       \
    add_to<float>,          add_to<double>,         dots_f32,                \
-   mean_rows_f32}
+   mean_rows_f32,          exp_scaled_f32,         sum_f32}

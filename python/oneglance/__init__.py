@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._build_info import build_info
     from ._types import Patterns, RowShards
+    from .cluster.activeft import ActiveFT, activeft
     from .cluster.kmeans import KMeans, kmeans
     from .errors import BadData, InvalidInput, MissingDependency, OneglanceError, StoreError
-    from .features import embed
+    from .features import PatternSpec, embed
     from .linalg import LeverageScores, LewisWeights, leverage_scores, lewis_weights
     from .search import Farthest, WeightedDraw, farthest_points, weighted_draw
     from .search.nearest import Nearest, knn, nearest
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ActiveFT",
     "BadData",
     "Farthest",
     "FeatureStore",
@@ -30,12 +32,14 @@ __all__ = [
     "MissingDependency",
     "Nearest",
     "OneglanceError",
+    "PatternSpec",
     "Patterns",
     "RowShards",
     "Selection",
     "StoreError",
     "WeightedDraw",
     "__version__",
+    "activeft",
     "build_info",
     "embed",
     "farthest_points",
@@ -53,7 +57,7 @@ __all__ = [
 _HOME = {
     **dict.fromkeys(("BadData", "InvalidInput", "MissingDependency", "OneglanceError", "StoreError"), "errors"),
     **dict.fromkeys(("LeverageScores", "LewisWeights", "leverage_scores", "lewis_weights"), "linalg"),
-    **dict.fromkeys(("KMeans", "kmeans"), "cluster"),
+    **dict.fromkeys(("ActiveFT", "KMeans", "activeft", "kmeans"), "cluster"),
     **dict.fromkeys(
         ("Farthest", "Nearest", "WeightedDraw", "farthest_points", "knn", "nearest", "weighted_draw"), "search"
     ),
@@ -61,7 +65,7 @@ _HOME = {
     **dict.fromkeys(("Selection", "select"), "strategies"),
     **dict.fromkeys(("Patterns", "RowShards"), "_types"),
     "build_info": "_build_info",
-    "embed": "features",
+    **dict.fromkeys(("PatternSpec", "embed"), "features"),
 }
 
 

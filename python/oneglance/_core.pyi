@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'build_info', 'farthest', 'kmeans', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'nearest', 'philox_uniforms', 'set_panel_rows', 'set_small_work', 'set_threads', 'small_kmeans', 'weighted_draw']
+__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'activeft', 'activeft_gradient', 'build_info', 'farthest', 'kmeans', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'nearest', 'philox_uniforms', 'set_panel_rows', 'set_small_work', 'set_threads', 'small_kmeans', 'weighted_draw']
 class NonFiniteRows(ValueError):
     pass
 class NonFiniteQueries(NonFiniteRows):
@@ -15,6 +15,14 @@ class ZeroRows(ValueError):
     pass
 class ZeroQueries(ZeroRows):
     pass
+def activeft(shards: collections.abc.Sequence[numpy.ndarray], theta: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], objective: str, n_iter: typing.SupportsInt | typing.SupportsIndex, tau: typing.SupportsFloat | typing.SupportsIndex, balance: typing.SupportsFloat | typing.SupportsIndex, learning_rate: typing.SupportsFloat | typing.SupportsIndex, n_fixed: typing.SupportsInt | typing.SupportsIndex, sample_rows: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], float]:
+    """
+    (theta, loss, scanned).
+    """
+def activeft_gradient(shards: collections.abc.Sequence[numpy.ndarray], theta: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], objective: str, tau: typing.SupportsFloat | typing.SupportsIndex, balance: typing.SupportsFloat | typing.SupportsIndex) -> tuple[float, numpy.typing.NDArray[numpy.float64]]:
+    """
+    (loss, gradient) at theta.
+    """
 def build_info() -> dict[str, typing.Any]:
     """
     How this module was built and what it uses on this machine.

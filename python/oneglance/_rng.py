@@ -22,6 +22,7 @@ class Purpose(IntEnum):
     COVER = 6
     KMEANS = 7
     PATTERN = 8
+    ACTIVEFT = 9
 
 
 def uniforms(seed: int, purpose: Purpose, items: IntArray, draw: int = 0) -> Float64Array:

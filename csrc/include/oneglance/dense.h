@@ -19,6 +19,8 @@ void add_gram(std::int64_t m, std::int64_t n, const double* y, std::int64_t ldy,
 /// c (m, n) := alpha a b' for a (m, k), b (n, k), all contiguous
 void times_transposed(std::int64_t m, std::int64_t n, std::int64_t k, float alpha, const float* a, const float* b,
                       float* c);
+/// c (m, n) := c + a b for a (m, k), b (k, n), all contiguous
+void add_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* b, float* c);
 
 /// a := R upper with a = R' R from the upper triangle; false when not positive definite. Lower part zeroed.
 bool cholesky_upper(Square& a, std::int64_t n);

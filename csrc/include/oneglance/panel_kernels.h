@@ -31,6 +31,10 @@ struct PanelKernels {
                    float* products);
   /// mean[j] = (sum over i, in this order and in float64, of rows[i][j]) / n_rows
   void (*mean_rows_f32)(const float* const* rows, std::int64_t n_rows, std::int64_t n, double* mean);
+  /// values[j] = exp((values[j] - shift) * scale), relative error below 3e-7; 0 below about e^-87
+  void (*exp_scaled_f32)(float* values, float scale, float shift, std::int64_t n);
+  /// sum of a row, added up in float64
+  double (*sum_f32)(const float* row, std::int64_t n);
 };
 
 /// The table of the active instruction set.

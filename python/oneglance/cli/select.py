@@ -10,6 +10,7 @@ import numpy as np
 from click.core import ParameterSource
 
 from .._check import METRICS
+from ..cluster.activeft import INITS, OBJECTIVES
 from ..strategies import Pool, Selection, strategy_names
 from ..strategies import select as choose
 from ..strategies.budget import parse_budget
@@ -49,7 +50,7 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     show_default=True,
     help="lewis: by Lewis weights, one choice that serves all backbones. freesel: by patterns not yet covered. "
     "farthest: greedy k-center. kmeans: nearest to cluster centres. typiclust: densest place of every cluster. "
-    "random: the baseline.",
+    "activeft: the pool's distribution, kept apart. random: the baseline.",
 )
 @click.option(
     "--sampler",
@@ -106,6 +107,21 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     type=click.IntRange(1),
     help="typiclust: clusters of fewer items come last, 6 by default. Example: --min-cluster 3",
 )
+@click.option(
+    "--objective",
+    type=click.Choice(OBJECTIVES),
+    help="activeft: paper (default), or released: what the published code minimises.",
+)
+@click.option("--temperature", type=float, help="activeft: of both terms, 0.07 by default. Example: --temperature 0.1")
+@click.option("--balance", type=float, help="activeft: weight of the repulsion, 1 by default. Example: --balance 0.5")
+@click.option("--learning-rate", type=float, help="activeft: of Adam, 0.001 by default. Example: --learning-rate 0.01")
+@click.option("--n-iter", type=click.IntRange(1), help="activeft: iterations, 300 by default. Example: --n-iter 100")
+@click.option(
+    "--sample-rows",
+    type=click.IntRange(1),
+    help="activeft: rows per iteration, all by default. Example: --sample-rows 100000",
+)
+@click.option("--init", type=click.Choice(INITS), help="activeft: where the parameters start; random by default.")
 @click.option(
     "--explain/--no-explain",
     default=None,

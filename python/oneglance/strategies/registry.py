@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import InvalidInput
+from .activeft import activeft
 from .farthest import farthest
 from .freesel import freesel
 from .kmeans import kmeans
@@ -21,6 +22,7 @@ STRATEGIES: dict[str, Callable[..., Picks]] = {
     "farthest": farthest,
     "kmeans": kmeans,
     "typiclust": typiclust,
+    "activeft": activeft,
     "random": uniform,
 }
 
