@@ -152,7 +152,8 @@ def test_the_answer_depends_on_values_not_on_how_they_are_kept(rows, strategy, d
         assert np.array_equal(og.select(pool.astype(np.float64), 20, strategy, seed=3).indices, whole)
 
 
-@pytest.mark.parametrize("strategy", [name for name in WITHOUT_CHANCE if name in strategy_names()])
+# probcover counts items, so ties are common, and they go to the lower row.
+@pytest.mark.parametrize("strategy", [s for s in WITHOUT_CHANCE if s in strategy_names() and s != "probcover"])
 def test_the_order_of_rows_is_only_a_name(rows, strategy):
     """For Gaussian rows, without ties. farthest begins at the lowest row, so it gets a labelled one."""
     order = np.random.default_rng(4).permutation(N)

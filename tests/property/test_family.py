@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oneglance as og
-from oneglance.reference import typiclust
+from oneglance._types import RowShards
+from oneglance.reference import nearest, probcover, typiclust
+from oneglance.strategies import pairs
 
 METRICS = ("sqeuclidean", "cosine")
 
@@ -80,3 +82,58 @@ def test_typiclust_leaves_small_clusters_for_the_end():
     assert picks.reason[0] == "the most typical of a cluster of 30 items"
     more = og.select(x, 3, "typiclust", metric="sqeuclidean", max_clusters=4, min_cluster=5, labelled=[0], seed=1)
     assert which[more.indices].tolist() == [1, 3, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("tile", [1, 7, 4096])
+@pytest.mark.parametrize("kept", [0, 2**30])
+def test_pairs_are_distances_of_all_with_all(monkeypatch, dtype, tile, kept):
+    monkeypatch.setattr(pairs, "_TILE", tile)
+    monkeypatch.setattr(pairs, "_KEPT_BYTES", kept)
+    rng = np.random.default_rng(0)
+    used, some = np.sort(rng.permutation(60)[:40]), np.array([3, 39, 0])
+    for x in (rng.normal(size=(60, 4)) + 100, rng.integers(1, 4, size=(60, 3)).astype(np.float32)):
+        for metric in METRICS:
+            rows = nearest.prepared(x[used], metric)
+            exact = np.array([nearest.distances(row, rows, metric) for row in rows[some]])
+            found = pairs.Pairs(RowShards((x,)), used, metric, dtype)
+            got = np.full((3, 40), np.nan)
+            for part, columns, d in found.tiles(some):
+                got[part, columns] = d
+            assert np.abs(got - exact).max() <= found.slack
+            for radius in (exact[0, 1], exact[2, 7], float(np.median(exact))):  # ties with the radius are outside
+                inside = np.zeros((3, 40), dtype=bool)
+                for part, columns, block in found.within(some, radius):
+                    inside[part, columns] = block
+                assert np.array_equal(inside, exact < radius)
+
+
+@given(requests(), st.floats(0.01, 20.0), st.sampled_from(METRICS))
+@settings(max_examples=150, deadline=None)
+def test_probcover_is_its_definition(asked, delta, metric):
+    x, labelled, excluded, free, budget = asked
+    delta = float(round(delta)) if metric == "sqeuclidean" and delta > 1 else delta  # with ties on integers
+    got = og.select(
+        x, budget, "probcover", metric=metric, labelled=labelled, exclude=excluded, delta=delta, explain=False
+    )
+    want, radii = probcover.probcover(x, free, labelled, budget, delta, metric)
+    assert got.indices.tolist() == want
+    for reason, radius in zip(got.reason, radii, strict=True):
+        assert reason.endswith(f"within {radius:.3g}") if radius else "duplicates" in reason
+
+
+def test_probcover_counts_every_row():
+    """The released code forgets the last incomplete batch of rows: here the largest ball is there."""
+    rng = np.random.default_rng(0)
+    x = np.vstack([100 * rng.normal(size=(500, 3)), 0.01 * rng.normal(size=(30, 3))])
+    selection = og.select(x, 2, "probcover", metric="sqeuclidean", delta=1.0)
+    assert selection.indices[0] >= 500
+    assert selection.reason[0].startswith("30 items not covered before")
+
+
+def test_the_default_radius_holds_a_share_of_the_pool():
+    x = np.random.default_rng(0).normal(size=(900, 4))
+    for budget in (5, 30):
+        delta = og.select(x, budget, "probcover", metric="sqeuclidean", explain=False).certificate["delta"]
+        d = np.array([nearest.distances(row, x, "sqeuclidean") for row in x])[~np.eye(900, dtype=bool)]
+        assert np.mean(d < delta) == pytest.approx(1 / budget, abs=1e-5)

@@ -50,6 +50,7 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     show_default=True,
     help="lewis: by Lewis weights, one choice that serves all backbones. freesel: by patterns not yet covered. "
     "farthest: greedy k-center. kmeans: nearest to cluster centres. typiclust: densest place of every cluster. "
+    "probcover: balls that hold the most items. "
     "activeft: the pool's distribution, kept apart. random: the baseline.",
 )
 @click.option(
@@ -122,6 +123,12 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     help="activeft: rows per iteration, all by default. Example: --sample-rows 100000",
 )
 @click.option("--init", type=click.Choice(INITS), help="activeft: where the parameters start; random by default.")
+@click.option(
+    "--delta",
+    type=float,
+    help="probcover: radius of the balls in the unit of --metric; a ball holds a share 1/budget by default. "
+    "Example: --delta 0.2",
+)
 @click.option(
     "--explain/--no-explain",
     default=None,

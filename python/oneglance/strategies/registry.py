@@ -12,6 +12,7 @@ from .farthest import farthest
 from .freesel import freesel
 from .kmeans import kmeans
 from .lewis import lewis
+from .probcover import probcover
 from .request import Picks
 from .typiclust import typiclust
 from .uniform import uniform
@@ -22,6 +23,7 @@ STRATEGIES: dict[str, Callable[..., Picks]] = {
     "farthest": farthest,
     "kmeans": kmeans,
     "typiclust": typiclust,
+    "probcover": probcover,
     "activeft": activeft,
     "random": uniform,
 }
