@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ._build_info import build_info
     from ._types import Patterns, RowShards
     from .cluster.activeft import ActiveFT, activeft
+    from .cluster.bilaf import BiLAF, bilaf
     from .cluster.kmeans import KMeans, kmeans
     from .errors import BadData, InvalidInput, MissingDependency, OneglanceError, StoreError
     from .features import PatternSpec, embed
@@ -23,6 +24,8 @@ __version__ = "0.1.0"
 __all__ = [
     "ActiveFT",
     "BadData",
+    "BiLAF",
+    "Evaluation",
     "Farthest",
     "FeatureStore",
     "InvalidInput",
@@ -40,8 +43,10 @@ __all__ = [
     "WeightedDraw",
     "__version__",
     "activeft",
+    "bilaf",
     "build_info",
     "embed",
+    "evaluate",
     "farthest_points",
     "kmeans",
     "knn",
@@ -57,10 +62,11 @@ __all__ = [
 _HOME = {
     **dict.fromkeys(("BadData", "InvalidInput", "MissingDependency", "OneglanceError", "StoreError"), "errors"),
     **dict.fromkeys(("LeverageScores", "LewisWeights", "leverage_scores", "lewis_weights"), "linalg"),
-    **dict.fromkeys(("ActiveFT", "KMeans", "activeft", "kmeans"), "cluster"),
+    **dict.fromkeys(("ActiveFT", "BiLAF", "KMeans", "activeft", "bilaf", "kmeans"), "cluster"),
     **dict.fromkeys(
         ("Farthest", "Nearest", "WeightedDraw", "farthest_points", "knn", "nearest", "weighted_draw"), "search"
     ),
+    **dict.fromkeys(("Evaluation", "evaluate"), "evaluation"),
     **dict.fromkeys(("FeatureStore", "open_store"), "store"),
     **dict.fromkeys(("Selection", "select"), "strategies"),
     **dict.fromkeys(("Patterns", "RowShards"), "_types"),

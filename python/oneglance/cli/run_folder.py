@@ -7,21 +7,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .. import __version__, _core
+from .._run_head import differences, run_head
 from ..errors import InvalidInput
 from ..store.files import file_digest, json_bytes, make_folder, write_atomic
 from ..strategies import Selection
 from ..strategies.result import write_table
 
+__all__ = ["RUN_FILE", "check_folder", "check_writable", "run_head", "write_run"]
+
 RUN_FILE = "run.json"
 _FILES = ("selected.parquet", "selected.csv")
 _REPRESENTED = "represented.parquet"
-
-
-def run_head(request: dict[str, Any]) -> dict[str, Any]:
-    """What makes two runs the same run: version, build and request. No times: same command, same bytes."""
-    build = {key: value for key, value in _core.build_info().items() if key != "threads"}
-    return {"oneglance": __version__, "build": build, "request": request}
 
 
 def check_writable(out: Path, folder: Path) -> None:
@@ -54,20 +50,12 @@ def check_folder(folder: Path, head: dict[str, Any], overwrite: bool) -> None:
         return
     except (OSError, ValueError):
         there = None
-    differs = _differences(there, json.loads(json_bytes(head)))
+    differs = differences(there, json.loads(json_bytes(head)), RUN_FILE)
     if differs:
         raise InvalidInput(
             f"--out {folder} holds another run (different: {', '.join(differs)}). "
             "Choose another folder, or add --overwrite."
         )
-
-
-def _differences(there: Any, head: dict[str, Any]) -> list[str]:
-    if not isinstance(there, dict) or not isinstance(there.get("request"), dict):
-        return [f"{RUN_FILE} cannot be read"]
-    names = [key for key in ("oneglance", "build") if there.get(key) != head[key]]
-    old, new = there["request"], head["request"]
-    return [key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key)] + names
 
 
 def write_run(folder: Path, head: dict[str, Any], selection: Selection) -> dict[str, Any]:

@@ -1,28 +1,42 @@
 """How good a selection was: heads on the picked labels, a comparison of strategies, intervals over seeds."""
 
 from .compare import HIGHER_IS_BETTER, METRICS, Comparison, Split, compare
+from .evaluate import HEADS, Job, evaluate, prepare
+from .evaluation import Contrast, Evaluation
 from .heads import HeadScore, RidgeHead, Scaling, fit_ridge_head, one_hot, plain_pool_mse, score_head
 from .intervals import Interval, mean_interval, paired_difference, verdict
 from .pickers import Picker, Picks, kmeans_picker, strategy_picker
+from .statistics import Saving, curve_area, holm, label_saving, paired_p_value
 
 __all__ = [
+    "HEADS",
     "HIGHER_IS_BETTER",
     "METRICS",
     "Comparison",
+    "Contrast",
+    "Evaluation",
     "HeadScore",
     "Interval",
+    "Job",
     "Picker",
     "Picks",
     "RidgeHead",
+    "Saving",
     "Scaling",
     "Split",
     "compare",
+    "curve_area",
+    "evaluate",
     "fit_ridge_head",
+    "holm",
     "kmeans_picker",
+    "label_saving",
     "mean_interval",
     "one_hot",
     "paired_difference",
+    "paired_p_value",
     "plain_pool_mse",
+    "prepare",
     "score_head",
     "strategy_picker",
     "verdict",

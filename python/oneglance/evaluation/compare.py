@@ -16,7 +16,7 @@ from .._types import Float64Array, FloatArray, IntArray
 from ..errors import InvalidInput
 from .heads import Scaling, fit_ridge_head, one_hot, plain_pool_mse, score_head
 from .intervals import Interval, mean_interval, paired_difference
-from .pickers import Picker, Picks
+from .pickers import Picker, check_picks
 from .threads import one_thread
 
 _SMALL = 10**9  # products in one k-means step, below which threads do more harm than good
@@ -135,7 +135,7 @@ def compare(
 
     All strategies share the split, the scaling (mean and spread of the pool's features), the heads, and the
     rule for the ridge penalty (leave-one-out on the picked labels). Same arguments, same table.
-    Cost: pickers * budgets * seeds selections, and for each of them two SVDs (budget, d) per backbone.
+    Cost: pickers * budgets * seeds selections, and for each of them one eigenproblem and one SVD per backbone.
     """
     if not pickers:
         raise InvalidInput("pickers must name at least one strategy, got none.")
@@ -165,7 +165,7 @@ def compare(
         everything = scores(np.arange(len(split.pool_labels)), None)
         for strategy, budget, seed in product(pickers, budget_list, seed_list):
             picks = pickers[strategy](split.pool, budget, seed)
-            _check_picks(picks, strategy, budget, len(split.pool_labels))
+            check_picks(picks, strategy, budget, len(split.pool_labels))
             for backbone, score in scores(picks.indices, picks.weights).items():
                 records.append((strategy, budget, seed, backbone, *score))
             n_done += 1
@@ -182,13 +182,3 @@ def compare(
         pool_mse=np.array(columns[6]),
         ceiling=dict(zip(METRICS, np.mean(list(everything.values()), axis=0).tolist(), strict=True)),
     )
-
-
-def _check_picks(picks: Picks, strategy: str, budget: int, n_rows: int) -> None:
-    """A strategy that cheats on its budget must not enter the table."""
-    rows = np.asarray(picks.indices)
-    if rows.shape != (budget,) or np.unique(rows).size != budget or rows.min() < 0 or rows.max() >= n_rows:
-        raise InvalidInput(
-            f"strategy {strategy!r} must return {budget} distinct rows in 0..{n_rows - 1}, "
-            f"got {rows.size} with {np.unique(rows).size} distinct."
-        )

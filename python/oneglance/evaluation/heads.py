@@ -92,7 +92,7 @@ def fit_ridge_head(
     Minimises  mean_i w_i |x_i B + b - y_i|^2 + penalty |B|^2  with mean weight 1. The rule for the penalty is
     fixed: of `penalties`, the one with the smallest weighted leave-one-out error, which the hat matrix gives
     exactly and without further fits; ties go to the larger penalty. No held-out label is used.
-    Cost: one SVD of (m, d). Errors: InvalidInput.
+    Cost: one symmetric eigenproblem of size min(m, d). Errors: InvalidInput.
     """
     rows, wanted = np.asarray(X, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     if rows.ndim != 2 or wanted.ndim != 2 or rows.shape[0] != wanted.shape[0] or rows.shape[0] == 0:
@@ -103,20 +103,25 @@ def fit_ridge_head(
     share = _shares(weights, rows.shape[0])
     x_mean, y_mean = share @ rows, share @ wanted
     root = np.sqrt(share)[:, None]
-    left, values, right = np.linalg.svd((rows - x_mean) * root, full_matrices=False)
-    residual_target = (wanted - y_mean) * root
-    loadings = left.T @ residual_target
-    best: tuple[float, float, Float64Array] | None = None
+    centred, residual_target = (rows - x_mean) * root, (wanted - y_mean) * root
+    wide = rows.shape[0] <= rows.shape[1]
+    square, vectors = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
+    square = np.maximum(square, 0.0)
+    basis = vectors if wide else centred @ vectors
+    loadings = basis.T @ residual_target
+    best: tuple[float, float] | None = None
     for penalty in sorted(penalties, reverse=True):
-        shrink = values**2 / (values**2 + penalty)
-        kept = 1.0 - np.square(left) @ shrink - share
-        error = (residual_target - left @ (shrink[:, None] * loadings)) / np.maximum(kept, 1e-9)[:, None]
+        shrink = (square if wide else 1.0) / (square + penalty)
+        kept = 1.0 - np.square(basis) @ shrink - share
+        error = (residual_target - basis @ (shrink[:, None] * loadings)) / np.maximum(kept, 1e-9)[:, None]
         left_out = float(np.square(error).sum())
         if best is None or left_out < best[0]:
-            best = left_out, penalty, right.T @ ((values / (values**2 + penalty))[:, None] * loadings)
+            best = left_out, penalty
     if best is None:
         raise InvalidInput("penalties must hold at least one number, got none.")
-    left_out, penalty, coef = best
+    left_out, penalty = best
+    solution = vectors @ (loadings / (square + penalty)[:, None])
+    coef = centred.T @ solution if wide else solution
     return RidgeHead(coef, y_mean - x_mean @ coef, penalty, left_out)
 
 

@@ -45,7 +45,7 @@ def mean_interval(values: npt.ArrayLike, *, level: float = 0.95, n_boot: int = 1
         )
     if not 0.5 <= level < 1.0:
         raise InvalidInput(f"level must lie in [0.5, 1), got {level:g}. Use 0.95 for 95 %.")
-    tail = _expanded_tail(data.size, level)
+    tail = expanded_tail(data.size, level)
     means = _resampled_means(data, positive_int(n_boot, "n_boot"), seed_int(seed))
     low, high = np.quantile(means, [tail, 1.0 - tail])
     return Interval(float(data.mean()), float(low), float(high), level, data.size)
@@ -82,7 +82,7 @@ def _resampled_means(data: Float64Array, n_boot: int, seed: int) -> Float64Array
     return means
 
 
-def _expanded_tail(n_values: int, level: float) -> float:
+def expanded_tail(n_values: int, level: float) -> float:
     """The percentile whose normal quantile, times the bootstrap's own spread, is the t quantile's reach."""
     normal = NormalDist()
     reach = _t_quantile(0.5 + level / 2, n_values - 1) * math.sqrt(n_values / (n_values - 1))

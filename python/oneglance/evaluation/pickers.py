@@ -62,13 +62,38 @@ def kmeans_picker() -> Picker:
     return pick
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitLength:
+    """Backbones side by side, none outweighing another: each minus its mean over the pool, rows at unit length."""
+
+    centres: Mapping[str, Float64Array]
+
+    @classmethod
+    def of(cls, features: Mapping[str, FloatArray]) -> UnitLength:
+        """From the pool's rows {backbone: (n, d)}: no labels, and the same for every strategy."""
+        return cls({name: np.asarray(rows).mean(axis=0, dtype=np.float64) for name, rows in features.items()})
+
+    def apply(self, features: Mapping[str, FloatArray]) -> Float64Array:
+        """(m, sum of d): rows of each backbone at unit length, or 0."""
+        parts = []
+        for name, centre in self.centres.items():
+            centred = np.asarray(features[name], dtype=np.float64) - centre
+            length = np.linalg.norm(centred, axis=1, keepdims=True)
+            parts.append(centred / np.where(length > 0, length, 1.0))
+        out: Float64Array = np.concatenate(parts, axis=1)
+        return out
+
+
 def unit_rows(features: Mapping[str, FloatArray]) -> Float64Array:
-    """(n, sum of d): each backbone minus its mean, rows at unit length (or 0), side by side."""
-    parts = []
-    for rows in features.values():
-        centred = np.asarray(rows, dtype=np.float64)
-        centred = centred - centred.mean(axis=0)
-        length = np.linalg.norm(centred, axis=1, keepdims=True)
-        parts.append(centred / np.where(length > 0, length, 1.0))
-    out: Float64Array = np.concatenate(parts, axis=1)
-    return out
+    """(n, sum of d): the pool's backbones side by side as in `UnitLength`."""
+    return UnitLength.of(features).apply(features)
+
+
+def check_picks(picks: Picks, strategy: str, budget: int, n_rows: int) -> None:
+    """A strategy that cheats on its budget must not enter a table. Raises InvalidInput."""
+    rows = np.asarray(picks.indices)
+    if rows.shape != (budget,) or np.unique(rows).size != budget or rows.min() < 0 or rows.max() >= n_rows:
+        raise InvalidInput(
+            f"strategy {strategy!r} must return {budget} distinct rows in 0..{n_rows - 1}, "
+            f"got {rows.size} with {np.unique(rows).size} distinct."
+        )
