@@ -122,31 +122,37 @@ def read_items(path: Path | None, option: str, pool: Pool) -> npt.NDArray[Any] |
 
 def read_strata(value: str | None, pool: Pool) -> Any:
     """A column's name as it is; a file (id column and one more) as one stratum per item of the pool."""
+    return read_column(value, pool, "--strata", "stratum")
+
+
+def read_column(value: str | None, pool: Pool, option: str, wanted: str) -> Any:
+    """A column of the store by name; else a file with an id column and one called `wanted`, or any one more, as one
+    text per item of the pool, None for items that the file does not name."""
     if value is None or value in pool.columns or Path(value).suffix.lower() not in LIST_SUFFIXES:
         return value
     path = Path(value)
-    table = _read(path, "--strata")
+    table = _read(path, option)
     others = [name for name in table if name not in _ID_COLUMNS]
-    name = "stratum" if "stratum" in table else others[0] if len(others) == 1 else None
+    name = wanted if wanted in table else others[0] if len(others) == 1 else None
     if name is None:
-        raise InvalidInput(f"--strata: {path} needs a column called stratum, it has {list(table)}.")
+        raise InvalidInput(f"{option}: {path} needs a column called {wanted}, it has {list(table)}.")
     ids = {key: values for key, values in table.items() if key in _ID_COLUMNS}
     if not ids:
-        raise InvalidInput(f"--strata: {path} needs a column called item_id, id or row_id, it has {list(table)}.")
+        raise InvalidInput(f"{option}: {path} needs a column called item_id, id or row_id, it has {list(table)}.")
     key, items = next(iter(ids.items()))
-    strata = np.full(pool.n_items, None, dtype=object)
+    found = np.full(pool.n_items, None, dtype=object)
     named = pool.ids is not None and key != "row_id"
     row_of = {str(item): row for row, item in enumerate(pool.ids.tolist())} if named and pool.ids is not None else {}
-    for item, stratum in zip(items, table[name], strict=True):
+    for item, entry in zip(items, table[name], strict=True):
         row = row_of.get(item) if named else int(item) if item.isdigit() and int(item) < pool.n_items else None
         if row is None:
-            raise InvalidInput(f"--strata: {path} names the item {item!r}, which is not in {pool.where}.")
-        if strata[row] not in (None, stratum):
+            raise InvalidInput(f"{option}: {path} names the item {item!r}, which is not in {pool.where}.")
+        if found[row] not in (None, entry):
             raise InvalidInput(
-                f"--strata: {path} puts the item {item!r} into {strata[row]!r} and {stratum!r}. Keep one of the lines."
+                f"{option}: {path} puts the item {item!r} into {found[row]!r} and {entry!r}. Keep one of the lines."
             )
-        strata[row] = stratum
-    return strata
+        found[row] = entry
+    return found
 
 
 def _read(path: Path, option: str) -> dict[str, list[str]]:

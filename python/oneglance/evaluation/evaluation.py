@@ -340,7 +340,7 @@ def assembled(job: Job, store: CellStore, notes: list[str]) -> Evaluation:
                 values[place] = found
                 hits[place] = {head: np.where(times > 0, right[head] / np.maximum(times, 1), np.nan) for head in right}
     baseline = next(entrant for entrant in job.entrants if entrant.name == BASELINE)
-    found_notes = [*notes, *_same_picks(job, columns), *_too_few_seeds(job)]
+    found_notes = [*notes, *_same_picks(job, columns)]
     return Evaluation(
         tuple(entrant.name for entrant in job.entrants),
         tuple(job.budgets),
@@ -376,12 +376,3 @@ def _same_picks(job: Job, columns: Mapping[str, list[Any]]) -> list[str]:
         for name, found in picks.items()
         if n_runs[name] > len(job.heads) * len(found) and all(len(codes) == 1 for codes in found.values())
     ]
-
-
-def _too_few_seeds(job: Job) -> list[str]:
-    n_contrasts = len(job.views) * (len(job.entrants) - 1) * (len(job.budgets) + (len(job.budgets) > 1))
-    least = 2.0 ** (1 - len(job.seeds)) * n_contrasts
-    if n_contrasts and least > _ALPHA:
-        need = int(np.ceil(1 + np.log2(n_contrasts / _ALPHA)))
-        return [f"{len(job.seeds)} seeds cannot show any of {n_contrasts} differences; {need} seeds can"]
-    return []

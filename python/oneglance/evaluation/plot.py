@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInput
 from .compare import HIGHER_IS_BETTER, METRICS, Comparison
+from .entrants import BASELINE
+from .evaluation import Evaluation
+from .intervals import Interval
 
 _COLOURS = ("#6b7280", "#d97706", "#1d4ed8", "#047857", "#9d174d")  # told apart by colour-blind readers too
 _MARKERS = ("o", "s", "D", "^", "v")
@@ -48,9 +51,7 @@ def plot_comparison(
     axes[0][0].legend(loc="lower right", fontsize=9, frameon=False)
     figure.suptitle(title, fontsize=12)
     figure.supxlabel(note, fontsize=8.5, color="#374151")
-    temporary = path.with_name(f".{path.name}.part")
-    figure.savefig(temporary, format="png", metadata={"Software": None})
-    temporary.replace(path)
+    _save(figure, path)
 
 
 def _draw_scores(axis: Any, comparison: Comparison, metric: str, names: Mapping[str, str]) -> None:
@@ -116,3 +117,55 @@ def _tidy(axis: Any, comparison: Comparison) -> None:
     axis.tick_params(labelsize=9)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
+
+
+def plot_evaluation(found: Evaluation, path: Path) -> None:
+    """Write a PNG: per backbone the learning curves (mean of heads), below them the differences to random."""
+    from matplotlib.figure import Figure
+
+    n_views = len(found.backbones)
+    figure = Figure(figsize=(1.5 + 4.6 * n_views, 7.6), dpi=120, layout="constrained")
+    axes = figure.subplots(2, n_views, sharex=True, squeeze=False)
+    for column, view in enumerate(found.backbones):
+        for order, strategy in enumerate(found.strategies):
+            budgets = found.baseline_budgets if strategy == BASELINE else found.budgets
+            means = [found.mean(strategy, budget, backbone=view) for budget in budgets]
+            _band(axes[0][column], budgets, means, order, strategy)
+            if strategy != BASELINE:
+                differences = [found.difference(strategy, budget, backbone=view) for budget in found.budgets]
+                _band(axes[1][column], found.budgets, differences, order, strategy)
+        axes[1][column].axhline(0.0, color="#6b7280", linewidth=1.2)
+        axes[0][column].set_title(view, fontsize=10)
+        axes[1][column].set_xlabel("labelled rows (log scale)", fontsize=9)
+        for axis in (axes[0][column], axes[1][column]):
+            axis.set_xscale("log")
+            axis.set_xticks(found.baseline_budgets, [str(budget) for budget in found.baseline_budgets])
+            axis.minorticks_off()
+            axis.grid(color="#e5e7eb", linewidth=0.8)
+            axis.tick_params(labelsize=8)
+    axes[0][0].set_ylabel("accuracy, mean of heads; axis not from 0", fontsize=9)
+    axes[1][0].set_ylabel("minus random; above 0: better than random", fontsize=9)
+    axes[0][-1].legend(loc="lower right", fontsize=8, frameon=False)
+    figure.supxlabel(
+        f"{len(found.seeds)} seeds, {found.n_splits} splits, {found.n_test:,} test rows; bands: "
+        f"{100 * found.level:g} % bootstrap intervals over seeds, each by itself",
+        fontsize=8.5,
+        color="#374151",
+    )
+    _save(figure, path)
+
+
+def _band(axis: Any, budgets: Sequence[int], intervals: Sequence[Interval], order: int, name: str) -> None:
+    colour = _COLOURS[order % len(_COLOURS)]
+    style = ("-", "--", ":")[order // len(_COLOURS) % 3]
+    low, high = [interval.low for interval in intervals], [interval.high for interval in intervals]
+    axis.fill_between(budgets, low, high, color=colour, alpha=0.15, linewidth=0)
+    means = [interval.mean for interval in intervals]
+    marker = _MARKERS[order % len(_MARKERS)]
+    axis.plot(budgets, means, style, marker=marker, markersize=4, color=colour, linewidth=1.5, label=name)
+
+
+def _save(figure: Any, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    figure.savefig(temporary, format="png", metadata={"Software": None})
+    temporary.replace(path)

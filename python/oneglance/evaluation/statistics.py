@@ -17,12 +17,11 @@ _N_BOOT = 2000
 
 
 def paired_p_value(differences: npt.ArrayLike) -> float:
-    """Two-sided p of "the mean difference is 0": the paired t test, never below 2^(1 - n).
+    """Two-sided p of "the mean difference is 0": the paired t test.
 
     differences  (n,) one per seed, n >= 2
 
-    2^(1 - n) is the least that n signs can say (all alike), whatever the numbers; so a handful of seeds cannot
-    prove anything by agreeing closely. All differences 0: p = 1.
+    All differences 0: p = 1. All equal and not 0: 2^(1 - n), the least that n equal signs can say.
     """
     data = np.asarray(differences, dtype=np.float64)
     if data.ndim != 1 or data.size < 2 or not np.isfinite(data).all():
@@ -30,10 +29,9 @@ def paired_p_value(differences: npt.ArrayLike) -> float:
     mean, spread = float(data.mean()), float(data.std(ddof=1))
     if mean == 0.0:
         return 1.0
-    least = 2.0 ** (1 - data.size)
     if spread <= 1e-12 * abs(mean):
-        return least
-    return max(least, 2.0 * t_tail(abs(mean) / spread * math.sqrt(data.size), data.size - 1))
+        return float(2.0 ** (1 - data.size))
+    return min(1.0, 2.0 * t_tail(abs(mean) / spread * math.sqrt(data.size), data.size - 1))
 
 
 def t_tail(t: float, dof: int) -> float:
