@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import oneglance as og
 from oneglance._types import RowShards
-from oneglance.reference import nearest, probcover, typiclust
+from oneglance.reference import herding, nearest, probcover, typiclust
 from oneglance.strategies import pairs
 
 METRICS = ("sqeuclidean", "cosine")
@@ -137,3 +137,33 @@ def test_the_default_radius_holds_a_share_of_the_pool():
         delta = og.select(x, budget, "probcover", metric="sqeuclidean", explain=False).certificate["delta"]
         d = np.array([nearest.distances(row, x, "sqeuclidean") for row in x])[~np.eye(900, dtype=bool)]
         assert np.mean(d < delta) == pytest.approx(1 / budget, abs=1e-5)
+
+
+@given(requests(), st.sampled_from(METRICS), st.floats(0.3, 3.0), st.floats(0.2, 1.5))
+@settings(max_examples=150, deadline=None)
+def test_herding_is_its_definition(asked, metric, sigma, alpha):
+    x, labelled, excluded, free, budget = asked
+    got = og.select(
+        x,
+        budget,
+        "herding",
+        metric=metric,
+        labelled=labelled,
+        exclude=excluded,
+        sigma=sigma,
+        alpha=alpha,
+        explain=False,
+    )
+    want = herding.herding(x, free, labelled, budget, got.certificate["sigma"] ** 2, alpha, metric)
+    assert got.indices.tolist() == want
+
+
+def test_herding_widths_and_samples():
+    x = np.random.default_rng(0).normal(size=(300, 3))
+    d = np.array([nearest.distances(row, x, "sqeuclidean") for row in x])[~np.eye(300, dtype=bool)]
+    selection = og.select(x, 5, "herding", metric="sqeuclidean")
+    assert selection.certificate["sigma"] == pytest.approx(np.sqrt(np.median(d)), rel=1e-12)
+    some = [og.select(x, 5, "herding", metric="sqeuclidean", mean_over=100, seed=s).indices.tolist() for s in range(9)]
+    assert len({tuple(picks) for picks in some}) > 1
+    first = int(np.argmax(herding.kernel(x, np.median(d), "sqeuclidean").mean(axis=1)))
+    assert selection.indices[0] == first

@@ -50,7 +50,7 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     show_default=True,
     help="lewis: by Lewis weights, one choice that serves all backbones. freesel: by patterns not yet covered. "
     "farthest: greedy k-center. kmeans: nearest to cluster centres. typiclust: densest place of every cluster. "
-    "probcover: balls that hold the most items. "
+    "probcover: balls that hold the most items. herding: mean kernel like the pool's. "
     "activeft: the pool's distribution, kept apart. random: the baseline.",
 )
 @click.option(
@@ -128,6 +128,22 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     type=float,
     help="probcover: radius of the balls in the unit of --metric; a ball holds a share 1/budget by default. "
     "Example: --delta 0.2",
+)
+@click.option(
+    "--sigma",
+    type=float,
+    help="herding: width of the kernel exp(-distance / sigma^2); sigma^2 is the median distance by default. "
+    "Example: --sigma 0.5",
+)
+@click.option(
+    "--alpha",
+    type=float,
+    help="herding: weight of being representative, 1 - 1/sqrt(budget) by default. Example: --alpha 1",
+)
+@click.option(
+    "--mean-over",
+    type=click.IntRange(1),
+    help="herding: items that the pool's mean kernel is taken over, 20000 by default. Example: --mean-over 100000",
 )
 @click.option(
     "--explain/--no-explain",

@@ -7,6 +7,8 @@ import numpy as np
 from .._types import FloatArray, IntArray
 from .nearest import distances, prepared
 
+PARALLEL = 1e-28  # a cosine distance below it is the rounding of parallel rows
+
 
 def probcover(
     x: FloatArray, free: IntArray, labelled: IntArray, count: int, delta: float, metric: str = "cosine"
@@ -20,6 +22,8 @@ def probcover(
     pool = np.union1d(free, labelled)
     rows = prepared(x[pool], metric)
     d = np.array([distances(row, rows, metric) for row in rows])
+    if metric == "cosine":
+        d[d <= PARALLEL] = 0.0
     allowed = np.isin(pool, free)
     chosen = [int(i) for i in np.flatnonzero(~allowed)]
     picks: list[int] = []

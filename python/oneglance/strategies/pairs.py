@@ -44,6 +44,7 @@ class Pairs:
         if not np.isfinite(largest):
             raise InvalidInput("features are so large that squared distances leave float64. Scale them down.")
         self._scale = float(np.sqrt(largest)) or 1.0
+        self._unit = self._scale**2 if metric == "sqeuclidean" else self._scale**2 / 2
         self.slack = 8 * (rows.shape[1] + 16) * float(np.finfo(self._dtype).eps) * largest
         self._kept: FloatArray | None = None
         if self.size * rows.shape[1] * self._dtype.itemsize <= _KEPT_BYTES:
@@ -77,7 +78,6 @@ class Pairs:
             part = slice(first, min(first + _TILE, numbers.size))
             queries = self._scaled(numbers[part])
             mine = np.einsum("ij,ij->i", queries, queries)
-            unit = self._scale**2 if self.metric == "sqeuclidean" else self._scale**2 / 2
             for start in range(0, self.size, _TILE):
                 columns = slice(start, min(start + _TILE, self.size))
                 block = self._scaled(columns)
@@ -86,7 +86,7 @@ class Pairs:
                 d += mine[:, None]
                 d += np.einsum("ij,ij->i", block, block)
                 np.maximum(d, 0.0, out=d)
-                yield part, columns, d.astype(np.float64) * unit
+                yield part, columns, d.astype(np.float64) * self._unit
 
     def within(self, numbers: IntArray, radius: float) -> Iterator[tuple[slice, slice, BoolArray]]:
         """Tiles of (distance < radius), by definition."""

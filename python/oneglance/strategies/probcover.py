@@ -6,6 +6,7 @@ import numpy as np
 
 from .._check import is_cosine, positive_number
 from .._types import BoolArray, Float64Array, IntArray
+from ..reference.probcover import PARALLEL
 from ..search import nearest
 from .coverage import Chosen, Task, coverage
 from .pairs import Pairs, sampled_distances
@@ -132,4 +133,6 @@ def _to_chosen(pairs: Pairs, chosen: IntArray) -> Float64Array:
     for start in range(0, pairs.size, 1 << 16):
         block = pairs.rows.take(pairs.used[start : start + (1 << 16)])
         out[start : start + (1 << 16)] = nearest(block, centers, metric=pairs.metric).distances[:, 0]
+    if pairs.metric == "cosine":
+        out[out <= PARALLEL] = 0.0
     return out

@@ -10,6 +10,7 @@ from ..errors import InvalidInput
 from .activeft import activeft
 from .farthest import farthest
 from .freesel import freesel
+from .herding import herding
 from .kmeans import kmeans
 from .lewis import lewis
 from .probcover import probcover
@@ -24,6 +25,7 @@ STRATEGIES: dict[str, Callable[..., Picks]] = {
     "kmeans": kmeans,
     "typiclust": typiclust,
     "probcover": probcover,
+    "herding": herding,
     "activeft": activeft,
     "random": uniform,
 }
