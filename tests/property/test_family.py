@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import oneglance as og
 from oneglance._types import RowShards
-from oneglance.reference import herding, nearest, probcover, typiclust
+from oneglance.reference import facility, herding, nearest, probcover, typiclust
 from oneglance.strategies import pairs
 
 METRICS = ("sqeuclidean", "cosine")
@@ -167,3 +167,21 @@ def test_herding_widths_and_samples():
     assert len({tuple(picks) for picks in some}) > 1
     first = int(np.argmax(herding.kernel(x, np.median(d), "sqeuclidean").mean(axis=1)))
     assert selection.indices[0] == first
+
+
+@given(requests(), st.sampled_from(METRICS), st.integers(1, 12))
+@settings(max_examples=150, deadline=None)
+def test_facility_location_is_its_definition(asked, metric, neighbors):
+    x, labelled, excluded, free, budget = asked
+    if metric == "cosine":  # no parallel rows: their order would depend on the rounding of zero
+        x = np.hstack([x, 5 + np.random.default_rng(0).random((len(x), 2))])
+    got = og.select(
+        x, budget, "facility", metric=metric, labelled=labelled, exclude=excluded, neighbors=neighbors, explain=False
+    )
+    pool = nearest.prepared(x[np.union1d(free, labelled)], metric)
+    d = np.array([nearest.distances(row, pool, metric) for row in pool])
+    scale = float(np.median(d[~np.eye(len(pool), dtype=bool)])) if len(pool) > 1 else 1.0
+    want, gains = facility.facility(x, free, labelled, budget, neighbors, scale or 1.0, metric)
+    assert got.indices.tolist() == want
+    assert got.certificate["similarity_gained"] == sum(gains) / facility.UNIT
+    assert gains == sorted(gains, reverse=True)

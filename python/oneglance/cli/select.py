@@ -51,6 +51,7 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     help="lewis: by Lewis weights, one choice that serves all backbones. freesel: by patterns not yet covered. "
     "farthest: greedy k-center. kmeans: nearest to cluster centres. typiclust: densest place of every cluster. "
     "probcover: balls that hold the most items. herding: mean kernel like the pool's. "
+    "facility: every item wants a similar pick. "
     "activeft: the pool's distribution, kept apart. random: the baseline.",
 )
 @click.option(
@@ -101,7 +102,8 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 @click.option(
     "--neighbors",
     type=click.IntRange(1),
-    help="typiclust: neighbours that typicality looks at, 20 by default. Example: --neighbors 10",
+    help="typiclust: neighbours that typicality looks at, 20 by default; facility: neighbours that an item counts, "
+    "50 by default. Example: --neighbors 10",
 )
 @click.option(
     "--min-cluster",

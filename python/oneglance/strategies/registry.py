@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import InvalidInput
 from .activeft import activeft
+from .facility import facility
 from .farthest import farthest
 from .freesel import freesel
 from .herding import herding
@@ -26,6 +27,7 @@ STRATEGIES: dict[str, Callable[..., Picks]] = {
     "typiclust": typiclust,
     "probcover": probcover,
     "herding": herding,
+    "facility": facility,
     "activeft": activeft,
     "random": uniform,
 }
