@@ -5,7 +5,7 @@ from .evaluate import HEADS, Job, evaluate, prepare
 from .evaluation import Contrast, Evaluation
 from .heads import HeadScore, RidgeHead, Scaling, fit_ridge_head, one_hot, plain_pool_mse, score_head
 from .intervals import Interval, mean_interval, paired_difference, verdict
-from .pickers import Picker, Picks, kmeans_picker, strategy_picker
+from .pickers import Picker, Picks, UnitLength, kmeans_picker, strategy_picker
 from .statistics import Saving, curve_area, holm, label_saving, paired_p_value
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Saving",
     "Scaling",
     "Split",
+    "UnitLength",
     "compare",
     "curve_area",
     "evaluate",

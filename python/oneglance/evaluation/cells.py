@@ -17,8 +17,8 @@ import numpy as np
 from .._run_head import differences
 from .._types import BoolArray
 from ..errors import InvalidInput, StoreError
-from ..store.files import digest, json_bytes, make_folder, write_atomic
-from ..store.lock import StoreLock
+from ..store.files import TMP_SUFFIX, digest, json_bytes, make_folder, write_atomic
+from ..store.lock import LOCK_NAME, StoreLock
 
 HEAD_FILE = "run.json"
 CELLS = "cells"
@@ -103,35 +103,44 @@ class CellStore:
         """Takes up the folder, or makes it. InvalidInput if it holds anything but this evaluation."""
         if self.folder is None:
             return
-        path = self.folder / HEAD_FILE
         if self.folder.exists() and not self.folder.is_dir():
             raise InvalidInput(f"out {self.folder} is a file, a folder is needed. Choose another name.")
-        cure = "Choose another folder with out= / --out, or begin anew with fresh=True / --fresh."
-        if self.folder.exists() and any(self.folder.iterdir()):
-            if not path.exists():
-                raise InvalidInput(
-                    f"out {self.folder} is not empty and was not made by evaluate (no {HEAD_FILE}). "
-                    "Choose another folder with out= / --out."
-                )
-            try:
-                there = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                there = None
-            request = there.get("request") if isinstance(there, dict) else None
-            command = request.get("command") if isinstance(request, dict) else None
-            if command != "evaluate":
-                raise InvalidInput(
-                    f"out {self.folder} holds another run ({command or 'unreadable'}). Choose another folder."
-                )
-            differs = differences(there, json.loads(json_bytes(head)), HEAD_FILE)
-            if differs and not fresh:
-                raise InvalidInput(
-                    f"out {self.folder} holds another evaluation (different: {', '.join(differs)}). {cure}"
-                )
+        path = self.folder / HEAD_FILE
+        others = [p.name for p in self.folder.iterdir()] if self.folder.exists() else []
+        if HEAD_FILE not in others and set(others) - {LOCK_NAME, HEAD_FILE + TMP_SUFFIX}:
+            raise InvalidInput(
+                f"out {self.folder} is not empty and was not made by evaluate (no {HEAD_FILE}). "
+                "Choose another folder with out= / --out."
+            )
+        make_folder(self.folder)
+        lock = _locked(self.folder, wait=True)  # two processes may begin at once
+        try:
+            if path.exists():
+                self._check_head(path, head, fresh)
             if fresh:
                 shutil.rmtree(self.folder / CELLS, ignore_errors=True)
-        make_folder(self.folder)
-        write_atomic(path, [json_bytes(head)])
+            write_atomic(path, [json_bytes(head)])
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def _check_head(self, path: Path, head: dict[str, Any], fresh: bool) -> None:
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            there = None
+        request = there.get("request") if isinstance(there, dict) else None
+        command = request.get("command") if isinstance(request, dict) else None
+        if command != "evaluate":
+            raise InvalidInput(
+                f"out {self.folder} holds another run ({command or 'unreadable'}). Choose another folder."
+            )
+        differs = differences(there, json.loads(json_bytes(head)), HEAD_FILE)
+        if differs and not fresh:
+            raise InvalidInput(
+                f"out {self.folder} holds another evaluation (different: {', '.join(differs)}). "
+                "Choose another folder with out= / --out, or begin anew with fresh=True / --fresh."
+            )
 
     def get(self, key: Key) -> Cell | None:
         """A finished cell, or None. A file that cannot be read counts as not finished."""
@@ -154,15 +163,7 @@ class CellStore:
             return None
         folder = self._unit_folder(unit)
         make_folder(folder)
-        lock = StoreLock(folder)
-        while True:
-            try:
-                lock.acquire()
-                return lock
-            except StoreError:
-                if not wait:
-                    return None
-                time.sleep(0.5)
+        return _locked(folder, wait=wait)
 
     def _unit_folder(self, unit: tuple[str, str, int]) -> Path:
         if self.folder is None:
@@ -172,6 +173,19 @@ class CellStore:
 
     def _path(self, key: Key) -> Path:
         return self._unit_folder(key.unit) / f"seed-{key.seed}_budget-{key.budget}.json"
+
+
+def _locked(folder: Path, *, wait: bool) -> StoreLock | None:
+    """The folder's lock, held; None if another process holds it and wait is False."""
+    lock = StoreLock(folder)
+    while True:
+        try:
+            lock.acquire()
+            return lock
+        except StoreError:
+            if not wait:
+                return None
+            time.sleep(0.2)
 
 
 def folder_name(name: str, content: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -25,11 +24,9 @@ from .evaluation import Evaluation, assembled
 from .probes import PROBES
 from .scene import MOST_COVERED, STACKED, Scene
 from .splits import TEST_SHARE, TrainTest, as_classes, codes_of, make_splits, shuffled_pool
-from .threads import one_thread
 
 HEADS = ("ridge", "linear", "knn")
 BUDGETS = ("0.5%", "1%", "2%", "5%", "10%")
-_SMALL = 10**9  # numbers in a product, below which threads do more harm than good
 _LEAST_SEEDS = 3
 
 Unit: TypeAlias = tuple[str, str, int]
@@ -233,11 +230,9 @@ class Job:
                 if not wanted:
                     continue
                 scene = scenes.get(view, split)
-                few = len(scene.labels) * scene.rows.shape[1] * max(wanted) <= _SMALL
                 # One call per budget unless budgets share a selection: a kill then costs one cell.
                 for part in [wanted] if entrant.in_order else [[budget] for budget in wanted]:
-                    with one_thread() if few else nullcontext():
-                        found = scene.cells(entrant, part, seed, self.heads, told)
+                    found = scene.cells(entrant, part, seed, self.heads, told)
                     for budget, cell in found.items():
                         store.put(Key(view, name, split, seed, budget), cell)
                     watch.done(len(found), f"{view}, {name}")

@@ -18,7 +18,7 @@ from ..errors import InvalidInput, MissingDependency
 from ..strategies.result import write_table
 from .cells import CellStore, Key
 from .entrants import BASELINE
-from .intervals import NO_DIFFERENCE, Interval, mean_interval, paired_difference, verdict
+from .intervals import NO_DIFFERENCE, Interval, mean_interval, paired_difference, t_quantile, verdict
 from .statistics import Saving, curve_area, holm, label_saving, paired_p_value
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Contrast:
     mean         the strategy's own accuracy, over seeds
     difference   to random, seed by seed, bootstrap over seeds
     p, p_holm    paired t test, and corrected for all contrasts of its family (Holm)
-    test_margin  how far chance in the choice of the test rows alone moves the difference (1.96 standard errors)
+    test_margin  how far chance in the choice of the test rows alone moves the difference (95 %)
     saving       label saving factor, None for the area
     verdict      "better" or "worse" only if the interval excludes 0 and p_holm <= 0.05; " on these test rows" is
                  added where the difference is smaller than test_margin; else "no difference found"
@@ -162,7 +162,7 @@ class Evaluation:
         )
 
     def test_margin(self, strategy: str, budgets: Sequence[int], *, head: str, backbone: str) -> float:
-        """1.96 standard errors of the mean difference to random over the test rows as a sample."""
+        """How far the mean difference to random may be off because these test rows are a sample: 95 %, by Student's t."""
         heads = self.heads if head == ALL_HEADS else (head,)
         total: Float64Array = np.zeros(0)
         for budget in budgets:
@@ -171,7 +171,9 @@ class Evaluation:
                 part = ours - self._hits[backbone, BASELINE, budget][name]
                 total = part if not total.size else total + part
         rows = total[~np.isnan(total)] / (len(budgets) * len(heads))
-        return float(1.96 * rows.std(ddof=1) / np.sqrt(rows.size)) if rows.size > 1 else float("inf")
+        if rows.size < 2:
+            return float("inf")
+        return float(t_quantile(0.975, rows.size - 1) * rows.std(ddof=1) / np.sqrt(rows.size))
 
     # ---- what may be said
 
