@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import oneglance as og
 from oneglance._types import RowShards
-from oneglance.reference import facility, herding, nearest, probcover, typiclust
-from oneglance.strategies import pairs
+from oneglance.reference import balanced, facility, herding, nearest, probcover, typiclust
+from oneglance.strategies import balance, pairs
 
 METRICS = ("sqeuclidean", "cosine")
 
@@ -185,3 +185,94 @@ def test_facility_location_is_its_definition(asked, metric, neighbors):
     assert got.indices.tolist() == want
     assert got.certificate["similarity_gained"] == sum(gains) / facility.UNIT
     assert gains == sorted(gains, reverse=True)
+
+
+@st.composite
+def trees(draw):
+    """Levels of clusters, free and labelled items, a count."""
+    n, k1, k2 = draw(st.integers(1, 40)), draw(st.integers(1, 8)), draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    order = rng.permutation(n)
+    n_labelled = draw(st.integers(0, n - 1))
+    levels = [rng.integers(0, k1, n), rng.integers(0, k2, k1), np.zeros(k2, dtype=int)][: draw(st.integers(1, 3))]
+    free, labelled = np.sort(order[n_labelled:]), np.sort(order[:n_labelled])
+    return levels, free, labelled, draw(st.integers(1, free.size)), rng.integers(0, 5, n).astype(float)
+
+
+@given(trees())
+@settings(max_examples=300, deadline=None)
+def test_balanced_draws_are_their_definition(asked):
+    levels, free, labelled, count, key = asked
+    given_ = balance.tree_shares(count, levels, free, labelled)
+    want = balanced.tree_shares(count, levels, free, labelled)
+    assert {c: m for c, m in enumerate(given_.tolist()) if m} == {c: m for c, m in want.items() if m}
+    picks = balance.from_clusters(levels[0], key, free, given_)
+    assert picks.tolist() == balanced.from_clusters(levels[0], key, free, want)
+    assert picks.size == count
+
+
+def test_hierarchical_draws_rare_kinds_as_often_as_common_ones():
+    rng = np.random.default_rng(0)
+    x = np.vstack([50 * np.eye(4)[c] + rng.normal(size=(m, 4)) for c, m in enumerate((400, 80, 40, 20))])
+    kind = np.repeat(np.arange(4), (400, 80, 40, 20))
+    for draw in ("closest", "random"):
+        found = og.select(x, 40, "hierarchical", metric="sqeuclidean", levels=[16, 4], draw=draw)
+        assert np.bincount(kind[found.indices]).tolist() == [10, 10, 10, 10]
+        assert found.certificate["levels"] == [16, 4]
+    more = og.select(x, 20, "hierarchical", metric="sqeuclidean", levels=[16, 4], labelled=np.arange(15))
+    assert np.bincount(kind[more.indices], minlength=4).tolist() == [0, 7, 7, 6]
+    with pytest.raises(og.InvalidInput, match="never rise"):
+        og.select(x, 5, "hierarchical", levels=[3, 4])
+    with pytest.raises(og.InvalidInput, match="levels asks for 541 clusters of 540 items"):
+        og.select(x, 5, "hierarchical", levels=[541])
+    with pytest.raises(og.InvalidInput, match="draw must be one of"):
+        og.select(x, 5, "hierarchical", draw="far")
+    with pytest.raises(og.InvalidInput, match="resample must be an integer >= 0"):
+        og.select(x, 5, "hierarchical", resample=0.5)
+
+
+def test_resampling_evens_out_the_clusters():
+    """Centres of plain k-means crowd where the items are; resampling spreads them."""
+    rng = np.random.default_rng(0)
+    x = np.vstack([rng.normal(size=(3000, 2)), 6 + 3 * rng.random((300, 2))])
+    share = []
+    for resample in (0, 10):
+        found = og.select(x, 60, "hierarchical", metric="sqeuclidean", levels=[60], resample=resample, explain=False)
+        share.append(np.mean(found.indices >= 3000))
+    assert share[1] > 1.2 * share[0]
+
+
+@given(requests(), st.sampled_from(["easy", "hard"]), st.booleans(), st.integers(1, 5))
+@settings(max_examples=100, deadline=None)
+def test_prototypes_are_their_definition(asked, keep, even, clusters):
+    x, labelled, excluded, free, budget = asked
+    got = og.select(
+        x,
+        budget,
+        "prototypes",
+        metric="sqeuclidean",
+        labelled=labelled,
+        exclude=excluded,
+        keep=keep,
+        balance=even,
+        clusters=min(clusters, free.size),
+        explain=False,
+    )
+    found = og.kmeans(x, min(clusters, free.size), mask=np.isin(np.arange(len(x)), np.r_[labelled, free]))
+    key = found.distances if keep == "easy" else -found.distances
+    if even:
+        given_ = balanced.tree_shares(budget, [np.r_[found.labels, found.centers.shape[0] - 1]], free, labelled)
+        assert got.indices.tolist() == balanced.from_clusters(found.labels, key, free, given_)
+    else:
+        assert got.indices.tolist() == sorted(free.tolist(), key=lambda i: (key[i], i))[:budget]
+
+
+def test_mistakes_of_prototypes_are_named():
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    for wrong, match in (
+        ({"keep": "all"}, "keep must be one of"),
+        ({"balance": 2}, "balance must be True or False"),
+        ({"clusters": 21}, "clusters is 21, but only 20 items"),
+    ):
+        with pytest.raises(og.InvalidInput, match=match):
+            og.select(x, 5, "prototypes", **wrong)

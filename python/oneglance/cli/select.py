@@ -16,7 +16,9 @@ from ..strategies import select as choose
 from ..strategies.budget import parse_budget
 from ..strategies.choose import gone
 from ..strategies.freesel import RULES
+from ..strategies.hierarchical import DRAWS
 from ..strategies.plan import plan_coverage, plan_lewis
+from ..strategies.prototypes import KEEPS
 from ..strategies.registry import parameters
 from ..strategies.sampling import SAMPLERS
 from ..strategies.space import feature_space, pattern_space
@@ -41,6 +43,15 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     return quotas
 
 
+def _levels(ctx: click.Context, param: click.Parameter, value: str | None) -> list[int] | None:
+    if value is None:
+        return None
+    parts = value.split(",")
+    if not all(part.strip().isdigit() for part in parts):
+        raise click.BadParameter(f"must be numbers like 2000,200, got {value!r}.")
+    return [int(part) for part in parts]
+
+
 @click.command(short_help="Choose which items to label.")
 @click.option("--budget", required=True, help="How many items to label. Example: --budget 500 or --budget 2%")
 @click.option(
@@ -51,7 +62,8 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     help="lewis: by Lewis weights, one choice that serves all backbones. freesel: by patterns not yet covered. "
     "farthest: greedy k-center. kmeans: nearest to cluster centres. typiclust: densest place of every cluster. "
     "probcover: balls that hold the most items. herding: mean kernel like the pool's. "
-    "facility: every item wants a similar pick. "
+    "facility: every item wants a similar pick. hierarchical: balanced draws from clusters of clusters. "
+    "prototypes: easiest or hardest items of every cluster. "
     "activeft: the pool's distribution, kept apart. random: the baseline.",
 )
 @click.option(
@@ -87,12 +99,13 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 @click.option(
     "--clusters",
     type=click.IntRange(1),
-    help="kmeans: number of clusters, labelled items + budget by default. Example: --clusters 1000",
+    help="kmeans: number of clusters, labelled items + budget by default; prototypes: root of the number of items. "
+    "Example: --clusters 1000",
 )
 @click.option(
     "--max-iter",
     type=click.IntRange(1),
-    help="kmeans, typiclust: most iterations, 100 by default. Example: --max-iter 20",
+    help="Strategies with k-means: most iterations, 100 by default (hierarchical: 50). Example: --max-iter 20",
 )
 @click.option(
     "--max-clusters",
@@ -146,6 +159,32 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     "--mean-over",
     type=click.IntRange(1),
     help="herding: items that the pool's mean kernel is taken over, 20000 by default. Example: --mean-over 100000",
+)
+@click.option(
+    "--levels",
+    callback=_levels,
+    help="hierarchical: numbers of clusters, lowest level first. Example: --levels 2000,200",
+)
+@click.option(
+    "--draw",
+    type=click.Choice(DRAWS),
+    help="hierarchical: from each lowest cluster the items closest to its centre (default), or random ones.",
+)
+@click.option(
+    "--resample",
+    type=click.IntRange(0),
+    help="hierarchical: times that each level is clustered anew from items close to centres; 0 by default, 10 in the "
+    "paper. Example: --resample 10",
+)
+@click.option(
+    "--keep",
+    type=click.Choice(KEEPS),
+    help="prototypes: easy items, near to their cluster centre (default), or hard ones.",
+)
+@click.option(
+    "--balance/--no-balance",
+    default=None,
+    help="prototypes: every cluster gives alike (default), or the easiest or hardest of all.",
 )
 @click.option(
     "--explain/--no-explain",

@@ -12,9 +12,11 @@ from .facility import facility
 from .farthest import farthest
 from .freesel import freesel
 from .herding import herding
+from .hierarchical import hierarchical
 from .kmeans import kmeans
 from .lewis import lewis
 from .probcover import probcover
+from .prototypes import prototypes
 from .request import Picks
 from .typiclust import typiclust
 from .uniform import uniform
@@ -28,6 +30,8 @@ STRATEGIES: dict[str, Callable[..., Picks]] = {
     "probcover": probcover,
     "herding": herding,
     "facility": facility,
+    "hierarchical": hierarchical,
+    "prototypes": prototypes,
     "activeft": activeft,
     "random": uniform,
 }
