@@ -14,7 +14,7 @@ BASELINE = "random"
 
 # What docstrings and tests/contract/test_strategies.py promise. Anything else is taken to depend on the seed, to
 # choose anew for every budget, and to work with one matrix of features: that costs time, and nothing else.
-_WITHOUT_CHANCE = ("farthest", "facility", "herding", "probcover")
+_WITHOUT_CHANCE = ("farthest",)
 _IN_ORDER = ("farthest", "freesel")  # the picks of a budget are the first of a larger one's
 _SEVERAL = ("lewis", "random")  # take several backbones as they are
 

@@ -347,6 +347,11 @@ def prepare(
         how = {"own_rows": int(tested[1].size)}
     if len(class_names) < 2:
         raise InvalidInput(f"labels must hold at least 2 classes, got {class_names}. Nothing can be told apart.")
+    if 2 * len(class_names) > kept.size:
+        raise InvalidInput(
+            f"labels hold {len(class_names)} classes for {kept.size} items: these look like names of items. "
+            "Give their classes."
+        )
     if len(divided) > len(seed_list):
         raise InvalidInput(f"seeds are {len(seed_list)}, splits {len(divided)}: each split needs one. Use more seeds.")
     if {seed % len(divided) for seed in seed_list} != set(range(len(divided))):

@@ -162,7 +162,7 @@ class Evaluation:
         )
 
     def test_margin(self, strategy: str, budgets: Sequence[int], *, head: str, backbone: str) -> float:
-        """How far the mean difference to random may be off because these test rows are a sample: 95 %, by Student's t."""
+        """How far off the mean difference to random may be because test rows are a sample (95 %, Student's t)."""
         heads = self.heads if head == ALL_HEADS else (head,)
         total: Float64Array = np.zeros(0)
         for budget in budgets:
