@@ -80,6 +80,20 @@ MetricRows::MetricRows(const MatrixView& rows, Metric metric, const std::uint8_t
   zero.throw_if_any<ZeroRows>();
 }
 
+void MetricRows::require_finite(const StopRequest& stop) const {
+  constexpr std::int64_t kLaneRows = 2048;
+  BadRows bad;
+  const int n_threads = worthwhile_threads(static_cast<double>(n_rows()) * static_cast<double>(n_dims()));
+  for_each_lane((n_rows() + kLaneRows - 1) / kLaneRows, n_threads, stop, [&](const Lane& lane) {
+    std::vector<double> wide(static_cast<std::size_t>(n_dims()));
+    const std::int64_t end = std::min(n_rows(), (lane.index + 1) * kLaneRows);
+    for (std::int64_t row = lane.index * kLaneRows; row < end && lane.keep_going(); ++row) {
+      if (used(row) && !widen_plain(*rows_, row, wide.data())) bad.add(row);
+    }
+  });
+  bad.throw_if_any<NonFiniteRows>();
+}
+
 bool MetricRows::widen(std::int64_t row, double* out) const {
   const bool finite = widen_plain(*rows_, row, out);
   if (!scale_.empty()) panel_kernels().scale_row_f64(out, scale_[row], n_dims());

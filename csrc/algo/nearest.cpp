@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
-#include <numeric>
 #include <vector>
 
 #include "oneglance/check.h"
@@ -38,23 +37,27 @@ struct Task {
     return *mine;
   }
 
-  std::int64_t open_panel(std::int64_t panel, NearestSearch& search, BadRows& bad) const {
-    const std::int64_t first = panel * kPanel, n = std::min(kPanel, queries.n_rows() - first);
-    std::int64_t rows[kPanel];
-    std::iota(rows, rows + n, first);
-    search.open(rows, n, bad);
-    return n;
+  /// Opens the queries of a panel that are used; returns which.
+  std::vector<std::int64_t> open_panel(std::int64_t panel, NearestSearch& search, BadRows& bad) const {
+    std::vector<std::int64_t> rows;
+    for (std::int64_t row = panel * kPanel; row < std::min((panel + 1) * kPanel, queries.n_rows()); ++row) {
+      if (queries.used(row)) rows.push_back(row);
+    }
+    search.open(rows.data(), static_cast<std::int64_t>(rows.size()), bad);
+    return rows;
   }
-  void restore(std::int64_t panel, std::int64_t n, NearestSearch& search) const {
-    const std::int64_t start = panel * kPanel * n_nearest;
-    std::copy_n(distances + start, n * n_nearest, search.dist2(0));
-    std::copy_n(indices + start, n * n_nearest, search.nearest(0));
+  void restore(const std::vector<std::int64_t>& rows, NearestSearch& search) const {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      std::copy_n(distances + rows[i] * n_nearest, n_nearest, search.dist2(static_cast<std::int64_t>(i)));
+      std::copy_n(indices + rows[i] * n_nearest, n_nearest, search.nearest(static_cast<std::int64_t>(i)));
+    }
     search.start();
   }
-  void keep(std::int64_t panel, std::int64_t n, NearestSearch& search) const {
-    const std::int64_t start = panel * kPanel * n_nearest;
-    std::copy_n(search.dist2(0), n * n_nearest, distances + start);
-    std::copy_n(search.nearest(0), n * n_nearest, indices + start);
+  void keep(const std::vector<std::int64_t>& rows, NearestSearch& search) const {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      std::copy_n(search.dist2(static_cast<std::int64_t>(i)), n_nearest, distances + rows[i] * n_nearest);
+      std::copy_n(search.nearest(static_cast<std::int64_t>(i)), n_nearest, indices + rows[i] * n_nearest);
+    }
   }
 };
 
@@ -76,13 +79,14 @@ void by_queries(const Task& task, const std::vector<std::int64_t>& rows, BadRows
     });
     for_each_lane(task.n_panels(), task.n_threads, task.stop, [&](const Lane& lane) {
       NearestSearch& search = task.search(slots, lane.slot);
-      const std::int64_t n = task.open_panel(lane.index, search, bad_queries);
-      if (first > 0) task.restore(lane.index, n, search);
+      const std::vector<std::int64_t> mine = task.open_panel(lane.index, search, bad_queries);
+      if (mine.empty()) return;
+      if (first > 0) task.restore(mine, search);
       for (std::int64_t tile = 0; tile < size && lane.keep_going(); tile += kTile) {
         search.scan(centers, tile, std::min(tile + kTile, size));
       }
       search.finish();
-      task.keep(lane.index, n, search);
+      task.keep(mine, search);
     });
   }
 }
@@ -93,7 +97,8 @@ void by_data(const Task& task, const std::vector<std::int64_t>& rows, BadRows& b
   for (std::int64_t panel = 0; panel < task.n_panels(); ++panel) {
     Task::Slots slots = task.slots();
     std::vector<Centers> centers(slots.size(), Centers(task.data.n_dims()));
-    const std::int64_t n = task.open_panel(panel, task.search(slots, 0), bad_queries);
+    const std::vector<std::int64_t> mine = task.open_panel(panel, task.search(slots, 0), bad_queries);
+    if (mine.empty()) continue;
     for_each_lane((n_data + kTile - 1) / kTile, task.n_threads, task.stop, [&](const Lane& lane) {
       const auto slot = static_cast<std::size_t>(lane.slot);
       if (!slots[slot]) {
@@ -110,7 +115,7 @@ void by_data(const Task& task, const std::vector<std::int64_t>& rows, BadRows& b
       slot->finish();
       if (slot != slots.front()) slots.front()->merge(*slot);
     }
-    task.keep(panel, n, *slots.front());
+    task.keep(mine, *slots.front());
   }
 }
 

@@ -3,6 +3,7 @@
 
 namespace oneglance {
 
+void bind_bilaf(pybind11::module_& module);
 void bind_build(pybind11::module_& module);
 void bind_cluster(pybind11::module_& module);
 void bind_linalg(pybind11::module_& module);

@@ -6,6 +6,7 @@
 #include "bind.h"
 #include "oneglance/check.h"
 #include "oneglance/cover.h"
+#include "oneglance/kernel_coverage.h"
 #include "oneglance/nearest.h"
 
 namespace py = pybind11;
@@ -32,9 +33,11 @@ std::vector<std::int64_t> vector_of(const Int64Vector& values) {
 }
 
 NearestTuple nearest_binding(const Shards& query_shards, const Shards& shards, std::int64_t k, bool cosine,
-                             bool skip_self, const std::optional<BoolVector>& mask) {
+                             bool skip_self, const std::optional<BoolVector>& mask,
+                             const std::optional<BoolVector>& query_mask) {
   const MatrixView query_view = matrix_view(query_shards), view = matrix_view(shards);
   const RowSource source = row_source(view, mask, std::nullopt);
+  const RowSource asked = row_source(query_view, query_mask, std::nullopt);
   require(k >= 1, "k must be >= 1.");
   Int64 indices({query_view.n_rows(), k});
   Float64 distances({query_view.n_rows(), k});
@@ -45,7 +48,7 @@ NearestTuple nearest_binding(const Shards& query_shards, const Shards& shards, s
     const MetricRows data(view, metric_of(cosine), source.mask, source.stop);
     const MetricRows queries = [&] {
       try {
-        return MetricRows(query_view, metric_of(cosine), nullptr, source.stop);
+        return MetricRows(query_view, metric_of(cosine), asked.mask, source.stop);
       } catch (const NonFiniteRows& error) {
         throw NonFiniteQueries(error.count, error.rows);
       } catch (const ZeroRows& error) {
@@ -132,11 +135,32 @@ CoverTuple weighted_draw_binding(const Shards& shards, const std::optional<Int64
   return cover_tuple(result, assign);
 }
 
+py::typing::Tuple<Int64, Float64, py::float_, py::float_> kernel_coverage_binding(
+    const Shards& shards, std::int64_t n_picks, double width, bool cosine, const std::optional<BoolVector>& mask,
+    const Int64Vector& already, const Int64Vector& evaluate) {
+  const MatrixView view = matrix_view(shards);
+  const RowSource source = row_source(view, mask, std::nullopt);
+  KernelCoverageRequest request;
+  request.n_picks = n_picks;
+  request.width = width;
+  request.already = vector_of(already);
+  request.evaluate = vector_of(evaluate);
+  request.stop = source.stop;
+  KernelCoverageResult result;
+  {
+    const py::gil_scoped_release nogil;
+    const MetricRows rows(view, metric_of(cosine), source.mask, source.stop);
+    result = kernel_coverage(rows, request);
+  }
+  return py::make_tuple(array_of(result.rows), array_of(result.gains), result.coverage, result.evaluated);
+}
+
 }  // namespace
 
 void bind_search(py::module_& module) {
   module.def("nearest", &nearest_binding, py::arg("queries"), py::arg("shards"), py::arg("k"), py::arg("cosine"),
-             py::arg("skip_self"), py::arg("mask"), "(indices (n, k), distances (n, k)) of the k nearest rows.");
+             py::arg("skip_self"), py::arg("mask"), py::arg("query_mask") = py::none(),
+             "(indices (n, k), distances (n, k)) of the k nearest rows.");
   module.def("farthest", &farthest_binding, py::arg("shards"), py::arg("offsets"), py::arg("n_picks"),
              py::arg("cosine"), py::arg("mask"), py::arg("already"), py::arg("start"), py::arg("assign"),
              "(items, rows, distances, nearest, row_distance, row_nearest, radius, readings).");
@@ -144,6 +168,9 @@ void bind_search(py::module_& module) {
              py::arg("cosine"), py::arg("gamma"), py::arg("mask"), py::arg("already"), py::arg("start"),
              py::arg("seed"), py::arg("assign"),
              "(items, rows, distances, nearest, row_distance, row_nearest, radius, readings).");
+  module.def("kernel_coverage", &kernel_coverage_binding, py::arg("shards"), py::arg("n_picks"), py::arg("width"),
+             py::arg("cosine"), py::arg("mask"), py::arg("already"), py::arg("evaluate"),
+             "(rows, gains, coverage, evaluated): greedy maximum of the mean largest Gaussian kernel.");
 }
 
 }  // namespace oneglance

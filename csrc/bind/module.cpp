@@ -37,6 +37,7 @@ PYBIND11_MODULE(_core, module) {
   });
   active_isa();  // an unusable ONEGLANCE_ISA fails here, at import, with its message
 
+  bind_bilaf(module);
   bind_build(module);
   bind_cluster(module);
   bind_linalg(module);

@@ -119,6 +119,16 @@ double sum_f32(const float* row, int64_t n) {
   return sum;
 }
 
+double gain_f32(const float* column, const float* current, int64_t n) {
+  double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = 0; j < n; ++j) {
+    const float more = column[j] - current[j];
+    sum += more > 0.0f ? more : 0.0f;
+  }
+  return sum;
+}
+
 #if defined(__AVX512F__)
 constexpr int64_t kWide = 16, kRowsAtOnce = 4, kSums = 16;
 #elif defined(__AVX2__)
@@ -228,10 +238,23 @@ void dots_f32(const float* rows, int64_t n_rows, const float* centers, int64_t n
 
 }  // namespace
 
-#define ONEGLANCE_PANEL_TABLE                                               \
-  {row_f16_to_f32,         row_f16_to_f64,         convert<float, float>,   \
-   convert<float, double>, convert<double, float>, convert<double, double>, \
-   scale_columns<float>,   scale_columns<double>,  sum_squares<float>,      \
-   sum_squares<double>,    scale_row<float>,       scale_row<double>,       \
-   add_to<float>,          add_to<double>,         dots_f32,                \
-   mean_rows_f32,          exp_scaled_f32,         sum_f32}
+#define ONEGLANCE_PANEL_TABLE \
+  {row_f16_to_f32,            \
+   row_f16_to_f64,            \
+   convert<float, float>,     \
+   convert<float, double>,    \
+   convert<double, float>,    \
+   convert<double, double>,   \
+   scale_columns<float>,      \
+   scale_columns<double>,     \
+   sum_squares<float>,        \
+   sum_squares<double>,       \
+   scale_row<float>,          \
+   scale_row<double>,         \
+   add_to<float>,             \
+   add_to<double>,            \
+   dots_f32,                  \
+   mean_rows_f32,             \
+   exp_scaled_f32,            \
+   sum_f32,                   \
+   gain_f32}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .errors import BadData, InvalidInput, MissingDependency, OneglanceError, StoreError
     from .features import PatternSpec, embed
     from .linalg import LeverageScores, LewisWeights, leverage_scores, lewis_weights
-    from .search import Farthest, WeightedDraw, farthest_points, weighted_draw
+    from .search import Farthest, KernelCoverage, WeightedDraw, farthest_points, kernel_coverage, weighted_draw
     from .search.nearest import Nearest, knn, nearest
     from .store import FeatureStore, open_store
     from .strategies import Selection, select
@@ -30,6 +30,7 @@ __all__ = [
     "FeatureStore",
     "InvalidInput",
     "KMeans",
+    "KernelCoverage",
     "LeverageScores",
     "LewisWeights",
     "MissingDependency",
@@ -48,6 +49,7 @@ __all__ = [
     "embed",
     "evaluate",
     "farthest_points",
+    "kernel_coverage",
     "kmeans",
     "knn",
     "leverage_scores",
@@ -64,7 +66,18 @@ _HOME = {
     **dict.fromkeys(("LeverageScores", "LewisWeights", "leverage_scores", "lewis_weights"), "linalg"),
     **dict.fromkeys(("ActiveFT", "BiLAF", "KMeans", "activeft", "bilaf", "kmeans"), "cluster"),
     **dict.fromkeys(
-        ("Farthest", "Nearest", "WeightedDraw", "farthest_points", "knn", "nearest", "weighted_draw"), "search"
+        (
+            "Farthest",
+            "KernelCoverage",
+            "Nearest",
+            "WeightedDraw",
+            "farthest_points",
+            "kernel_coverage",
+            "knn",
+            "nearest",
+            "weighted_draw",
+        ),
+        "search",
     ),
     **dict.fromkeys(("Evaluation", "evaluate"), "evaluation"),
     **dict.fromkeys(("FeatureStore", "open_store"), "store"),

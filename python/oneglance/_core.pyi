@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'activeft', 'activeft_gradient', 'build_info', 'farthest', 'kmeans', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'nearest', 'philox_uniforms', 'set_panel_rows', 'set_small_work', 'set_threads', 'small_kmeans', 'weighted_draw']
+__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'activeft', 'activeft_gradient', 'boundary_picks', 'build_info', 'density_order', 'farthest', 'kernel_coverage', 'kmeans', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'nearest', 'philox_uniforms', 'set_panel_rows', 'set_small_work', 'set_threads', 'small_kmeans', 'weighted_draw']
 class NonFiniteRows(ValueError):
     pass
 class NonFiniteQueries(NonFiniteRows):
@@ -23,13 +23,25 @@ def activeft_gradient(shards: collections.abc.Sequence[numpy.ndarray], theta: ty
     """
     (loss, gradient) at theta.
     """
+def boundary_picks(shards: collections.abc.Sequence[numpy.ndarray], members: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], cores: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], near_core: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], near_distance: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], budget: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], penalty: typing.SupportsFloat | typing.SupportsIndex, cosine: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]]:
+    """
+    (rows, scores, opponents): boundary samples of every class.
+    """
 def build_info() -> dict[str, typing.Any]:
     """
     How this module was built and what it uses on this machine.
     """
+def density_order(shards: collections.abc.Sequence[numpy.ndarray], members: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], cores: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], n_neighbors: typing.SupportsInt | typing.SupportsIndex, growth: typing.SupportsFloat | typing.SupportsIndex, cosine: bool) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    Members of every class in the order in which density lets them join.
+    """
 def farthest(shards: collections.abc.Sequence[numpy.ndarray], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None, n_picks: typing.SupportsInt | typing.SupportsIndex, cosine: bool, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, already: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], start: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], assign: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64] | None, numpy.typing.NDArray[numpy.int64] | None, float, float]:
     """
     (items, rows, distances, nearest, row_distance, row_nearest, radius, readings).
+    """
+def kernel_coverage(shards: collections.abc.Sequence[numpy.ndarray], n_picks: typing.SupportsInt | typing.SupportsIndex, width: typing.SupportsFloat | typing.SupportsIndex, cosine: bool, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, already: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], evaluate: typing.Annotated[numpy.typing.ArrayLike, numpy.int64]) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], float, float]:
+    """
+    (rows, gains, coverage, evaluated): greedy maximum of the mean largest Gaussian kernel.
     """
 def kmeans(shards: collections.abc.Sequence[numpy.ndarray], k: typing.SupportsInt | typing.SupportsIndex, cosine: bool, centers: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], max_iter: typing.SupportsInt | typing.SupportsIndex, tol: typing.SupportsFloat | typing.SupportsIndex, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], int, float, bool, int]:
     """
@@ -47,7 +59,7 @@ def lewis_weights(shards: collections.abc.Sequence[numpy.ndarray], p: typing.Sup
     """
     (weights, rank, passes, residual, converged, restarts, precision, condition).
     """
-def nearest(queries: collections.abc.Sequence[numpy.ndarray], shards: collections.abc.Sequence[numpy.ndarray], k: typing.SupportsInt | typing.SupportsIndex, cosine: bool, skip_self: bool, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64]]:
+def nearest(queries: collections.abc.Sequence[numpy.ndarray], shards: collections.abc.Sequence[numpy.ndarray], k: typing.SupportsInt | typing.SupportsIndex, cosine: bool, skip_self: bool, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, query_mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None = None) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64]]:
     """
     (indices (n, k), distances (n, k)) of the k nearest rows.
     """

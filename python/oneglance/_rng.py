@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     KMEANS = 7
     PATTERN = 8
     ACTIVEFT = 9
+    KERNEL = 10
 
 
 def uniforms(seed: int, purpose: Purpose, items: IntArray, draw: int = 0) -> Float64Array:

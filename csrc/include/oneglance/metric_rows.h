@@ -21,6 +21,9 @@ class MetricRows {
   /// Cosine measures every row that the mask (n,) keeps: one reading. Throws NonFiniteRows, ZeroRows, Interrupted.
   MetricRows(const MatrixView& rows, Metric metric, const std::uint8_t* mask, const StopRequest& stop);
 
+  /// Reads every used row once. Throws NonFiniteRows, Interrupted.
+  void require_finite(const StopRequest& stop) const;
+
   std::int64_t n_rows() const { return rows_->n_rows(); }
   std::int64_t n_dims() const { return rows_->n_dims(); }
   Metric metric() const { return metric_; }

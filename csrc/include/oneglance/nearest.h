@@ -5,8 +5,9 @@
 
 namespace oneglance {
 
-/// The n_nearest rows of `data` (only used ones) nearest to each query, exactly, ties to the lower row.
-///   indices    (n_queries, n_nearest), ascending distance; -1 where the data has too few rows
+/// The n_nearest rows of `data` nearest to each query, exactly, ties to the lower row; used rows and queries only.
+///   indices    (n_queries, n_nearest), ascending distance; -1 where the data has too few rows, and for
+///              queries that are not used
 ///   distances  (n_queries, n_nearest) in the metric's unit; +inf there
 ///   skip_self  row i of the data is no answer for query i (both are one matrix)
 /// Cost n_queries * n_data * d multiply-adds in float32, and a float64 distance per candidate that float32 cannot

@@ -35,6 +35,8 @@ struct PanelKernels {
   void (*exp_scaled_f32)(float* values, float scale, float shift, std::int64_t n);
   /// sum of a row, added up in float64
   double (*sum_f32)(const float* row, std::int64_t n);
+  /// sum of max(0, column[j] - current[j]), added up in float64
+  double (*gain_f32)(const float* column, const float* current, std::int64_t n);
 };
 
 /// The table of the active instruction set.

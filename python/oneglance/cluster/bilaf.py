@@ -1,0 +1,228 @@
+"""BiLAF: core samples, and samples near the boundaries between their classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .._check import as_mask, as_positions, as_shards, is_cosine, positive_int, positive_number, seed_int
+from .._rows import named_rows
+from .._types import BoolArray, Float64Array, IntArray, RowShards
+from ..errors import InvalidInput
+from ..search import farthest_points
+from .activeft import activeft
+from .kmeans import kmeans
+
+CORES = ("activeft", "kmeans", "farthest")
+_NEAR_CORES = 8  # opponents looked at before all of them are
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BiLAF:
+    """Picks with the classes they come from.
+
+    indices   int64 (k,), distinct rows: cores first, then boundary samples, class after class in turns
+    scores    float64 (k,), boundary score when picked, in [-1, 1], small near a boundary; NaN for cores
+    classes   int64 (k,), the class of each pick
+    opponent  int64 (k,), the class whose core is nearest to it; -1 for cores
+    cores     int64 (n_cores,), the rows of the cores, those of `already` first
+    labels    int64 (n,), class of every row; -1 for rows that mask leaves out
+    removed   int64, rows that the denoising left out, ascending
+    """
+
+    indices: IntArray
+    scores: Float64Array
+    classes: IntArray
+    opponent: IntArray
+    cores: IntArray
+    labels: IntArray
+    removed: IntArray
+
+
+def bilaf(
+    X: Any,
+    k: int,
+    *,
+    cores: Any = "activeft",
+    n_cores: int | None = None,
+    n_neighbors: int = 10,
+    growth: float = 0.1,
+    removal: float = 0.1,
+    penalty: float = 1.1,
+    metric: str = "cosine",
+    already: Any = None,
+    mask: Any = None,
+    seed: int = 0,
+) -> BiLAF:
+    """k rows: cores that stand for pseudo-classes, and samples near the boundaries between these.
+
+    X            (n, d) float16/32/64: NumPy array or memory map, RowShards, CPU torch tensor
+    cores        how the cores are found: "activeft", "kmeans" (the row nearest to each centre) or "farthest"; or
+                 their positions
+    n_cores      how many, besides those of already. Default: 0.5 % of the rows, at least 2, at most half of k
+    n_neighbors  included members that a density is measured from
+    growth       share of a class that joins per round of the denoising, in (0, 1]
+    removal      share of a class that is left out, the last to join, in [0, 1)
+    penalty      delta >= 1, by which an opponent that was picked against looks farther
+    metric       "cosine": Euclidean distances of the rows scaled to unit norm (the paper); "sqeuclidean": of the
+                 rows as they are
+    already      positions of rows chosen before: cores of their classes that are not answered
+    mask         (n,) bool: rows with False are left out
+    seed         of the cores, 0 .. 2**63 - 1
+
+    The budget is shared among the classes by their sizes after denoising, largest remainder, at least the core and
+    at most all (nothing is removed where the budget would not be met). Float64 decides everything (ties to the lower
+    row): for given cores the answer does not depend on threads, shards or instruction set. Equal rows never share a pick, and no row is picked twice.
+    Cost: the cores; one product with the cores; per class of N rows about N^2 d multiply-adds. Memory O(n + N d).
+    Source: arXiv 2403.10069. Raises InvalidInput.
+    """
+    rows, k, cosine, seed = as_shards(X, "X"), positive_int(k, "k"), is_cosine(metric), seed_int(seed)
+    n_neighbors, penalty = positive_int(n_neighbors, "n_neighbors"), positive_number(penalty, "penalty")
+    growth, removal = (
+        _share(growth, "growth", 0 < growth <= 1, "in (0, 1]"),
+        _share(removal, "removal", 0 <= removal < 1, "in [0, 1)"),
+    )
+    if penalty < 1:
+        raise InvalidInput(f"penalty must be at least 1, got {penalty:g}.")
+    n_rows = len(rows)
+    given = np.empty(0, dtype=np.int64) if already is None else as_positions(already, "already", n_rows)
+    masked = as_mask(mask, "mask", n_rows)
+    used = np.ones(n_rows, dtype=np.bool_) if masked is None else masked.copy()
+    used[given] = False
+    if k > np.count_nonzero(used):
+        raise InvalidInput(f"k is {k}, but only {np.count_nonzero(used)} rows can be chosen. Ask for at most that.")
+    with named_rows("X"):
+        found = _cores(rows, k, cores, n_cores, metric, given, used, seed)
+        used[given] = True
+        centers = np.concatenate([given, found])
+        labels, near, distance = _near_cores(rows, centers, cosine, used)
+        kept = _denoise(rows, labels, centers, used, cosine, n_neighbors, growth, removal)
+        members, offsets = _members(labels, kept, centers.size)
+        if k + given.size > members.size:  # the budget must be met: nothing is left out
+            kept = used
+            members, offsets = _members(labels, kept, centers.size)
+        budget = largest_remainder(k + given.size, np.diff(offsets), np.ones(centers.size, dtype=np.int64))
+        picked, scores, opponent = _core.boundary_picks(
+            list(rows),
+            members,
+            offsets,
+            centers,
+            near[members].ravel(),
+            distance[members].ravel(),
+            budget,
+            penalty,
+            cosine,
+        )
+    turn = np.arange(picked.size) - np.repeat(np.cumsum(budget) - budget, budget)
+    mine = np.repeat(np.arange(centers.size), budget)
+    order = np.lexsort((mine, turn))
+    order = order[(turn[order] > 0) | (mine[order] >= given.size)]
+    removed = np.flatnonzero(used & ~kept).astype(np.int64)
+    return BiLAF(picked[order], scores[order], mine[order], opponent[order], centers, labels, removed)
+
+
+def _share(value: float, name: str, ok: bool, need: str) -> float:
+    if not ok:
+        raise InvalidInput(f"{name} must lie {need}, got {value!r}.")
+    return float(value)
+
+
+def _cores(
+    rows: RowShards, k: int, cores: Any, n_cores: int | None, metric: str, given: IntArray, free: BoolArray, seed: int
+) -> IntArray:
+    """Rows of the new cores, distinct."""
+    if not isinstance(cores, str):
+        found = as_positions(cores, "cores", len(rows))
+        if not free[found].all():
+            raise InvalidInput("cores holds a row that mask or already leaves out.")
+        if not 1 <= found.size <= k:
+            raise InvalidInput(f"cores must hold 1 to k = {k} rows, got {found.size}.")
+        return found
+    if cores not in CORES:
+        raise InvalidInput(f"cores must be one of {list(CORES)} or positions of rows, got {cores!r}.")
+    if n_cores is None:
+        n_cores = max(1, min(k // 2, max(2, round(0.005 * np.count_nonzero(free)))))
+    n_cores = positive_int(n_cores, "n_cores")
+    if n_cores > k:
+        raise InvalidInput(f"n_cores is {n_cores}, but k is {k}: each core is a pick. Ask for fewer cores.")
+    before = given if given.size else None
+    if cores == "farthest":
+        return farthest_points(rows, n_cores, metric=metric, mask=free, already=before).indices
+    if cores == "activeft":
+        return activeft(rows, n_cores, mask=free, already=before, seed=seed).indices
+    centers = kmeans(rows, n_cores, metric=metric, mask=free, seed=seed).centers
+    left, found = free.copy(), np.empty(n_cores, dtype=np.int64)
+    for i in range(n_cores):  # distinct, also where clusters share their nearest row
+        near, _ = _core.nearest([centers[i : i + 1]], list(rows), 1, metric == "cosine", False, left)
+        found[i] = near[0, 0]
+        left[found[i]] = False
+    return found
+
+
+def _near_cores(
+    rows: RowShards, centers: IntArray, cosine: bool, used: BoolArray
+) -> tuple[IntArray, IntArray, Float64Array]:
+    """(class of every row, its nearest cores of other classes (n, q), their Euclidean distances).
+
+    A core is of its own class, also beside an equal core. One product with the cores.
+    """
+    q = min(_NEAR_CORES, centers.size - 1)
+    near, distance = _core.nearest(list(rows), [rows.take(centers)], q + 1, cosine, False, None, used)
+    labels = near[:, 0].copy()
+    labels[~used] = -1
+    labels[centers] = np.arange(centers.size)
+    own = (near == labels[:, None]) & used[:, None]
+    own[~own.any(axis=1), q] = True  # equal cores can push the own one off the list: then the last goes
+    shape = (len(rows), q)
+    return labels, near[~own].reshape(shape), np.sqrt(distance[~own].reshape(shape) * (2.0 if cosine else 1.0))
+
+
+def _members(labels: IntArray, kept: BoolArray, n_classes: int) -> tuple[IntArray, IntArray]:
+    """Rows class after class, ascending within, and the offsets of the classes."""
+    there = np.flatnonzero(kept & (labels >= 0))
+    order = there[np.argsort(labels[there], kind="stable")].astype(np.int64)
+    counts = np.bincount(labels[order], minlength=n_classes)
+    return order, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _denoise(
+    rows: RowShards,
+    labels: IntArray,
+    centers: IntArray,
+    used: BoolArray,
+    cosine: bool,
+    n_neighbors: int,
+    growth: float,
+    removal: float,
+) -> BoolArray:
+    """Rows that stay: of each class all but the last floor(removal * size) to join."""
+    kept = used.copy()
+    if removal == 0:
+        return kept
+    members, offsets = _members(labels, used, centers.size)
+    order = _core.density_order(list(rows), members, offsets, centers, n_neighbors, growth, cosine)
+    sizes = np.diff(offsets)
+    place = np.arange(order.size) - np.repeat(offsets[:-1], sizes)
+    kept[order[place >= np.repeat(sizes - np.floor(removal * sizes).astype(np.int64), sizes)]] = False
+    return kept
+
+
+def largest_remainder(total: int, sizes: IntArray, least: IntArray) -> IntArray:
+    """Integers that sum to `total`, in proportion to sizes within least .. sizes; ties to the lower class.
+
+    Shares are clipped to their bounds and scaled until they sum up; then rounded down, and the largest remainders
+    get one more.
+    """
+    low, high = 0.0, float(total) + 1.0
+    for _ in range(200):  # the scale at which the clipped shares sum to total
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.clip(middle * sizes, least, sizes).sum() < total else (low, middle)
+    share = np.clip(high * sizes, least, sizes)
+    given = np.floor(share + 1e-9).astype(np.int64)
+    order = np.lexsort((np.arange(sizes.size), -(share - given)))
+    for i in [i for i in order if given[i] < sizes[i]][: total - given.sum()]:
+        given[i] += 1
+    return given
