@@ -10,8 +10,8 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..evaluation.estimate import EvaluationPlan, estimate
-from ..evaluation.evaluate import BUDGETS, HEADS, prepare
 from ..evaluation.evaluation import Evaluation
+from ..evaluation.prepare import BUDGETS, HEADS, prepare
 from ..evaluation.probes import PROBES
 from ..evaluation.report import conclusions, coverage_tables, reading_aid, score_tables, warnings_of
 from ..store.files import human_bytes, json_bytes, write_atomic

@@ -1,11 +1,13 @@
 """How good a selection was: heads on the picked labels, a comparison of strategies, intervals over seeds."""
 
 from .compare import HIGHER_IS_BETTER, METRICS, Comparison, Split, compare
-from .evaluate import HEADS, Job, evaluate, prepare
+from .evaluate import evaluate
 from .evaluation import Contrast, Evaluation
 from .heads import HeadScore, RidgeHead, Scaling, fit_ridge_head, one_hot, plain_pool_mse, score_head
 from .intervals import Interval, mean_interval, paired_difference, verdict
+from .job import Job
 from .pickers import Picker, Picks, UnitLength, kmeans_picker, strategy_picker
+from .prepare import HEADS, prepare
 from .statistics import Saving, curve_area, holm, label_saving, paired_p_value
 
 __all__ = [

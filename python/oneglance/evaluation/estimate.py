@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..strategies.plan import _flops_per_second
 from .cells import CellStore
 from .entrants import Entrant
-from .evaluate import Job
+from .job import Job
 from .scene import MOST_COVERED
 
 _SOLVER = 25.0  # eigenvalues of an m x m matrix: so many m^3
