@@ -164,6 +164,36 @@ def test_the_order_of_rows_is_only_a_name(rows, strategy):
 
 
 @every_strategy
+def test_near_duplicates_are_dropped_and_listed(rows, strategy):
+    twins = np.vstack([rows, rows[:30] * np.float32(2)])  # the same directions
+    selection = og.select(twins, N - 5, strategy, dedup=1e-6, labelled=[4, 150], exclude=[31, 32])
+    listed = selection.certificate["dedup"]
+    gone = [0, *range(151, 154), *range(155, 180), 154]  # 150 and 4 are labelled, so 0 and 154 duplicate them
+    assert sorted(listed["items"]) == sorted(gone)
+    assert listed["n_dropped"] == selection.certificate["n_near_duplicates"] == 30
+    where = dict(zip(listed["items"], listed["duplicate_of"], strict=True))
+    assert (where[0], where[154], where[151]) == (150, 4, 1)
+    assert selection.certificate["n_candidates"] == N - 4
+    checked(selection, N - 5, n_items=180, barred=[4, 150, 31, 32, *gone])
+    with pytest.raises(og.InvalidInput, match=r"budget .*30 near-duplicates"):
+        og.select(twins, N - 3, strategy, dedup=1e-6, labelled=[4, 150], exclude=[31, 32])
+    assert "dedup" not in og.select(rows, 5, strategy).certificate
+
+
+def test_mistakes_with_near_duplicates_are_named(rows):
+    for wrong in (0, -0.1, float("nan"), "much"):
+        with pytest.raises(og.InvalidInput, match="dedup must be a"):
+            og.select(rows, 5, "random", dedup=wrong)
+    with pytest.raises(og.InvalidInput, match=r"dedup compares global features under one backbone, the pool has"):
+        og.select({"a": rows, "b": rows}, 5, dedup=0.1)
+    spoiled = rows.copy()
+    spoiled[3] = 0
+    with pytest.warns(UserWarning, match="nothing but zeros under"):
+        found = og.select(spoiled, N - 1, "random", dedup=1e-9)
+    assert 3 not in found.indices
+
+
+@every_strategy
 def test_mistakes_are_named(rows, strategy):
     with pytest.raises(og.InvalidInput, match=f'strategy "{strategy}" does not know nonsense'):
         og.select(rows, 5, strategy, nonsense=1)

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 import oneglance as og
 from oneglance._types import RowShards
-from oneglance.reference import balanced, facility, herding, nearest, probcover, typiclust
+from oneglance.reference import balanced, dedup, facility, herding, nearest, probcover, typiclust
 from oneglance.strategies import balance, pairs
+from oneglance.strategies.dedup import near_duplicates
+from oneglance.strategies.space import Space
 
 METRICS = ("sqeuclidean", "cosine")
 
@@ -254,7 +256,7 @@ def test_prototypes_are_their_definition(asked, keep, even, clusters):
         labelled=labelled,
         exclude=excluded,
         keep=keep,
-        balance=even,
+        even=even,
         clusters=min(clusters, free.size),
         explain=False,
     )
@@ -271,8 +273,26 @@ def test_mistakes_of_prototypes_are_named():
     x = np.random.default_rng(0).normal(size=(20, 3))
     for wrong, match in (
         ({"keep": "all"}, "keep must be one of"),
-        ({"balance": 2}, "balance must be True or False"),
+        ({"even": 2}, "even must be True or False"),
         ({"clusters": 21}, "clusters is 21, but only 20 items"),
     ):
         with pytest.raises(og.InvalidInput, match=match):
             og.select(x, 5, "prototypes", **wrong)
+
+
+@pytest.mark.parametrize("cluster_rows", [1000, 7])
+@given(requests(), st.sampled_from([1e-9, 0.01, 0.2, 3.0]))
+@settings(max_examples=80, deadline=None)
+def test_near_duplicates_are_their_definition(cluster_rows, asked, eps):
+    x, labelled, _, free, _ = asked
+    candidates = np.isin(np.arange(len(x)), free)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("oneglance.strategies.dedup._CLUSTER_ROWS", cluster_rows)
+        found = near_duplicates(Space("x", "cosine", RowShards((x,))), candidates, labelled, eps, 0)
+    used = candidates.copy()
+    used[labelled] = True
+    assert found.clusters == max(1, int(used.sum()) // cluster_rows)
+    labels = og.kmeans(x, found.clusters, metric="cosine", max_iter=20, mask=used).labels
+    assert dict(zip(found.items.tolist(), found.of.tolist(), strict=True)) == dedup.duplicates(
+        x, labels, free, labelled, eps
+    )

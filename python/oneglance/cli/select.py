@@ -29,6 +29,7 @@ from .pool_text import opened, print_certificate, print_coverage, show_plan
 from .run_folder import check_folder, run_head, write_run
 
 _SHOWN, _SHOWN_STRATA = 5, 20
+_ALL_PAIRS = {"probcover": 2.0, "herding": 2.0, "facility": 1.0}  # products of all rows with all; float64 is two
 
 
 def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
@@ -182,9 +183,15 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str | None) -> li
     help="prototypes: easy items, near to their cluster centre (default), or hard ones.",
 )
 @click.option(
-    "--balance/--no-balance",
+    "--even/--no-even",
     default=None,
     help="prototypes: every cluster gives alike (default), or the easiest or hardest of all.",
+)
+@click.option(
+    "--dedup",
+    type=float,
+    help="Drop near-duplicates first: items at a cosine distance below this to a labelled one or an earlier one; "
+    "run.json lists them. Under one backbone. Example: --dedup 0.05",
 )
 @click.option(
     "--explain/--no-explain",
@@ -229,6 +236,7 @@ def select(
     strata: str | None,
     quotas: dict[str, int],
     seed: int,
+    dedup: float | None,
     explain: bool | None,
     backbones: tuple[str, ...] | None,
     vector_columns: tuple[str, ...],
@@ -278,6 +286,7 @@ def select(
         "params": params if start is None else {**params, "start": start.tolist()},
         "seed": seed,
         "explain": explain,
+        **({} if dedup is None else {"dedup": dedup}),
         "labelled": items_digest(found.labelled),
         "exclude": items_digest(found.unwanted),
         "strata": strata,
@@ -296,6 +305,7 @@ def select(
             exclude=found.unwanted,
             strata=groups,
             quotas=quotas or None,
+            dedup=dedup,
             explain=explain,
             progress=note,
             **(params if start is None else {**params, "start": start}),
@@ -331,7 +341,9 @@ def _print_plan(
         metric = params.get("metric", parameters(strategy)["metric"])
         space = (pattern_space if strategy == "freesel" else feature_space)(pool, metric, strategy)
         n_iter = params.get("max_iter", parameters(strategy).get("max_iter"))
-        plan = plan_coverage(space, pool.n_items, n_candidates, n_picks, n_iter=n_iter)
+        share = min(1.0, params.get("mean_over", 20_000) / max(1, pool.n_items)) if strategy == "herding" else 1.0
+        all_pairs = _ALL_PAIRS.get(strategy, 0.0) * share
+        plan = plan_coverage(space, pool.n_items, n_candidates, n_picks, n_iter=n_iter, all_pairs=all_pairs)
     show_plan(plan, as_json, {"n_picks": n_picks})
 
 
@@ -341,6 +353,8 @@ def _print_selection(selection: Selection, out: Path) -> None:
         print_certificate(certificate)
     if "coverage" in certificate:
         print_coverage(certificate)
+    if "dedup" in certificate:
+        say(f"dropped {certificate['dedup']['n_dropped']:,} near-duplicates, listed in run.json")
     if "strata" in certificate:
         rows = [(name, entry["available"], entry["picked"]) for name, entry in certificate["strata"].items()]
         print_table(("stratum", "available", "picked"), rows[:_SHOWN_STRATA])

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._check import seed_int
+from .._check import positive_number, seed_int
 from .._types import BoolArray, IntArray
 from ..errors import InvalidInput
 from .budget import allocate, parse_budget
+from .dedup import near_duplicates
 from .explain import explain as explained
 from .pool import Pool, as_pool
 from .registry import resolve
@@ -38,6 +39,7 @@ def select(
     quotas: Mapping[str, int] | None = None,
     groups: Any = None,
     backbones: Sequence[str] | None = None,
+    dedup: float | None = None,
     explain: bool | None = None,
     progress: bool | Callable[[str], None] | None = None,
     **params: Any,
@@ -67,6 +69,10 @@ def select(
     groups           not supported: a limit of picks per group would make inclusion probabilities and weights wrong.
                      Use strata=
     backbones        names of the backbones to use, all by default
+    dedup            drop near-duplicates first (SemDeDup): candidates whose cosine distance to a labelled item, or to
+                     a candidate kept before in a lower row, is below this; 0.05 is a start. Searched inside clusters
+                     of about 1000 items under one backbone. They are no candidates then: percentages, strata,
+                     weights and coverage leave them out. certificate["dedup"] lists each with the item it is close to
     explain          who represents whom (Selection.represented_by, certificate["coverage"]). Default: for
                      strategies of coverage; False leaves out their curve of radii. True explains lewis and random
                      too, by sqeuclidean distances under one backbone
@@ -89,10 +95,11 @@ def select(
         )
     if explain not in (None, True, False):
         raise InvalidInput(f"explain must be True, False or None, got {explain!r}.")
+    eps = None if dedup is None else positive_number(dedup, "dedup")
     pool = as_pool(store_or_arrays, backbones)
 
     def once(pool: Pool) -> Selection:
-        request = (pool, budget, strategy, seed, labelled, exclude, strata, quotas, explain, _noter(progress))
+        request = (pool, budget, strategy, seed, labelled, exclude, strata, quotas, explain, _noter(progress), eps)
         return _select(*request, run, resolved)
 
     try:
@@ -126,10 +133,16 @@ def _select(
     quotas: Mapping[str, int] | None,
     explain: bool | None,
     note: Callable[[str], None],
+    eps: float | None,
     run: Callable[..., Picks],
     resolved: dict[str, Any],
 ) -> Selection:
     candidates, counts = available(pool, labelled, exclude)
+    listed: dict[str, Any] = {}
+    if eps is not None:
+        candidates, listed = _without_duplicates(pool, candidates, _usable(pool, labelled), eps, seed, note)
+        counts = {**counts, "n_near_duplicates": listed["n_dropped"]}
+        counts["n_candidates"] -= listed["n_dropped"]
     n_picks = parse_budget(budget, counts["n_candidates"], gone(counts))
     names = _strata(pool, strata)
     done = _usable(pool, labelled)
@@ -142,6 +155,8 @@ def _select(
         order = np.lexsort((picks.indices, -picks.scores, picks.inclusion_prob < 1.0))
     indices = picks.indices[order]
     certificate: dict[str, Any] = {**picks.certificate, **counts}
+    if listed:
+        certificate["dedup"] = listed
     why = picks.explanation
     if why is None and explain:
         space = feature_space(pool, "sqeuclidean", strategy)
@@ -172,6 +187,32 @@ def _select(
     )
 
 
+def _without_duplicates(
+    pool: Pool, candidates: BoolArray, labelled: IntArray, eps: float, seed: int, note: Callable[[str], None]
+) -> tuple[BoolArray, dict[str, Any]]:
+    """Candidates that are no near-duplicates, and the list of those that are."""
+    if len(pool.features) != 1:
+        have = f"the pool has {list(pool.features)}" if pool.features else f"{pool.where} holds patterns only"
+        raise InvalidInput(f"dedup compares global features under one backbone, {have}. Name one with backbones=.")
+    space = feature_space(pool, "cosine", "dedup")
+    note(f"near-duplicates under {space.backbone} (cosine distance below {eps:g}) ...")
+    if not candidates.any():
+        return candidates, {"eps": eps, "n_dropped": 0, "clusters": 0, "items": [], "duplicate_of": []}
+    with usable(space, pool):
+        found = near_duplicates(space, candidates, labelled, eps, seed)
+    kept = candidates.copy()
+    kept[found.items] = False
+    note(f"dropped {found.items.size} near-duplicates")
+    names = np.arange(pool.n_items) if pool.ids is None else pool.ids
+    return kept, {
+        "eps": eps,
+        "n_dropped": int(found.items.size),
+        "clusters": found.clusters,
+        "items": names[found.items].tolist(),
+        "duplicate_of": names[found.of].tolist(),
+    }
+
+
 def _usable(pool: Pool, labelled: Any) -> IntArray:
     """Positions of labelled items whose features can be used."""
     already = pool.positions(labelled, "labelled")
@@ -195,8 +236,13 @@ def available(pool: Pool, labelled: Any, exclude: Any) -> tuple[BoolArray, dict[
 
 def gone(counts: dict[str, int]) -> str:
     """The counts as a part of a sentence for parse_budget."""
-    named = [("n_labelled", "labelled"), ("n_excluded", "excluded"), ("n_invalid", "invalid")]
-    reasons = [f"{counts[key]} {word}" for key, word in named if counts[key]]
+    named = [
+        ("n_labelled", "labelled"),
+        ("n_excluded", "excluded"),
+        ("n_invalid", "invalid"),
+        ("n_near_duplicates", "near-duplicates"),
+    ]
+    reasons = [f"{counts[key]} {word}" for key, word in named if counts.get(key)]
     return f" ({counts['n_items']} in the pool, {', '.join(reasons)})" if reasons else ""
 
 

@@ -84,10 +84,19 @@ def plan_lewis(pool: Pool, n_candidates: int, n_rows_written: int, *, p: float, 
     )
 
 
-def plan_coverage(space: Space, n_items: int, n_candidates: int, n_picks: int, *, n_iter: int | None = None) -> Plan:
+def plan_coverage(
+    space: Space,
+    n_items: int,
+    n_candidates: int,
+    n_picks: int,
+    *,
+    n_iter: int | None = None,
+    all_pairs: float = 0.0,
+) -> Plan:
     """Plan of a strategy of coverage in this space, and of saying who represents whom.
 
-    n_iter  most iterations, for k-means; None: picks come one after the other
+    n_iter     most iterations, for k-means; None: picks come one after the other
+    all_pairs  float32 products of all rows with all rows that the strategy needs beforehand
 
     Flops: every row with every picked row once for the choice (k-means: once per iteration), once to explain it.
     """
@@ -109,7 +118,7 @@ def plan_coverage(space: Space, n_items: int, n_candidates: int, n_picks: int, *
         read_bytes=size,
         ram_bytes=6 * 8 * n_rows + 4 * 8 * n_items + 2 * centers + n_threads * 8 * _PANEL_ROWS * width,
         disk_bytes=_BYTES_PER_PICK * n_picks + _BYTES_PER_ITEM * n_items,
-        seconds=2.0 * n_rows * n_picks * each * width * (rounds + 1) / _flops_per_second(),
+        seconds=2.0 * n_rows * width * (n_picks * each * (rounds + 1) + all_pairs * n_rows) / _flops_per_second(),
     )
 
 

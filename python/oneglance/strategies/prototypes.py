@@ -21,7 +21,7 @@ def prototypes(
     metric: str = "cosine",
     keep: str = "easy",
     clusters: int | None = None,
-    balance: bool = True,
+    even: bool = True,
     max_iter: int = 100,
 ) -> Picks:
     """Self-supervised prototypes: an item is the harder, the farther it is from the nearest cluster centre.
@@ -31,7 +31,7 @@ def prototypes(
               with little data and hard ones with much
     clusters  number of prototypes, per stratum; the root of the number of items by default. Take about the number of
               classes where you know it
-    balance   every cluster gives as many as the others, or all it has, labelled items counted. False: the easiest or
+    even      every cluster gives as many as the others, or all it has, labelled items counted. False: the easiest or
               hardest of all, wherever they are
     max_iter  most iterations of k-means
 
@@ -41,8 +41,8 @@ def prototypes(
     is_cosine(metric)
     if keep not in KEEPS:
         raise InvalidInput(f"keep must be one of {list(KEEPS)}, got {keep!r}.")
-    if balance not in (True, False):
-        raise InvalidInput(f"balance must be True or False, got {balance!r}.")
+    if even not in (True, False):
+        raise InvalidInput(f"even must be True or False, got {even!r}.")
     positive_int(max_iter, "max_iter")
     if clusters is not None:
         positive_int(clusters, "clusters")
@@ -63,7 +63,7 @@ def prototypes(
         found = kmeans(task.space.rows, k, metric=metric, max_iter=max_iter, seed=task.seed, mask=mask)
         n_clusters.append(k)
         key = found.distances if keep == "easy" else -found.distances
-        if balance:
+        if even:
             available, held = (np.bincount(found.labels[rows], minlength=k) for rows in (free, task.labelled))
             items = from_clusters(found.labels, key, free, shares(task.count, available, held))
         else:
