@@ -12,6 +12,7 @@ from oneglance._types import RowShards
 from oneglance.reference import balanced, dedup, facility, herding, nearest, probcover, typiclust
 from oneglance.strategies import balance, pairs
 from oneglance.strategies.dedup import near_duplicates
+from oneglance.strategies.facility import _by_target
 from oneglance.strategies.space import Space
 
 METRICS = ("sqeuclidean", "cosine")
@@ -91,7 +92,7 @@ def test_typiclust_leaves_small_clusters_for_the_end():
 @pytest.mark.parametrize("kept", [0, 2**30])
 def test_pairs_are_distances_of_all_with_all(monkeypatch, dtype, tile, kept):
     monkeypatch.setattr(pairs, "_TILE", tile)
-    monkeypatch.setattr(pairs, "_KEPT_BYTES", kept)
+    monkeypatch.setattr(pairs, "KEPT_BYTES", kept)
     rng = np.random.default_rng(0)
     used, some = np.sort(rng.permutation(60)[:40]), np.array([3, 39, 0])
     for x in (rng.normal(size=(60, 4)) + 100, rng.integers(1, 4, size=(60, 3)).astype(np.float32)):
@@ -187,6 +188,13 @@ def test_facility_location_is_its_definition(asked, metric, neighbors):
     assert got.indices.tolist() == want
     assert got.certificate["similarity_gained"] == sum(gains) / facility.UNIT
     assert gains == sorted(gains, reverse=True)
+
+
+def test_sorting_by_halves_is_a_stable_sort():
+    for most in (3, 2**16 - 1, 2**16, 2**20, 2**31 - 1):
+        near = np.random.default_rng(most).integers(0, most, 5000, endpoint=True).astype(np.int32)
+        near[:2000] = near[2000:4000]
+        assert np.array_equal(_by_target(near), np.argsort(near, kind="stable"))
 
 
 @st.composite

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..strategies.budget import parse_budget
 from ..strategies.choose import gone
 from ..strategies.freesel import RULES
 from ..strategies.hierarchical import DRAWS
+from ..strategies.pairs import KEPT_BYTES
 from ..strategies.plan import plan_coverage, plan_lewis
 from ..strategies.prototypes import KEEPS
 from ..strategies.registry import parameters
@@ -344,6 +346,9 @@ def _print_plan(
         share = min(1.0, params.get("mean_over", 20_000) / max(1, pool.n_items)) if strategy == "herding" else 1.0
         all_pairs = _ALL_PAIRS.get(strategy, 0.0) * share
         plan = plan_coverage(space, pool.n_items, n_candidates, n_picks, n_iter=n_iter, all_pairs=all_pairs)
+        kept = min(KEPT_BYTES, 8 * pool.n_items * space.rows.shape[1]) if strategy in ("probcover", "herding") else 0
+        edges = 32 * pool.n_items * (params.get("neighbors", 50) + 1) if strategy == "facility" else 0
+        plan = replace(plan, ram_bytes=plan.ram_bytes + kept + edges)
     show_plan(plan, as_json, {"n_picks": n_picks})
 
 

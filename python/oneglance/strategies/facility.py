@@ -95,7 +95,7 @@ def greedy(
     could serve it. Whole numbers make the order of these sums indifferent.
     """
     n, width = near.shape
-    order = np.argsort(near, axis=None, kind="stable")
+    order = _by_target(near.ravel())
     client, serving = (order // width).astype(np.int32), similarity.ravel()[order]
     del order
     ends = np.concatenate([[0], np.cumsum(np.bincount(near.ravel(), minlength=n))])
@@ -116,11 +116,18 @@ def greedy(
         mine = slice(ends[pick], ends[pick + 1])
         better = serving[mine] > best[client[mine]]
         served, level = client[mine][better], serving[mine][better]
-        to = near[served]
-        old = best[served, None]
-        less = np.minimum(similarity[served], level[:, None]) - old
-        some = less > 0
-        np.subtract.at(gain, to[some], less[some].astype(np.int64))
+        less = np.minimum(similarity[served], level[:, None])
+        less -= best[served, None]
+        np.maximum(less, 0, out=less)
+        np.subtract.at(gain, near[served].ravel().astype(np.intp), less.ravel().astype(np.int64))
         best[served] = level
         gain[pick] = _CHOSEN
     return picks, gains
+
+
+def _by_target(near: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Stable argsort of item numbers, by halves of 16 bits, which NumPy sorts by counting."""
+    order: npt.NDArray[np.int64] = np.argsort((near & 0xFFFF).astype(np.uint16), kind="stable")
+    if near.max() > 0xFFFF:
+        order = order[np.argsort((near[order] >> 16).astype(np.uint16), kind="stable")]
+    return order

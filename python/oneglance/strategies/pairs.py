@@ -14,7 +14,7 @@ from ..reference.nearest import prepared
 from ..search import nearest
 
 _TILE = 2048  # rows and columns of a tile: 32 MB of distances
-_KEPT_BYTES = 1 << 30  # prepared rows are kept below this, else read and prepared anew for every row of tiles
+KEPT_BYTES = 1 << 30  # prepared rows are kept below this, else read and prepared anew for every row of tiles
 _CHECKED_PAIRS = 1 << 13
 
 
@@ -47,7 +47,7 @@ class Pairs:
         self._unit = self._scale**2 if metric == "sqeuclidean" else self._scale**2 / 2
         self.slack = 8 * (rows.shape[1] + 16) * float(np.finfo(self._dtype).eps) * largest
         self._kept: FloatArray | None = None
-        if self.size * rows.shape[1] * self._dtype.itemsize <= _KEPT_BYTES:
+        if self.size * rows.shape[1] * self._dtype.itemsize <= KEPT_BYTES:
             self._kept = np.empty((self.size, rows.shape[1]), dtype=self._dtype)
             for start in range(0, self.size, _TILE):
                 block = self._read(slice(start, start + _TILE))
