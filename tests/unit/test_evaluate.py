@@ -164,6 +164,12 @@ def test_a_strategy_without_chance_runs_once_per_split(pool):
     assert values[0] == values[2]
     assert values[1] == values[3]
     assert "no chance in farthest: run once per split (2), seeds do not matter" in found.notes
+    assert np.isnan(found.mean("farthest", 8).low)  # two runs make no interval
+    rows = score_tables(found, found.contrasts())[0][2]
+    assert [row[2].endswith("[2 runs]") for row in rows if row[1] == "farthest"] == [True] * 3
+    assert found.summary_table()["mean_low"].null_count == found.summary_table().num_rows
+    three = quick(pool, ["farthest"], backbones=["a"], splits=3, seeds=9)
+    assert three.mean("farthest", 8).n_values == 3
 
 
 def test_a_function_that_ignores_its_seed_is_noticed(pool):

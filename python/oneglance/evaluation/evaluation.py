@@ -29,7 +29,7 @@ _ALPHA = 0.05
 class Contrast:
     """One strategy against random at one budget (budget None: area under the learning curve over log budget).
 
-    mean         the strategy's own accuracy, over seeds
+    mean         the strategy's own accuracy, over seeds (see Evaluation.mean)
     difference   to random, seed by seed, bootstrap over seeds
     p, p_holm    paired t test, and corrected for all contrasts of its family (Holm)
     test_margin  how far chance in the choice of the test rows alone moves the difference (95 %)
@@ -126,8 +126,20 @@ class Evaluation:
         return np.stack([self.per_seed(strategy, budget, **which) for budget in budgets], axis=1)
 
     def mean(self, strategy: str, budget: int, **which: Any) -> Interval:
-        """Mean over seeds with its bootstrap interval."""
-        return mean_interval(self.per_seed(strategy, budget, **which), level=self.level)
+        """Mean over seeds with its bootstrap interval.
+
+        A strategy without chance: over splits, which are all its runs; below 3 of them low and high are NaN.
+        """
+        return self._own_interval(strategy, self.per_seed(strategy, budget, **which))
+
+    def _own_interval(self, strategy: str, values: Float64Array) -> Interval:
+        if strategy not in self.without_chance:
+            return mean_interval(values, level=self.level)
+        first = {seed % self.n_splits: place for place, seed in reversed(list(enumerate(self.seeds)))}
+        runs = values[sorted(first.values())]
+        if runs.size < 3:
+            return Interval(float(runs.mean()), float("nan"), float("nan"), self.level, runs.size)
+        return mean_interval(runs, level=self.level)
 
     def difference(self, strategy: str, budget: int, **which: Any) -> Interval:
         """Mean over seeds of (strategy - random), pairs of one seed and split."""
@@ -202,7 +214,7 @@ class Evaluation:
             elif word != NO_DIFFERENCE and abs(difference.mean) < margin:
                 word += ON_THIS_TEST_SET
             saving = None if budget is None else self.saving(strategy, budget, head=head, backbone=view)
-            mean = mean_interval(ours, level=self.level)
+            mean = self._own_interval(strategy, ours)
             out.append(Contrast(view, head, strategy, budget, mean, difference, p, float(p_holm), margin, saving, word))
         return out
 
@@ -256,8 +268,8 @@ def _flat(contrast: Contrast) -> dict[str, Any]:
         "strategy": contrast.strategy,
         "budget": contrast.budget,
         "mean": contrast.mean.mean,
-        "mean_low": contrast.mean.low,
-        "mean_high": contrast.mean.high,
+        "mean_low": None if np.isnan(contrast.mean.low) else contrast.mean.low,
+        "mean_high": None if np.isnan(contrast.mean.high) else contrast.mean.high,
         "difference": contrast.difference.mean,
         "difference_low": contrast.difference.low,
         "difference_high": contrast.difference.high,

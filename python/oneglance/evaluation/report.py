@@ -46,6 +46,8 @@ def _row(contrast: Contrast) -> list[str]:
 def interval_text(interval: Interval, *, signed: bool = False) -> str:
     """ "0.412 [0.405, 0.419]" """
     digits = "+.3f" if signed else ".3f"
+    if interval.low != interval.low:
+        return f"{interval.mean:{digits}} [{'one run' if interval.n_values == 1 else f'{interval.n_values} runs'}]"
     return f"{interval.mean:{digits}} [{interval.low:{digits}}, {interval.high:{digits}}]"
 
 
