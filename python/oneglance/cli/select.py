@@ -12,12 +12,14 @@ from click.core import ParameterSource
 
 from .._check import METRICS
 from ..cluster.activeft import INITS, OBJECTIVES
+from ..cluster.bilaf import CORES
 from ..strategies import Pool, Selection, strategy_names
 from ..strategies import select as choose
 from ..strategies.budget import parse_budget
 from ..strategies.choose import gone
 from ..strategies.freesel import RULES
 from ..strategies.hierarchical import DRAWS
+from ..strategies.kernel import joint_shape
 from ..strategies.pairs import KEPT_BYTES
 from ..strategies.plan import plan_coverage, plan_lewis
 from ..strategies.prototypes import KEEPS
@@ -31,7 +33,13 @@ from .pool_text import opened, print_certificate, print_coverage, show_plan
 from .run_folder import check_folder, run_head, write_run
 
 _SHOWN, _SHOWN_STRATA = 5, 20
-_ALL_PAIRS = {"probcover": 2.0, "herding": 2.0, "facility": 1.0}  # products of all rows with all; float64 is two
+_SPACES = {"freesel": pattern_space, "kernel": joint_shape}
+_ALL_PAIRS = {
+    "kernel": 2.0,
+    "probcover": 2.0,
+    "herding": 2.0,
+    "facility": 1.0,
+}  # products of all rows with all; float64 is two
 
 
 def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
@@ -67,7 +75,8 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str | None) -> li
     "probcover: balls that hold the most items. herding: mean kernel like the pool's. "
     "facility: every item wants a similar pick. hierarchical: balanced draws from clusters of clusters. "
     "prototypes: easiest or hardest items of every cluster. "
-    "activeft: the pool's distribution, kept apart. random: the baseline.",
+    "kernel: greedy kernel coverage, all backbones as one. activeft: the pool's distribution, kept apart. "
+    "bilaf: cores, and the boundaries between them. random: the baseline.",
 )
 @click.option(
     "--sampler",
@@ -119,7 +128,7 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str | None) -> li
     "--neighbors",
     type=click.IntRange(1),
     help="typiclust: neighbours that typicality looks at, 20 by default; facility: neighbours that an item counts, "
-    "50 by default. Example: --neighbors 10",
+    "50 by default; bilaf: neighbours of a density, 10. Example: --neighbors 10",
 )
 @click.option(
     "--min-cluster",
@@ -194,6 +203,31 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str | None) -> li
     type=float,
     help="Drop near-duplicates first: items at a cosine distance below this to a labelled one or an earlier one; "
     "run.json lists them. Under one backbone. Example: --dedup 0.05",
+)
+@click.option(
+    "--width",
+    type=float,
+    help="kernel: width in units of the median squared distance, 1 by default. Example: --width 0.5",
+)
+@click.option(
+    "--evaluate",
+    type=click.IntRange(1),
+    help="kernel: count the coverage of so many items only, all by default. Example: --evaluate 50000",
+)
+@click.option("--cores", type=click.Choice(CORES), help="bilaf: how the cores are found, activeft by default.")
+@click.option(
+    "--n-cores", type=click.IntRange(1), help="bilaf: cores, 0.5 % of the items by default. Example: --n-cores 100"
+)
+@click.option(
+    "--growth", type=float, help="bilaf: share of a class that joins per round, 0.1 by default. Example: --growth 0.05"
+)
+@click.option(
+    "--removal", type=float, help="bilaf: share of a class left out as noise, 0.1 by default. Example: --removal 0"
+)
+@click.option(
+    "--penalty",
+    type=float,
+    help="bilaf: how much farther an opponent looks once picked against, 1.1 by default. Example: --penalty 1",
 )
 @click.option(
     "--explain/--no-explain",
@@ -340,9 +374,10 @@ def _print_plan(
         used = pool if strategy == "lewis" else Pool({}, pool.valid)
         plan = plan_lewis(used, n_candidates, n_picks, p=params.get("p", 2.0), max_passes=params.get("max_passes", 1))
     else:
-        metric = params.get("metric", parameters(strategy)["metric"])
-        space = (pattern_space if strategy == "freesel" else feature_space)(pool, metric, strategy)
-        n_iter = params.get("max_iter", parameters(strategy).get("max_iter"))
+        metric = params.get("metric", parameters(strategy).get("metric", "cosine"))
+        space = _SPACES.get(strategy, feature_space)(pool, metric, strategy)
+        own = parameters(strategy)
+        n_iter = params.get("max_iter", own.get("max_iter")) or params.get("n_iter", own.get("n_iter"))
         share = min(1.0, params.get("mean_over", 20_000) / max(1, pool.n_items)) if strategy == "herding" else 1.0
         all_pairs = _ALL_PAIRS.get(strategy, 0.0) * share
         plan = plan_coverage(space, pool.n_items, n_candidates, n_picks, n_iter=n_iter, all_pairs=all_pairs)

@@ -73,9 +73,10 @@ def bilaf(
     mask         (n,) bool: rows with False are left out
     seed         of the cores, 0 .. 2**63 - 1
 
-    The budget is shared among the classes by their sizes after denoising, largest remainder, at least the core and
-    at most all (nothing is removed where the budget would not be met). Float64 decides everything (ties to the lower
-    row): for given cores the answer does not depend on threads, shards or instruction set. Equal rows never share a pick, and no row is picked twice.
+    The budget is shared among the classes by their sizes after denoising: largest remainder, at least the core and
+    at most all (nothing is removed where the budget would not be met). No row is picked twice. Float64 decides
+    everything, ties go to the lower row: for given cores the answer does not depend on threads, shards or
+    instruction set.
     Cost: the cores; one product with the cores; per class of N rows about N^2 d multiply-adds. Memory O(n + N d).
     Source: arXiv 2403.10069. Raises InvalidInput.
     """
@@ -221,7 +222,7 @@ def largest_remainder(total: int, sizes: IntArray, least: IntArray) -> IntArray:
         middle = (low + high) / 2
         low, high = (middle, high) if np.clip(middle * sizes, least, sizes).sum() < total else (low, middle)
     share = np.clip(high * sizes, least, sizes)
-    given = np.floor(share + 1e-9).astype(np.int64)
+    given: IntArray = np.floor(share + 1e-9).astype(np.int64)
     order = np.lexsort((np.arange(sizes.size), -(share - given)))
     for i in [i for i in order if given[i] < sizes[i]][: total - given.sum()]:
         given[i] += 1

@@ -27,8 +27,9 @@ def activeft(
 
     objective  "paper" or "released"; the other parameters are those of oneglance.activeft
 
-    Labelled items are parameters that stay where they are. Items nearest to their parameter come first.
-    weights are the numbers of candidates nearest to each pick, scores too; inclusion_prob is NaN. The seed changes the start and the samples. Source: arXiv 2303.14382.
+    Labelled items are parameters that stay where they are. Items nearest to their parameter come first. weights
+    are the numbers of candidates nearest to each pick, scores too; inclusion_prob is NaN. The seed changes the start
+    and the samples. Source: arXiv 2303.14382.
     """
     space = feature_space(request.pool, "cosine", "activeft")
     reports: list[ActiveFT] = []

@@ -8,11 +8,13 @@ from typing import Any
 
 from ..errors import InvalidInput
 from .activeft import activeft
+from .bilaf import bilaf
 from .facility import facility
 from .farthest import farthest
 from .freesel import freesel
 from .herding import herding
 from .hierarchical import hierarchical
+from .kernel import kernel
 from .kmeans import kmeans
 from .lewis import lewis
 from .probcover import probcover
@@ -32,7 +34,9 @@ STRATEGIES: dict[str, Callable[..., Picks]] = {
     "facility": facility,
     "hierarchical": hierarchical,
     "prototypes": prototypes,
+    "kernel": kernel,
     "activeft": activeft,
+    "bilaf": bilaf,
     "random": uniform,
 }
 
