@@ -84,3 +84,65 @@ def small_kmeans_torch(points, k, max_iter=100, tol=1e-4, seed=0):
         if bool((shift * shift < tol).all()):
             break
     return centers.numpy()
+
+
+def bilaf_scipy(rows, cores, n_picks, n_neighbors=10, growth=0.1, removal=0.1, penalty=1.1):
+    """BiLAF's second stage as one writes it down: SciPy distances per class, NumPy loops over rounds and picks."""
+    from scipy.spatial.distance import cdist
+
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    to_cores = cdist(unit, unit[cores])
+    labels = to_cores.argmin(axis=1)
+    labels[cores] = np.arange(len(cores))
+    kept, picks = [], []
+    for i, core in enumerate(cores):
+        members = np.flatnonzero(labels == i)
+        distance = cdist(unit[members], unit[members])
+        inside, step = [int(np.searchsorted(members, core))], max(1, int(growth * len(members)))
+        while len(inside) < len(members):
+            rest = np.setdiff1d(np.arange(len(members)), inside)
+            near = np.sort(distance[np.ix_(rest, inside)], axis=1)[:, :n_neighbors]
+            inside += rest[np.argsort(near.mean(axis=1), kind="stable")[:step]].tolist()
+        kept.append(np.sort(members[inside[: len(members) - int(removal * len(members))]]))
+    sizes = np.array([len(members) for members in kept])
+    budgets = np.maximum(1, n_picks * sizes // sizes.sum())
+    for i, (members, budget) in enumerate(zip(kept, budgets, strict=True)):
+        distance = cdist(unit[members], unit[members])
+        others = np.delete(to_cores[members], i, axis=1)
+        intra, times = distance.mean(axis=1), np.zeros(others.shape[1])
+        left, last = np.arange(len(members)), int(np.searchsorted(members, cores[i]))
+        for _ in range(budget):
+            picks.append(int(members[last]))
+            left = left[np.argsort(distance[last, left], kind="stable")[len(members) // budget :]]
+            if not len(left):
+                break
+            value = (penalty**times * others[left] - intra[left, None]) / np.maximum(others[left], intra[left, None])
+            last = int(left[value.min(axis=1).argmin()])
+            times[others[last].argmin()] += 1
+    return picks
+
+
+def kernel_coverage_stored(rows, n_picks, width):
+    """Lazy greedy of the mean largest Gaussian kernel with the n x n kernel in memory."""
+    import heapq
+
+    norms = np.einsum("ij,ij->i", rows, rows)
+    kernel = rows @ rows.T
+    kernel *= 2
+    kernel -= norms
+    kernel -= norms[:, None]
+    kernel /= width
+    np.exp(kernel, out=kernel)
+    covered = np.zeros(len(rows), dtype=rows.dtype)
+    heap = [(-gain, row, 0) for row, gain in enumerate(kernel.sum(axis=1, dtype=np.float64))]
+    heapq.heapify(heap)
+    picks = []
+    while len(picks) < n_picks:
+        _, row, seen = heapq.heappop(heap)
+        if seen < len(picks):
+            fresh = np.maximum(kernel[row] - covered, 0).sum(dtype=np.float64)
+            heapq.heappush(heap, (-fresh, row, len(picks)))
+            continue
+        picks.append(row)
+        np.maximum(covered, kernel[row], out=covered)
+    return picks

@@ -26,6 +26,9 @@ def main():
         assert og.farthest_points(x, 60, assign=True).radii.size == 60
         assert og.weighted_draw(x, 60, metric="cosine", gamma=2.0).indices.size == 60
         assert og.kmeans(x, 20, max_iter=5).n_iter == 5
+        assert og.kernel_coverage(x[:2000], 20).indices.size == 20
+        assert og.activeft(x[:2000], 20, n_iter=4).indices.size == 20
+        assert og.bilaf(x[:2000], 60, cores="kmeans").indices.size == 60
     points = rows[:4000].astype(np.float32)
     assert small_kmeans(points, np.arange(0, 4001, 50), 5).patterns.shape == (400, 64)
     spoiled = rows.copy()

@@ -16,7 +16,7 @@ BASELINE = "random"
 # choose anew for every budget, and to work with one matrix of features: that costs time, and nothing else.
 _WITHOUT_CHANCE = ("farthest",)
 _IN_ORDER = ("farthest", "freesel")  # the picks of a budget are the first of a larger one's
-_SEVERAL = ("lewis", "random")  # take several backbones as they are
+_SEVERAL = ("lewis", "random", "kernel")  # take several backbones as they are
 
 
 @dataclass(frozen=True, slots=True, eq=False)
