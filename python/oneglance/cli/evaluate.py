@@ -130,7 +130,7 @@ def evaluate(
     \b
     Examples:
       oneglance evaluate store --labels label
-      oneglance evaluate store --labels done.csv --strategies kmeans,lewis --budgets 1%,5% --seeds 40
+      oneglance evaluate store --labels done.csv --strategies kmeans --seeds 40
       oneglance evaluate store --labels label --dry-run
     """
     _check_names(strategies, heads)

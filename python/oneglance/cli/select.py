@@ -68,6 +68,7 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str | None) -> li
 @click.option(
     "--strategy",
     type=click.Choice(strategy_names()),
+    metavar="NAME",
     default="lewis",
     show_default=True,
     help="lewis: by Lewis weights, one choice that serves all backbones. freesel: by patterns not yet covered. "
