@@ -99,20 +99,22 @@ def inertia(points, centers):
     return sum(og.nearest(p, c).distances.sum() for p, c in zip(points, centers, strict=True))
 
 
-def test_patterns_against_scikit_learn(versus):
-    """Baseline: scikit-learn's KMeans on a tenth of the images, one after the other."""
+@pytest.mark.parametrize("init", ["k-means++", "random"])
+def test_patterns_against_scikit_learn(init, versus):
+    """Baseline: scikit-learn's KMeans on a tenth of the images, one after the other; with its default start, and
+    with the random points that FreeSel starts from, which cost it much less."""
     cluster = pytest.importorskip("sklearn.cluster")
     points, offsets = patches()
     flat = points.reshape(-1, N_DIMS)
     few = points[: max(1, N_IMAGES // 10)]
 
     def loop():
-        return [cluster.KMeans(K, init="random", n_init=1, random_state=0).fit(p).cluster_centers_ for p in few]
+        return [cluster.KMeans(K, init=init, n_init=1, random_state=0).fit(p).cluster_centers_ for p in few]
 
     ours = small_kmeans(flat, offsets, K).patterns.reshape(N_IMAGES, K, N_DIMS)[: len(few)]
-    assert inertia(few, ours) <= 1.01 * inertia(few, loop())
+    assert inertia(few, ours) <= 1.02 * inertia(few, loop())
     versus(
-        f"{IMAGES}, scikit-learn loop",
+        f"{IMAGES}, scikit-learn loop, start {init}",
         lambda: small_kmeans(flat, offsets, K),
         loop,
         rounds=5,
