@@ -17,10 +17,10 @@ struct Bound {
 
 class Farthest {
  public:
-  Farthest(CoverState& state, const CoverRequest& request, CoverResult& result)
-      : state_(state), request_(request), result_(result), candidates_(state.open_rows()) {}
+  Farthest(CoverState& state, std::int64_t n_picks, CoverResult& result)
+      : state_(state), n_picks_(n_picks), result_(result), candidates_(state.open_rows()) {}
 
-  bool done() const { return static_cast<std::int64_t>(result_.items.size()) >= request_.n_picks; }
+  bool done() const { return static_cast<std::int64_t>(result_.items.size()) >= n_picks_; }
 
   /// One round: the rows with the largest bounds are brought up to date, and greedy goes on among them while
   /// its best beats all bounds outside. With `peek` it stops at the first pick and only tells its distance.
@@ -83,7 +83,7 @@ class Farthest {
   }
 
   CoverState& state_;
-  const CoverRequest& request_;
+  std::int64_t n_picks_;
   CoverResult& result_;
   std::vector<std::int64_t> candidates_, pool_;
   bool peeked_ = false;
@@ -96,7 +96,7 @@ CoverResult farthest_points(const MetricRows& rows, const CoverRequest& request)
   CoverResult result;
   for (const std::int64_t item : request.already) state.choose(item);
   for (const std::int64_t item : request.start) state.pick(item, -1, result);
-  Farthest greedy(state, request, result);
+  Farthest greedy(state, request.n_picks, result);
   if (state.n_centers() == 0 && !greedy.done()) {
     std::int64_t first = 0;
     while (first < state.n_items() && !(state.is_open(first) && state.has_rows(first))) ++first;
@@ -109,9 +109,7 @@ CoverResult farthest_points(const MetricRows& rows, const CoverRequest& request)
   }
   require(greedy.done(), "n_picks exceeds the number of items that may be picked.");
   if (!request.assign && state.n_centers() > 0) {
-    Farthest next(state,
-                  CoverRequest{static_cast<std::int64_t>(result.items.size()) + 1, {}, nullptr, {}, {}, false, {}},
-                  result);
+    Farthest next(state, request.n_picks + 1, result);
     while (!next.peeked() && next.round(true)) {
     }
   }
