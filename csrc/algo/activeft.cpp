@@ -102,20 +102,15 @@ class ActiveFt {
 
   /// gradient_[k] = -factor * sum over the rows of theta k of weight[row] f_row; null: weight 1.
   void pull(const double* weight, double factor) {
-    const std::vector<std::int64_t>& used = assignment_->used();
-    std::vector<std::int64_t> starts(static_cast<std::size_t>(b_ + 1), 0);
-    for (const std::int64_t row : used) ++starts[labels_[row] + 1];
-    std::partial_sum(starts.begin(), starts.end(), starts.begin());
-    std::vector<std::int64_t> members(used.size()), next(starts.begin(), starts.end() - 1);
-    for (const std::int64_t row : used) members[next[labels_[row]]++] = row;
-    const int n_threads = worthwhile_threads(2.0 * static_cast<double>(used.size()) * static_cast<double>(d_));
+    const Assignment::Members of_theta = assignment_->members();
+    const int n_threads = worthwhile_threads(2.0 * static_cast<double>(of_theta.rows.size()) * static_cast<double>(d_));
     for_each_lane(b_, n_threads, options_.stop, [&](const Lane& lane) {
       double* out = gradient_.data() + lane.index * d_;
       std::fill_n(out, d_, 0.0);
       std::vector<double> wide(static_cast<std::size_t>(d_));
-      for (std::int64_t i = starts[lane.index]; i < starts[lane.index + 1]; ++i) {
-        rows_.widen(members[i], wide.data());
-        panel_kernels().scale_row_f64(wide.data(), -factor * (weight == nullptr ? 1.0 : weight[members[i]]), d_);
+      for (std::int64_t i = of_theta.starts[lane.index]; i < of_theta.starts[lane.index + 1]; ++i) {
+        rows_.widen(of_theta.rows[i], wide.data());
+        panel_kernels().scale_row_f64(wide.data(), -factor * (weight == nullptr ? 1.0 : weight[of_theta.rows[i]]), d_);
         panel_kernels().add_f64(out, wide.data(), d_);
       }
     });

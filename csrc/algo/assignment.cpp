@@ -117,6 +117,17 @@ void Assignment::assign(const double* centers, std::vector<std::uint8_t>& change
   bad.throw_if_any<NonFiniteRows>();
 }
 
+Assignment::Members Assignment::members() const {
+  Members found;
+  found.starts.assign(static_cast<std::size_t>(k_ + 1), 0);
+  for (const std::int64_t row : used_) ++found.starts[labels_[row] + 1];
+  std::partial_sum(found.starts.begin(), found.starts.end(), found.starts.begin());
+  found.rows.resize(used_.size());
+  std::vector<std::int64_t> next(found.starts.begin(), found.starts.end() - 1);
+  for (const std::int64_t row : used_) found.rows[next[labels_[row]]++] = row;
+  return found;
+}
+
 void Assignment::loosen(const std::vector<double>& moved2) {
   // Every other centre may have come nearer by the largest of their moves.
   std::int64_t farthest = 0;

@@ -24,6 +24,12 @@ class Assignment {
   /// The label was changed by hand: compare again next time.
   void forget(std::int64_t row) { other_[row] = 0.0; }
 
+  /// Rows used, centre after centre, ascending within: those of centre c are rows[starts[c]] .. rows[starts[c+1] - 1].
+  struct Members {
+    std::vector<std::int64_t> rows, starts;
+  };
+  Members members() const;
+
   /// Positions of the rows used, ascending.
   const std::vector<std::int64_t>& used() const { return used_; }
   /// Rows compared with all centres, per used row and assignment: 1 when bounds saved nothing.

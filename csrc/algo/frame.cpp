@@ -9,17 +9,10 @@
 namespace oneglance {
 namespace {
 
-constexpr double kRoundoff = 1.0 / 16777216.0;  // u, float32
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-// Above this norm (rows of the sample have about 1) products could leave float32; below, their underflow of at
-// most 2^-126 per term is far less than kTiny.
-constexpr double kLargestNorm = 1e17;
+// Rows of the sample have a norm of about 1: underflow of products, at most 2^-126 per term, is far less.
 constexpr double kTiny = 1e-30;
 
-float round_up(double value) {
-  const auto near = static_cast<float>(value);
-  return static_cast<double>(near) < value ? std::nextafterf(near, std::numeric_limits<float>::infinity()) : near;
-}
 float round_down(double value) { return -round_up(-value); }
 
 /// Row in the frame, straight from its float32 or float16 values.
@@ -67,7 +60,7 @@ Measured load_point(const MetricRows& from, const Frame& frame, std::int64_t row
 Frame::Frame(const MetricRows& rows) : power(1.0), power2(1.0), unit(0.0) {
   const std::int64_t n = rows.n_rows(), n_dims = rows.n_dims();
   shift.assign(static_cast<std::size_t>(n_dims), 0.0f);
-  dot_error = 1.01 * static_cast<double>(n_dims) * kRoundoff / (1.0 - static_cast<double>(n_dims) * kRoundoff);
+  dot_error = dot_error_of(n_dims);
 
   constexpr std::int64_t kSample = 1024;
   const std::int64_t step = std::max<std::int64_t>(1, n / kSample);

@@ -63,15 +63,10 @@ class Lloyd {
 
   /// Centres become means; returns the mean distance that they moved.
   double update() {
-    std::vector<std::int64_t> starts(static_cast<std::size_t>(k_ + 1), 0);
-    for (const std::int64_t row : used()) ++starts[labels_[row] + 1];
-    std::partial_sum(starts.begin(), starts.end(), starts.begin());
-    std::vector<std::int64_t> members(used().size()), next(starts.begin(), starts.end() - 1);
-    for (const std::int64_t row : used()) members[next[labels_[row]]++] = row;
-
+    const auto [members, starts] = assignment_.members();
     std::vector<double> moved2(static_cast<std::size_t>(k_), 0.0);
     const int n_threads = worthwhile_threads(static_cast<double>(members.size()) * static_cast<double>(d_));
-    for_each_lane(k_, n_threads, stop_, [&](const Lane& lane) {
+    for_each_lane(k_, n_threads, stop_, [&, &members = members, &starts = starts](const Lane& lane) {
       const std::int64_t c = lane.index;
       if (changed_[c] == 0 || starts[c] == starts[c + 1] || !lane.keep_going()) return;
       std::vector<double> mean(static_cast<std::size_t>(d_), 0.0), wide(static_cast<std::size_t>(d_));

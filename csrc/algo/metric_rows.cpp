@@ -47,6 +47,28 @@ double inverse_norm(double* row, const double* zeros, std::int64_t n) {
   return std::ldexp(1.0 / std::sqrt(distance_kernels().dist2_f64(zeros, row, 1.0, n)), -exponent);
 }
 
+/// use(row, its float64 values) for every used row, rows among the threads. Throws NonFiniteRows, Interrupted.
+template <typename Use>
+void for_each_row(const MetricRows& rows, const StopRequest& stop, const Use& use) {
+  constexpr std::int64_t kLaneRows = 2048;
+  const std::int64_t n_rows = rows.n_rows(), n_dims = rows.n_dims();
+  BadRows bad;
+  const int n_threads = worthwhile_threads(static_cast<double>(n_rows) * static_cast<double>(n_dims));
+  for_each_lane((n_rows + kLaneRows - 1) / kLaneRows, n_threads, stop, [&](const Lane& lane) {
+    std::vector<double> wide(static_cast<std::size_t>(n_dims));
+    const std::int64_t end = std::min(n_rows, (lane.index + 1) * kLaneRows);
+    for (std::int64_t row = lane.index * kLaneRows; row < end && lane.keep_going(); ++row) {
+      if (!rows.used(row)) continue;
+      if (widen_plain(rows.view(), row, wide.data())) {
+        use(row, wide.data());
+      } else {
+        bad.add(row);
+      }
+    }
+  });
+  bad.throw_if_any<NonFiniteRows>();
+}
+
 }  // namespace
 
 void require_finite_dist2(double dist2) {
@@ -57,41 +79,18 @@ void require_finite_dist2(double dist2) {
 MetricRows::MetricRows(const MatrixView& rows, Metric metric, const std::uint8_t* mask, const StopRequest& stop)
     : rows_(&rows), metric_(metric), mask_(mask) {
   if (metric != Metric::cosine) return;
-  const std::int64_t n_rows = rows.n_rows(), n_dims = rows.n_dims();
-  scale_.assign(static_cast<std::size_t>(n_rows), 0.0);
-  BadRows bad, zero;
-  constexpr std::int64_t kLaneRows = 2048;
-  const std::vector<double> zeros(static_cast<std::size_t>(n_dims));
-  const int n_threads = worthwhile_threads(static_cast<double>(n_rows) * static_cast<double>(n_dims));
-  for_each_lane((n_rows + kLaneRows - 1) / kLaneRows, n_threads, stop, [&](const Lane& lane) {
-    std::vector<double> wide(static_cast<std::size_t>(n_dims));
-    const std::int64_t end = std::min(n_rows, (lane.index + 1) * kLaneRows);
-    for (std::int64_t row = lane.index * kLaneRows; row < end && lane.keep_going(); ++row) {
-      if (!used(row)) continue;
-      if (!widen_plain(rows, row, wide.data())) {
-        bad.add(row);
-        continue;
-      }
-      scale_[row] = inverse_norm(wide.data(), zeros.data(), n_dims);
-      if (scale_[row] == 0.0) zero.add(row);
-    }
+  scale_.assign(static_cast<std::size_t>(rows.n_rows()), 0.0);
+  const std::vector<double> zeros(static_cast<std::size_t>(rows.n_dims()));
+  BadRows zero;
+  for_each_row(*this, stop, [&](std::int64_t row, double* wide) {
+    scale_[row] = inverse_norm(wide, zeros.data(), rows.n_dims());
+    if (scale_[row] == 0.0) zero.add(row);
   });
-  bad.throw_if_any<NonFiniteRows>();
   zero.throw_if_any<ZeroRows>();
 }
 
 void MetricRows::require_finite(const StopRequest& stop) const {
-  constexpr std::int64_t kLaneRows = 2048;
-  BadRows bad;
-  const int n_threads = worthwhile_threads(static_cast<double>(n_rows()) * static_cast<double>(n_dims()));
-  for_each_lane((n_rows() + kLaneRows - 1) / kLaneRows, n_threads, stop, [&](const Lane& lane) {
-    std::vector<double> wide(static_cast<std::size_t>(n_dims()));
-    const std::int64_t end = std::min(n_rows(), (lane.index + 1) * kLaneRows);
-    for (std::int64_t row = lane.index * kLaneRows; row < end && lane.keep_going(); ++row) {
-      if (used(row) && !widen_plain(*rows_, row, wide.data())) bad.add(row);
-    }
-  });
-  bad.throw_if_any<NonFiniteRows>();
+  for_each_row(*this, stop, [](std::int64_t, const double*) {});
 }
 
 bool MetricRows::widen(std::int64_t row, double* out) const {

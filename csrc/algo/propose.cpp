@@ -12,11 +12,6 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-float round_up(double value) {
-  const auto near = static_cast<float>(value);
-  return static_cast<double>(near) < value ? std::nextafterf(near, kInfinity) : near;
-}
-
 }  // namespace
 
 NearestSearch::NearestSearch(const Frame& frame, const MetricRows& queries, const MetricRows& data,

@@ -1,5 +1,7 @@
 #pragma once
+#include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "bad_rows.h"
@@ -18,6 +20,21 @@
 /// exceed the least `upper` is measured in float64: the answer is that of float64, whatever the threads, the
 /// panels, the instruction set or the BLAS.
 namespace oneglance {
+
+constexpr double kRoundoff = 1.0 / 16777216.0;  // u
+constexpr double kLargestNorm = 1e17;           // products of larger rows could leave float32
+
+/// g for rows of so many numbers.
+inline double dot_error_of(std::int64_t n_dims) {
+  const double rounding = static_cast<double>(n_dims) * kRoundoff;
+  return 1.01 * rounding / (1.0 - rounding);
+}
+
+/// The least float32 that is not below.
+inline float round_up(double value) {
+  const auto near = static_cast<float>(value);
+  return static_cast<double>(near) < value ? std::nextafterf(near, std::numeric_limits<float>::infinity()) : near;
+}
 
 struct Frame {
   /// From about a thousand evenly spaced rows: the shift is their mean, the power of two their spread.

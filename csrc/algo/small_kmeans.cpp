@@ -5,19 +5,17 @@
 #include <memory>
 #include <numeric>
 
-#include "bad_rows.h"
 #include "oneglance/check.h"
 #include "oneglance/distance_kernels.h"
 #include "oneglance/panel_kernels.h"
 #include "oneglance/philox.h"
+#include "propose.h"
 
 namespace oneglance {
 namespace {
 
 // Purposes of python/oneglance/_rng.py.
 constexpr std::uint32_t kKMeans = 7, kPattern = 8;
-constexpr double kRoundoff = 1.0 / 16777216.0;  // float32
-constexpr double kLargestNorm = 1e17;           // products of larger points could leave float32
 
 /// Clusters one set at a time; scratch memory of one thread.
 class SmallKMeans {
@@ -27,7 +25,7 @@ class SmallKMeans {
         d_(input.n_dims),
         k_(input.n_clusters),
         // As in propose.h: float32 dot products, and the rounding of points, centres and norms, twice over.
-        dot_error_(1.01 * static_cast<double>(d_) * kRoundoff / (1.0 - static_cast<double>(d_) * kRoundoff)),
+        dot_error_(dot_error_of(d_)),
         centers_(static_cast<std::size_t>(k_ * d_)),
         moved_(static_cast<std::size_t>(k_ * d_)),
         near_centers_(static_cast<std::size_t>(k_ * d_)),

@@ -16,11 +16,9 @@ using Int64 = py::array_t<std::int64_t>;
 using Float64 = py::array_t<double>;
 using Shards = std::vector<py::array>;
 
-std::vector<std::int64_t> integers(const Int64Vector& values) { return {values.data(), values.data() + values.size()}; }
-
 Classes classes_of(const MatrixView& view, const Int64Vector& members, const Int64Vector& offsets,
                    const Int64Vector& cores) {
-  Classes classes{integers(members), integers(offsets), integers(cores)};
+  Classes classes{vector_of(members), vector_of(offsets), vector_of(cores)};
   require(
       offsets.size() == cores.size() + 1 && classes.offsets.front() == 0 && classes.offsets.back() == members.size(),
       "offsets must begin with 0, end with the number of members, and have one entry more than cores.");
@@ -46,10 +44,10 @@ Int64 density_order_binding(const Shards& shards, const Int64Vector& members, co
   {
     const py::gil_scoped_release nogil;
     const std::vector<std::uint8_t> mask = rows_of(view, classes);
-    const MetricRows rows(view, cosine ? Metric::cosine : Metric::sqeuclidean, mask.data(), stop);
+    const MetricRows rows(view, metric_of(cosine), mask.data(), stop);
     order = density_order(rows, classes, n_neighbors, growth, stop);
   }
-  return Int64(static_cast<py::ssize_t>(order.size()), order.data());
+  return array_of(order);
 }
 
 py::typing::Tuple<Int64, Float64, Int64> boundary_picks_binding(const Shards& shards, const Int64Vector& members,
@@ -64,21 +62,20 @@ py::typing::Tuple<Int64, Float64, Int64> boundary_picks_binding(const Shards& sh
               near_core.size() % std::max<py::ssize_t>(1, members.size()) == 0,
           "budget must have one entry per class, near_core and near_distance as many per member.");
   BoundaryOptions options;
-  options.near_core = integers(near_core);
-  options.near_distance.assign(near_distance.data(), near_distance.data() + near_distance.size());
+  options.near_core = vector_of(near_core);
+  options.near_distance = vector_of(near_distance);
   options.n_near = near_core.size() / std::max<py::ssize_t>(1, members.size());
   options.penalty = penalty;
-  options.budget = integers(budget);
+  options.budget = vector_of(budget);
   options.stop = stop_on_ctrl_c();
   BoundaryPicks picks;
   {
     const py::gil_scoped_release nogil;
     const std::vector<std::uint8_t> mask = rows_of(view, classes);
-    const MetricRows rows(view, cosine ? Metric::cosine : Metric::sqeuclidean, mask.data(), options.stop);
+    const MetricRows rows(view, metric_of(cosine), mask.data(), options.stop);
     picks = boundary_picks(rows, classes, options);
   }
-  const auto n = static_cast<py::ssize_t>(picks.rows.size());
-  return py::make_tuple(Int64(n, picks.rows.data()), Float64(n, picks.scores.data()), Int64(n, picks.opponent.data()));
+  return py::make_tuple(array_of(picks.rows), array_of(picks.scores), array_of(picks.opponent));
 }
 
 }  // namespace

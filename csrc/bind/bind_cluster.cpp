@@ -39,7 +39,7 @@ KMeansTuple kmeans_binding(const std::vector<py::array>& shards, std::int64_t k,
   KMeansReport report;
   {
     const py::gil_scoped_release nogil;
-    const MetricRows rows(view, cosine ? Metric::cosine : Metric::sqeuclidean, source.mask, source.stop);
+    const MetricRows rows(view, metric_of(cosine), source.mask, source.stop);
     report = kmeans(rows, options, out_centers, out_labels, out_distances);
   }
   return py::make_tuple(moved, labels, distances, report.n_iter, report.shift, report.converged, report.reassigned);
@@ -110,8 +110,7 @@ py::typing::Tuple<Float64, Float64, py::float_> activeft_binding(
     const MetricRows rows(view, Metric::cosine, source.mask, source.stop);
     report = activeft(rows, options, out);
   }
-  return py::make_tuple(moved, Float64(static_cast<py::ssize_t>(report.loss.size()), report.loss.data()),
-                        report.scanned);
+  return py::make_tuple(moved, array_of(report.loss), report.scanned);
 }
 
 py::typing::Tuple<py::float_, Float64> activeft_gradient_binding(const std::vector<py::array>& shards,

@@ -21,17 +21,6 @@ using CoverTuple = py::typing::Tuple<Int64, Int64, Float64, Int64, py::typing::O
                                      py::typing::Optional<Int64>, py::float_, py::float_>;
 using Shards = std::vector<py::array>;
 
-Metric metric_of(bool cosine) { return cosine ? Metric::cosine : Metric::sqeuclidean; }
-
-template <typename T>
-py::array_t<T> array_of(const std::vector<T>& values) {
-  return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
-}
-
-std::vector<std::int64_t> vector_of(const Int64Vector& values) {
-  return {values.data(), values.data() + values.size()};
-}
-
 NearestTuple nearest_binding(const Shards& query_shards, const Shards& shards, std::int64_t k, bool cosine,
                              bool skip_self, const std::optional<BoolVector>& mask,
                              const std::optional<BoolVector>& query_mask) {
