@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import signal
@@ -14,9 +12,9 @@ import time
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from command_line import run
 
 import oneglance as og
-from oneglance.cli.main import main
 
 SMALL = [
     "--strategies",
@@ -55,23 +53,6 @@ def here(tmp_path, monkeypatch):
         file.write("item_id,label\n")
         file.writelines(f"{item},{name}\n" for item, name in zip(ids[::2], names[::2], strict=True))
     return tmp_path
-
-
-def run(*args, code=0):
-    """(stdout, stderr) of the command, with its exit code checked."""
-    out, err = io.StringIO(), io.StringIO()
-    argv = sys.argv
-    sys.argv = ["oneglance", *map(str, args)]
-    exit_code = 0
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
-    except SystemExit as stop:
-        exit_code = stop.code
-    finally:
-        sys.argv = argv
-    assert exit_code == code, err.getvalue()
-    return out.getvalue(), err.getvalue()
 
 
 def test_tables_sentences_and_files(here):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import errno
-import io
 import json
 import os
 import subprocess
@@ -17,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from command_line import run
 
 import oneglance as og
-from oneglance.cli.main import VERBS, cli, main
+from oneglance.cli.main import VERBS, cli
 from oneglance.cli.output import note, say
 from oneglance.cli.select import select
 from oneglance.errors import InvalidInput
@@ -45,23 +44,6 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "done.txt").write_text("img00.jpg\nimg01.jpg\n\nimg01.jpg\n")
     (tmp_path / "rows.csv").write_text("row_id,why\n5,x\n6,y\n")
     return tmp_path
-
-
-def run(*args, code=0):
-    """(stdout, stderr) of the command, with its exit code checked."""
-    out, err = io.StringIO(), io.StringIO()
-    argv = sys.argv
-    sys.argv = ["oneglance", *map(str, args)]
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
-        exit_code = 0
-    except SystemExit as stop:
-        exit_code = stop.code
-    finally:
-        sys.argv = argv
-    assert exit_code == code, (exit_code, out.getvalue(), err.getvalue())
-    return out.getvalue(), err.getvalue()
 
 
 def rows(path="selection/selected.csv"):

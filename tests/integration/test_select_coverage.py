@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import io
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from command_line import run
 
 import oneglance as og
-from oneglance.cli.main import main
 
 
 @pytest.fixture
@@ -28,23 +25,6 @@ def here(tmp_path, monkeypatch):
     Path("done.txt").write_text("img00.jpg\nimg01.jpg\n")
     Path("start.txt").write_text("img40.jpg\nimg07.jpg\n")
     return tmp_path
-
-
-def run(*args, code=0):
-    """(stdout, stderr) of the command, with its exit code checked."""
-    out, err = io.StringIO(), io.StringIO()
-    argv = sys.argv
-    sys.argv = ["oneglance", *map(str, args)]
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
-        exit_code = 0
-    except SystemExit as stop:
-        exit_code = stop.code
-    finally:
-        sys.argv = argv
-    assert exit_code == code, (exit_code, out.getvalue(), err.getvalue())
-    return out.getvalue(), err.getvalue()
 
 
 def picked(folder="selection"):

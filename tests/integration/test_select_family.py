@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import io
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-from oneglance.cli.main import main
+from command_line import run
 
 
 @pytest.fixture
@@ -21,23 +17,6 @@ def here(tmp_path, monkeypatch):
     rows = np.random.default_rng(0).normal(size=(80, 5)).astype(np.float32)
     np.save("vit.npy", np.vstack([rows, rows[:6]]))
     return tmp_path
-
-
-def run(*args, code=0):
-    """(stdout, stderr) of the command, with its exit code checked."""
-    out, err = io.StringIO(), io.StringIO()
-    argv = sys.argv
-    sys.argv = ["oneglance", *map(str, args)]
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
-        exit_code = 0
-    except SystemExit as stop:
-        exit_code = stop.code
-    finally:
-        sys.argv = argv
-    assert exit_code == code, (exit_code, out.getvalue(), err.getvalue())
-    return out.getvalue(), err.getvalue()
 
 
 OPTIONS = {
