@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..strategies.plan import _flops_per_second
+from ..strategies.plan import flops_per_second
 from .cells import CellStore
 from .entrants import Entrant
 from .job import Job
@@ -67,7 +67,7 @@ def estimate(job: Job, store: CellStore) -> EvaluationPlan:
         n_selections=len(selections),
         n_heads=(n_cells - n_done) * len(job.heads),
         ram_bytes=(12 * widest * (job.n_pool + job.n_test)) + 8 * covered * (covered if covered == job.n_pool else 1),
-        seconds=flops / _flops_per_second(),
+        seconds=flops / flops_per_second(),
     )
 
 

@@ -200,9 +200,9 @@ class _Watch:
     """Says how far it is, at most every five seconds."""
 
     def __init__(self, n_missing: int, n_cells: int, progress: Any) -> None:
-        from ..strategies.choose import _noter
+        from ..strategies.choose import noter
 
-        self._note = _noter(progress)
+        self._note = noter(progress)
         self._left, self._total, self._finished = n_missing, n_missing, 0
         self._start = self._last = time.perf_counter()
         if n_missing < n_cells:

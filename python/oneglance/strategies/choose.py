@@ -99,7 +99,7 @@ def select(
     pool = as_pool(store_or_arrays, backbones)
 
     def once(pool: Pool) -> Selection:
-        request = (pool, budget, strategy, seed, labelled, exclude, strata, quotas, explain, _noter(progress), eps)
+        request = (pool, budget, strategy, seed, labelled, exclude, strata, quotas, explain, noter(progress), eps)
         return _select(*request, run, resolved)
 
     try:
@@ -111,7 +111,7 @@ def select(
         return once(replace(pool, valid=valid))
 
 
-def _noter(progress: Any) -> Callable[[str], None]:
+def noter(progress: Any) -> Callable[[str], None]:
     if progress is None or progress is False:
         return lambda text: None
     if progress is True:

@@ -8,6 +8,7 @@ from .._check import positive_number
 from .._types import BoolArray, Float64Array, FloatArray, RowShards
 from ..errors import InvalidInput
 from ..search import KernelCoverage, kernel_coverage
+from ..search.kernel import median_distance
 from .coverage import Chosen, Task, coverage
 from .pool import Pool
 from .request import Picks, Request
@@ -34,7 +35,8 @@ def kernel(request: Request, *, width: float = 1.0, evaluate: int | None = None)
     def search(task: Task) -> Chosen:
         n_rows, n_dims = task.space.rows.shape
         request.note(f"kernel coverage under {space.backbone} ({n_rows} x {n_dims}) ...")
-        median = kernel_coverage(task.space.rows, 1, evaluate=1, mask=task.mask, seed=task.seed).width
+        free = np.arange(n_rows) if task.mask is None else np.flatnonzero(task.mask)
+        median = median_distance(task.space.rows, free.astype(np.int64), cosine=False, seed=task.seed)
         found = kernel_coverage(
             task.space.rows,
             task.count,

@@ -80,7 +80,7 @@ def plan_lewis(pool: Pool, n_candidates: int, n_rows_written: int, *, p: float, 
         read_bytes=read_bytes,
         ram_bytes=ram,
         disk_bytes=_BYTES_PER_PICK * n_rows_written,
-        seconds=flops / _flops_per_second() if flops else 0.0,
+        seconds=flops / flops_per_second() if flops else 0.0,
     )
 
 
@@ -118,7 +118,7 @@ def plan_coverage(
         read_bytes=size,
         ram_bytes=6 * 8 * n_rows + 4 * 8 * n_items + 2 * centers + n_threads * 8 * _PANEL_ROWS * width,
         disk_bytes=_BYTES_PER_PICK * n_picks + _BYTES_PER_ITEM * n_items,
-        seconds=2.0 * n_rows * width * (n_picks * each * (rounds + 1) + all_pairs * n_rows) / _flops_per_second(),
+        seconds=2.0 * n_rows * width * (n_picks * each * (rounds + 1) + all_pairs * n_rows) / flops_per_second(),
     )
 
 
@@ -132,7 +132,7 @@ def expected_passes(p: float) -> int:
     return 15 if p < 4 else 20 if p <= 6 else 35
 
 
-def _flops_per_second() -> float:
+def flops_per_second() -> float:
     a, b = np.ones((1024, 384), dtype=np.float32), np.ones((384, 384), dtype=np.float32)
     best = np.inf
     for _ in range(4):
