@@ -7,12 +7,13 @@ import pytest
 
 import oneglance as og
 from oneglance import _core
-from oneglance.strategies import strategy_names
+from oneglance.strategies import STRATEGIES, strategy_names
 from oneglance.strategies.registry import parameters
 
 N = 150
 WEIGHTED = ("lewis", "random")  # they speak for the pool by inclusion probabilities
-WITHOUT_CHANCE = ("kernel", "farthest", "probcover", "herding", "facility")  # on small pools; rows are only named
+WITHOUT_CHANCE = [name for name, strategy in STRATEGIES.items() if not strategy.chance]
+NESTED = [name for name, strategy in STRATEGIES.items() if strategy.nested]
 
 every_strategy = pytest.mark.parametrize("strategy", strategy_names())
 
@@ -75,6 +76,14 @@ def test_the_seed_matters_where_there_is_chance(rows, strategy):
     assert (len(several) == 1) == (strategy in WITHOUT_CHANCE)
 
 
+@pytest.mark.parametrize("strategy", NESTED)
+@pytest.mark.parametrize("labelled", [[], [3, 80]])
+def test_a_larger_budget_begins_with_the_smaller_one(rows, strategy, labelled):
+    whole = og.select(rows, 60, strategy, seed=2, labelled=labelled).indices
+    for budget in (1, 2, 7, 30, 59):
+        assert np.array_equal(og.select(rows, budget, strategy, seed=2, labelled=labelled).indices, whole[:budget])
+
+
 @every_strategy
 @pytest.mark.parametrize("n_labelled", [1, 30, 100])
 def test_labelled_and_excluded_items_are_never_picked(rows, strategy, n_labelled):
@@ -87,7 +96,7 @@ def test_labelled_and_excluded_items_are_never_picked(rows, strategy, n_labelled
         og.select(rows, N - barred.size + 1, strategy, labelled=labelled, exclude=excluded)
 
 
-@pytest.mark.parametrize("strategy", [name for name in WITHOUT_CHANCE if name in strategy_names()])
+@pytest.mark.parametrize("strategy", WITHOUT_CHANCE)
 def test_excluded_rows_are_as_good_as_absent(rows, strategy):
     inside = np.delete(np.arange(N), [2, 50, 51, N - 1])
     alone = og.select(rows[inside], 30, strategy).indices
@@ -153,7 +162,7 @@ def test_the_answer_depends_on_values_not_on_how_they_are_kept(rows, strategy, d
 
 
 # probcover counts items, so ties are common, and they go to the lower row.
-@pytest.mark.parametrize("strategy", [s for s in WITHOUT_CHANCE if s in strategy_names() and s != "probcover"])
+@pytest.mark.parametrize("strategy", [name for name in WITHOUT_CHANCE if name != "probcover"])
 def test_the_order_of_rows_is_only_a_name(rows, strategy):
     """For Gaussian rows, without ties. farthest begins at the lowest row, so it gets a labelled one."""
     order = np.random.default_rng(4).permutation(N)

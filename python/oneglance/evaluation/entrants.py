@@ -8,15 +8,9 @@ from typing import Any
 
 from ..errors import InvalidInput
 from ..strategies import strategy_names
-from ..strategies.registry import resolve
+from ..strategies.registry import STRATEGIES, resolve
 
 BASELINE = "random"
-
-# What docstrings and tests/contract/test_strategies.py promise. Anything else is taken to depend on the seed, to
-# choose anew for every budget, and to work with one matrix of features: that costs time, and nothing else.
-_WITHOUT_CHANCE = ("farthest",)
-_IN_ORDER = ("farthest", "freesel")  # the picks of a budget are the first of a larger one's
-_SEVERAL = ("lewis", "random", "kernel")  # take several backbones as they are
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +21,8 @@ class Entrant:
     strategy     of the registry, with all parameters in `params`; None for a function
     pick         instead: (features {backbone: (n, d)}, budget, seed) -> Picks or positions
     use_weights  the strategy's weights go into the heads' loss
-    seeded, in_order, several   see above
+    seeded, in_order, several   what `oneglance.strategies.registry.Strategy` calls chance, nested, several; a function
+                 is taken to depend on the seed, to choose anew for every budget, and gets all backbones
     """
 
     name: str
@@ -105,8 +100,8 @@ def _named(name: str, value: Any) -> Entrant:
     if not isinstance(use_weights, bool):
         raise InvalidInput(f"strategies: use_weights must be true or false, got {use_weights!r} for {name!r}.")
     _, params = resolve(strategy, params)
-    seeded = strategy not in _WITHOUT_CHANCE
-    return Entrant(name, strategy, params, None, use_weights, seeded, strategy in _IN_ORDER, strategy in _SEVERAL)
+    promises = STRATEGIES[strategy]
+    return Entrant(name, strategy, params, None, use_weights, promises.chance, promises.nested, promises.several)
 
 
 def _literal(text: str) -> Any:

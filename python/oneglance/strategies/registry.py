@@ -1,9 +1,10 @@
-"""Strategies by name. A strategy is a function (Request, **parameters) -> Picks."""
+"""Strategies by name, with what each promises."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidInput
@@ -23,21 +24,38 @@ from .request import Picks
 from .typiclust import typiclust
 from .uniform import uniform
 
-STRATEGIES: dict[str, Callable[..., Picks]] = {
-    "lewis": lewis,
-    "freesel": freesel,
-    "farthest": farthest,
-    "kmeans": kmeans,
-    "typiclust": typiclust,
-    "probcover": probcover,
-    "herding": herding,
-    "facility": facility,
-    "hierarchical": hierarchical,
-    "prototypes": prototypes,
-    "kernel": kernel,
-    "activeft": activeft,
-    "bilaf": bilaf,
-    "random": uniform,
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """A strategy and what it promises, which tests/contract/test_strategies.py holds it to.
+
+    run      (Request, **parameters) -> Picks
+    several  takes several backbones as they are; the others work with one
+    nested   without strata, the picks of a budget are the first of a larger one's
+    chance   the seed matters; otherwise a pool has one answer
+    """
+
+    run: Callable[..., Picks]
+    several: bool = False
+    nested: bool = False
+    chance: bool = True
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "lewis": Strategy(lewis, several=True),
+    "freesel": Strategy(freesel, nested=True),
+    "farthest": Strategy(farthest, nested=True, chance=False),
+    "kmeans": Strategy(kmeans),
+    "typiclust": Strategy(typiclust),
+    "probcover": Strategy(probcover, chance=False),
+    "herding": Strategy(herding, chance=False),
+    "facility": Strategy(facility, nested=True, chance=False),
+    "hierarchical": Strategy(hierarchical),
+    "prototypes": Strategy(prototypes),
+    "kernel": Strategy(kernel, several=True, nested=True, chance=False),
+    "activeft": Strategy(activeft),
+    "bilaf": Strategy(bilaf),
+    "random": Strategy(uniform, several=True),
 }
 
 
@@ -52,7 +70,7 @@ def parameters(strategy: str) -> dict[str, Any]:
         raise InvalidInput(f"strategy must be one of {list(STRATEGIES)}, got {strategy!r}.")
     return {
         name: parameter.default
-        for name, parameter in inspect.signature(STRATEGIES[strategy]).parameters.items()
+        for name, parameter in inspect.signature(STRATEGIES[strategy].run).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
 
@@ -64,4 +82,4 @@ def resolve(strategy: str, params: Mapping[str, Any]) -> tuple[Callable[..., Pic
     if unknown:
         takes = f"takes {', '.join(known)}" if known else "takes no parameters"
         raise InvalidInput(f'strategy "{strategy}" does not know {", ".join(unknown)}; it {takes}.')
-    return STRATEGIES[strategy], {**known, **params}
+    return STRATEGIES[strategy].run, {**known, **params}
