@@ -76,6 +76,15 @@ def test_the_seed_matters_where_there_is_chance(rows, strategy):
     assert (len(several) == 1) == (strategy in WITHOUT_CHANCE)
 
 
+@pytest.mark.parametrize("strategy", WITHOUT_CHANCE)
+def test_a_pool_too_large_for_some_steps_has_one_answer_too(strategy):
+    """Bandwidths, radii and means are taken from samples of it."""
+    pool = np.random.default_rng(1).normal(size=(1500, 4)).astype(np.float32)
+    samples = {"herding": {"mean_over": 1200}, "kernel": {"evaluate": 1200}}.get(strategy, {})
+    answers = [og.select(pool, 25, strategy, seed=seed, explain=False, **samples).indices for seed in range(4)]
+    assert len({answer.tobytes() for answer in answers}) == 1
+
+
 @pytest.mark.parametrize("strategy", NESTED)
 @pytest.mark.parametrize("labelled", [[], [3, 80]])
 def test_a_larger_budget_begins_with_the_smaller_one(rows, strategy, labelled):

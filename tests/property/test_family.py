@@ -166,7 +166,7 @@ def test_herding_widths_and_samples():
     d = np.array([nearest.distances(row, x, "sqeuclidean") for row in x])[~np.eye(300, dtype=bool)]
     selection = og.select(x, 5, "herding", metric="sqeuclidean")
     assert selection.certificate["sigma"] == pytest.approx(np.sqrt(np.median(d)), rel=1e-12)
-    some = [og.select(x, 5, "herding", metric="sqeuclidean", mean_over=100, seed=s).indices.tolist() for s in range(9)]
+    some = [og.select(x, 5, "herding", metric="sqeuclidean", mean_over=m).indices.tolist() for m in (50, 100, 200)]
     assert len({tuple(picks) for picks in some}) > 1
     first = int(np.argmax(herding.kernel(x, np.median(d), "sqeuclidean").mean(axis=1)))
     assert selection.indices[0] == first

@@ -51,12 +51,13 @@ def kernel_coverage(
 
     X         (n, d) float16/32/64: NumPy array or memory map, RowShards, CPU torch tensor
     metric    "sqeuclidean", or "cosine" (1 - cos)
-    width     > 0 in the metric's unit. Default: the median distance between rows (of 512 x 512 drawn pairs)
+    width     > 0 in the metric's unit. Default: the median distance between rows (of 512 x 512 pairs, the same for
+              every seed)
     evaluate  count the coverage of so many rows only, drawn by the seed: cost and accuracy of large pools. Default:
               all rows
     already   positions of rows chosen before: they cover from the start and are not answered
     mask      (n,) bool: rows with False are neither picked nor counted
-    seed      of the drawn rows, 0 .. 2**63 - 1
+    seed      of the rows that evaluate draws, 0 .. 2**63 - 1; else without effect
 
     The objective is submodular, so lazy evaluation is exact and the coverage is at least 1 - 1/e of the best
     possible. Ties go to the lower row. float32 products and kernel values, float64 sums: the same picks for any
@@ -76,7 +77,7 @@ def kernel_coverage(
     if evaluate is not None and positive_int(evaluate, "evaluate") < there.size:
         counted = np.sort(_drawn(there, evaluate, seed, 0))
     with named_rows("X"):
-        scale = median_distance(rows, there, cosine, seed) if width is None else positive_number(width, "width")
+        scale = median_distance(rows, there, cosine) if width is None else positive_number(width, "width")
         read = used
         if read is not None and before.size and not read[before].all():
             read = _with(read, before)
@@ -100,10 +101,10 @@ def _drawn(rows: IntArray, count: int, seed: int, draw: int) -> IntArray:
     return rows[np.argsort(keys, kind="stable")[:count]]
 
 
-def median_distance(rows: RowShards, there: IntArray, cosine: bool, seed: int) -> float:
-    """Median distance between different rows of two drawn samples, in the metric's unit; 1 when it is 0."""
-    one = np.asarray(rows.take(_drawn(there, _PAIRS, seed, 1)), dtype=np.float64)
-    two = np.asarray(rows.take(_drawn(there, _PAIRS, seed, 2)), dtype=np.float64)
+def median_distance(rows: RowShards, there: IntArray, cosine: bool) -> float:
+    """Median distance between different rows of two fixed samples, in the metric's unit; 1 when it is 0."""
+    one = np.asarray(rows.take(_drawn(there, _PAIRS, 0, 1)), dtype=np.float64)
+    two = np.asarray(rows.take(_drawn(there, _PAIRS, 0, 2)), dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         if cosine:
             one, two = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (one, two))

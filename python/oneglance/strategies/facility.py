@@ -24,14 +24,13 @@ def facility(request: Request, *, metric: str = "cosine", neighbors: int = 50) -
     metric     "cosine" (features of unit length) or "sqeuclidean"
     neighbors  each item counts similarities to itself (1) and to so many nearest items; to others it has 0
 
-    sim is exp(-d / m), m the median distance among at most 1024 random items (per stratum). The greedy answer on the
-    graph is exact, and within 1 - 1/e of the best possible: similarities are rounded to multiples of 2^-30, so that
-    sums of them are exact. Ties go to the lower row. Labelled items count as chosen. When nothing can be gained,
-    only duplicates of chosen items are left, which follow by row.
-    weights are the numbers of candidates nearest to each pick, scores too; inclusion_prob is NaN. No randomness with
-    at most 1024 items; else the seed draws the sample. Cost: oneglance.nearest of all items (2 n^2 d flops), then
-    about neighbors^2 additions and one scan of n gains per pick. Memory 16 bytes per edge, n (neighbors + 1) edges,
-    and as much again while it is built.
+    sim is exp(-d / m), m the median distance among a fixed sample of at most 1024 items (per stratum). The greedy
+    answer on the graph is exact, and within 1 - 1/e of the best possible: similarities are rounded to multiples of
+    2^-30, so that sums of them are exact. Ties go to the lower row. Labelled items count as chosen. When nothing can be
+    gained, only duplicates of chosen items are left, which follow by row.
+    weights are the numbers of candidates nearest to each pick, scores too; inclusion_prob is NaN. No randomness.
+    Cost: oneglance.nearest of all items (2 n^2 d flops), then about neighbors^2 additions and one scan of n gains per
+    pick. Memory 16 bytes per edge, n (neighbors + 1) edges, and as much again while it is built.
     """
     is_cosine(metric)
     positive_int(neighbors, "neighbors")
@@ -45,7 +44,7 @@ def facility(request: Request, *, metric: str = "cosine", neighbors: int = 50) -
         there = np.flatnonzero(used).astype(np.int64)
         scale = 1.0
         if there.size > 1:
-            scale = float(np.median(sampled_distances(task.space.rows, there, metric, task.seed))) or 1.0
+            scale = float(np.median(sampled_distances(task.space.rows, there, metric))) or 1.0
         k = min(neighbors, there.size - 1)
         request.note(f"{k} nearest neighbours of {there.size} items under {space.backbone} ({metric}) ...")
         near, similarity = _graph(task, there, k, scale)

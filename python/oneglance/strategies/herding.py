@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from .._check import is_cosine, positive_int, positive_number
-from .._rng import Purpose, uniforms
 from .._types import BoolArray, Float64Array, IntArray
 from ..reference.herding import DECIMALS
 from .coverage import Chosen, Task, coverage
-from .pairs import Pairs, sampled_distances
+from .pairs import Pairs, fixed_sample, sampled_distances
 from .request import Picks, Request
 from .space import feature_space
 
@@ -26,15 +25,14 @@ def herding(
 
     metric     "cosine" (features of unit length) or "sqeuclidean"
     sigma      width of the kernel k = exp(-d / sigma^2), d in the metric's unit (a squared distance). Default, per
-               stratum: sigma^2 is the median distance among at most 1024 random items
+               stratum: sigma^2 is the median distance among a fixed sample of at most 1024 items
     alpha      > 0, weight of being representative; 1 is plain herding. Default: 1 - 1 / sqrt(labelled items +
                budget), as in the paper, and 1 for a single item
-    mean_over  the pool's mean kernel is taken over all items, or over so many random ones of a larger pool
+    mean_over  the pool's mean kernel is taken over all items, or over a fixed sample of so many of a larger pool
 
     Each pick is the candidate i with the least S_i - alpha mu_i: S_i is its mean kernel to all chosen items,
     labelled ones included, mu_i that to the pool. Objectives are compared to 12 decimals, ties go to the lower row.
-    weights are the numbers of candidates nearest to each pick, scores too; inclusion_prob is NaN. No randomness
-    with at most 1024 items, or with sigma given and at most mean_over items; else the seed draws the samples.
+    weights are the numbers of candidates nearest to each pick, scores too; inclusion_prob is NaN. No randomness.
     Cost: 2 n d min(n, mean_over) flops for the mean and 2 n B d for the picks, with one reading of the rows each; all
     in float64. Memory O(n), and up to 1 GB for rows in float64.
     Source: arXiv 2409.05363, with its one pass without replacement.
@@ -59,7 +57,7 @@ def herding(
         weight = alpha if alpha is not None else 1 - 1 / np.sqrt(n_chosen) if n_chosen > 1 else 1.0
         request.note(f"mean kernel of {space.backbone} ({there.size} items) ...")
         pairs = Pairs(task.space.rows, there, metric)
-        mean = _mean_kernel(pairs, sigma2, _sample(there, mean_over, task.seed))
+        mean = _mean_kernel(pairs, sigma2, fixed_sample(there, mean_over))
         request.note(f"herding of {task.count} items ...")
         numbers, objective = _picks(pairs, free[there], task.count, sigma2, weight * mean)
         reasons = [
@@ -78,15 +76,7 @@ def _median(task: Task, used: IntArray) -> float:
     """Median distance of a sample; 1 where more than half of its pairs are duplicates."""
     if used.size == 1:
         return 1.0
-    return float(np.median(sampled_distances(task.space.rows, used, task.space.metric, task.seed))) or 1.0
-
-
-def _sample(used: IntArray, most: int, seed: int) -> IntArray:
-    """Numbers of at most so many items."""
-    if used.size <= most:
-        return np.arange(used.size)
-    keys = uniforms(seed, Purpose.COVER, used, draw=2**30 + 1)
-    return np.sort(np.argsort(keys, kind="stable")[:most])
+    return float(np.median(sampled_distances(task.space.rows, used, task.space.metric))) or 1.0
 
 
 def _kernel_sums(pairs: Pairs, sigma2: float, numbers: IntArray) -> Float64Array:

@@ -21,12 +21,12 @@ def kernel(request: Request, *, width: float = 1.0, evaluate: int | None = None)
     """Greedy maximum of the mean largest Gaussian kernel to a pick (MaxHerding), several backbones as one kernel.
 
     width     of the kernel, in units of the median squared distance between items
-    evaluate  count the coverage of so many items only, drawn by the seed (large pools). Default: all
+    evaluate  count the coverage of a fixed sample of so many items only (large pools). Default: all
 
     The features of every backbone are centred, scaled to unit norm and put side by side, so each backbone counts
     alike; this copy is held in memory as float32. Labelled items cover from the start. weights are the numbers of
-    candidates nearest to each pick, scores too; inclusion_prob is NaN. Without evaluate the seed only draws the
-    pairs that the median is taken from. Source: Bae et al., ECCV 2024.
+    candidates nearest to each pick, scores too; inclusion_prob is NaN. No randomness.
+    Source: Bae et al., ECCV 2024.
     """
     positive_number(width, "width")
     space = joint_space(request.pool, request.candidates)
@@ -36,7 +36,7 @@ def kernel(request: Request, *, width: float = 1.0, evaluate: int | None = None)
         n_rows, n_dims = task.space.rows.shape
         request.note(f"kernel coverage under {space.backbone} ({n_rows} x {n_dims}) ...")
         free = np.arange(n_rows) if task.mask is None else np.flatnonzero(task.mask)
-        median = median_distance(task.space.rows, free.astype(np.int64), cosine=False, seed=task.seed)
+        median = median_distance(task.space.rows, free.astype(np.int64), cosine=False)
         found = kernel_coverage(
             task.space.rows,
             task.count,
@@ -44,7 +44,6 @@ def kernel(request: Request, *, width: float = 1.0, evaluate: int | None = None)
             evaluate=evaluate,
             already=task.labelled if task.labelled.size else None,
             mask=task.mask,
-            seed=task.seed,
         )
         reports.append(found)
         reasons = [f"raises the coverage by {gain:.3g}" for gain in found.gains]

@@ -100,15 +100,20 @@ class Pairs:
             yield part, columns, inside
 
 
-def sampled_distances(rows: RowShards, used: IntArray, metric: str, seed: int, n_sample: int = 1024) -> Float64Array:
-    """Exact distances among a random sample of items, ascending per item, itself left out: (m, m - 1).
+def fixed_sample(used: IntArray, most: int) -> IntArray:
+    """Numbers 0 .. size - 1 of at most so many items, ascending: scattered evenly, and the same ones for every seed.
 
-    All items, without chance, where there are no more than n_sample.
+    What is estimated from them, such as a bandwidth, is a property of the pool and leaves no room for chance.
     """
-    chosen = used
-    if used.size > n_sample:
-        keys = uniforms(seed, Purpose.COVER, used, draw=2**30)
-        chosen = np.sort(used[np.argsort(keys, kind="stable")[:n_sample]])
+    if used.size <= most:
+        return np.arange(used.size)
+    keys = uniforms(0, Purpose.COVER, used, draw=2**30)
+    return np.sort(np.argsort(keys, kind="stable")[:most])
+
+
+def sampled_distances(rows: RowShards, used: IntArray, metric: str, n_sample: int = 1024) -> Float64Array:
+    """Exact distances among a fixed sample of items, ascending per item, itself left out: (m, m - 1)."""
+    chosen = used[fixed_sample(used, n_sample)]
     sample = rows.take(chosen)
     found = nearest(sample, sample, k=chosen.size, metric=metric)
     own = found.indices == np.arange(chosen.size)[:, None]

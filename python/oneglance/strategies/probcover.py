@@ -19,17 +19,16 @@ def probcover(request: Request, *, metric: str = "cosine", delta: float | None =
 
     metric  "cosine" (the paper's features of unit length) or "sqeuclidean"
     delta   radius of the balls, in the metric's unit: for cosine half the square of the paper's delta. Default, per
-            stratum: a ball holds a share 1 / (labelled items + budget) of the pool, over the pairs of at most 1024
-            random items. (The paper asks for balls that are pure in the classes, which needs their number.)
+            stratum: a ball holds a share 1 / (labelled items + budget) of the pool, over the pairs of a fixed sample of
+            at most 1024 items. (The paper asks for balls that are pure in the classes, which needs their number.)
 
     Balls of labelled items cover too. The greedy choice is exact, ties go to the lower row. When every item is
     covered, delta is halved until some item is not, and it goes on; the released code then picks whatever comes
     first. certificate["delta"] has the first radius, the reasons have each pick's own.
-    weights are the numbers of candidates nearest to each pick, scores too; inclusion_prob is NaN. No randomness with
-    delta given, or with at most 1024 items; else the seed draws the sample. Made for small budgets: with large ones
-    balls become small and hold outliers. Cost: at most two products of all rows with all rows (4 n^2 d flops in
-    float32, doubtful pairs decided in float64) for each radius that is come to, at O(n) memory, as no edge is
-    stored, and one reading of the rows per pick.
+    weights are the numbers of candidates nearest to each pick, scores too; inclusion_prob is NaN. No randomness.
+    Made for small budgets: with large ones balls become small and hold outliers. Cost: at most two products of all rows
+    with all rows (4 n^2 d flops in float32, doubtful pairs decided in float64) for each radius that is come to, at O(n)
+    memory, as no edge is stored, and one reading of the rows per pick.
     Source: arXiv 2205.11320; in its released code the rows of the last incomplete batch have no edges.
     """
     is_cosine(metric)
@@ -64,7 +63,7 @@ def _radius(task: Task, used: IntArray, share: float) -> float:
     """The distance that this share of the pairs of a sample are closer than, a positive one."""
     if used.size == 1:
         return 1.0
-    d = np.sort(sampled_distances(task.space.rows, used, task.space.metric, task.seed), axis=None)
+    d = np.sort(sampled_distances(task.space.rows, used, task.space.metric), axis=None)
     at = d[min(d.size - 1, int(share * d.size))]
     if at > 0:
         return float(at)
