@@ -31,7 +31,12 @@ class Chosen:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One part as its search sees it: a space, and positions in it."""
+    """One part as its search sees it: a space, and positions in it.
+
+    priority, costs  of the items of the space, as in Request
+    money            what the picks may cost together; count is then the most that it can pay. Searches that ignore
+                     it are asked again with other counts; those that keep to it answer as many as it pays
+    """
 
     space: Space
     mask: BoolArray | None
@@ -39,6 +44,9 @@ class Task:
     start: IntArray
     count: int
     seed: int
+    priority: Float64Array | None = None
+    costs: Float64Array | None = None
+    money: float | None = None
 
 
 def coverage(
@@ -56,7 +64,7 @@ def coverage(
         for number, part in enumerate(request.parts):
             found = _of_part(request, space, part, number, start, search)
             answers.append(found)
-            ranks.append((np.arange(part.count) + 0.5) / part.count)
+            ranks.append((np.arange(found.items.size) + 0.5) / found.items.size)
         order = np.argsort(np.concatenate(ranks), kind="stable")
         items = np.concatenate([found.items for found in answers])[order]
         why = explain(
@@ -121,10 +129,14 @@ def _of_part(
     if len(request.parts) == 1 or members.size * _GATHER_SHARE > request.pool.n_items:
         mask = np.zeros(request.pool.n_items, dtype=np.bool_)
         mask[part.rows] = True
-        return search(Task(space, None if mask.all() else mask, part.labelled, mine, part.count, seed))
+        some = None if mask.all() else mask
+        return search(
+            Task(space, some, part.labelled, mine, part.count, seed, request.priority, request.costs, part.money)
+        )
     mask = np.isin(members, part.rows)
     labelled, first = np.searchsorted(members, part.labelled), np.searchsorted(members, mine)
-    found = search(Task(space.part(members), mask, labelled, first, part.count, seed))
+    priority, costs = (None if all_ is None else all_[members] for all_ in (request.priority, request.costs))
+    found = search(Task(space.part(members), mask, labelled, first, part.count, seed, priority, costs, part.money))
     back = np.where(found.nearest >= 0, members[found.nearest], -1)
     return Chosen(members[found.items], found.distances, back, found.reasons, found.readings)
 

@@ -20,19 +20,23 @@ class Part:
     rows      int64, ascending positions of candidates
     count     picks wanted from them
     labelled  int64, ascending positions of usable items of this part that have a label already
+    money     what the picks may cost together, with Request.costs; count is then the most that it can pay
     """
 
     name: str
     rows: IntArray
     count: int
     labelled: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    money: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
     """pool and candidates (n,) bool; parts with their counts; a callback for one-line progress notes.
 
-    explain  whether who represents whom is asked for: True, False, or None for the strategy's own habit
+    explain   whether who represents whom is asked for: True, False, or None for the strategy's own habit
+    priority  (n_items,) finite >= 0, mean 1 over the candidates: how much an item counts. None: all alike
+    costs     (n_items,) > 0: the price of an item; parts then have money to spend. None: a budget of items
     """
 
     pool: Pool
@@ -41,6 +45,8 @@ class Request:
     seed: int
     note: Callable[[str], None]
     explain: bool | None = None
+    priority: Float64Array | None = None
+    costs: Float64Array | None = None
 
     @property
     def labelled(self) -> IntArray:
