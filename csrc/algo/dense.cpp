@@ -21,6 +21,10 @@ void scipy_cblas_dsyrk(int order, int uplo, int trans, int n, int k, double alph
                        double beta, double* c, int ldc);
 void scipy_cblas_dsymv(int order, int uplo, int n, double alpha, const double* a, int lda, const double* x, int incx,
                        double beta, double* y, int incy);
+void scipy_cblas_dgemm(int order, int transa, int transb, int m, int n, int k, double alpha, const double* a, int lda,
+                       const double* b, int ldb, double beta, double* c, int ldc);
+void scipy_cblas_dgemv(int order, int trans, int m, int n, double alpha, const double* a, int lda, const double* x,
+                       int incx, double beta, double* y, int incy);
 void scipy_dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info, std::size_t);
 void scipy_dpstrf_(const char* uplo, const int* n, double* a, const int* lda, int* piv, int* rank, const double* tol,
                    double* work, int* info, std::size_t);
@@ -77,6 +81,25 @@ void times_transposed(std::int64_t m, std::int64_t n, std::int64_t k, float alph
 void add_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* b, float* c) {
   scipy_cblas_sgemm(kRowMajor, kNoTrans, kNoTrans, as_int(m), as_int(n), as_int(k), 1.0f, a, as_int(k), b, as_int(n),
                     1.0f, c, as_int(n));
+}
+
+void product(std::int64_t m, std::int64_t n, std::int64_t k, const double* a, const double* b, double* c) {
+  if (n == 1) {
+    scipy_cblas_dgemv(kRowMajor, kNoTrans, as_int(m), as_int(k), 1.0, a, as_int(k), b, 1, 0.0, c, 1);
+    return;
+  }
+  scipy_cblas_dgemm(kRowMajor, kNoTrans, kNoTrans, as_int(m), as_int(n), as_int(k), 1.0, a, as_int(k), b, as_int(n),
+                    0.0, c, as_int(n));
+}
+
+void add_transposed_product(std::int64_t m, std::int64_t n, std::int64_t k, const double* a, const double* b,
+                            double* c) {
+  if (n == 1) {
+    scipy_cblas_dgemv(kRowMajor, kTrans, as_int(k), as_int(m), 1.0, a, as_int(m), b, 1, 1.0, c, 1);
+    return;
+  }
+  scipy_cblas_dgemm(kRowMajor, kTrans, kNoTrans, as_int(m), as_int(n), as_int(k), 1.0, a, as_int(m), b, as_int(n), 1.0,
+                    c, as_int(n));
 }
 
 bool cholesky_upper(Square& a, std::int64_t n) {

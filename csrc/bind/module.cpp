@@ -40,6 +40,7 @@ PYBIND11_MODULE(_core, module) {
   bind_bilaf(module);
   bind_build(module);
   bind_cluster(module);
+  bind_heads(module);
   bind_linalg(module);
   bind_random(module);
   bind_search(module);

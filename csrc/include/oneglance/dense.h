@@ -21,6 +21,11 @@ void times_transposed(std::int64_t m, std::int64_t n, std::int64_t k, float alph
                       float* c);
 /// c (m, n) := c + a b for a (m, k), b (k, n), all contiguous
 void add_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* b, float* c);
+/// c (m, n) := a b for a (m, k), b (k, n), all contiguous
+void product(std::int64_t m, std::int64_t n, std::int64_t k, const double* a, const double* b, double* c);
+/// c (m, n) := c + a' b for a (k, m), b (k, n), all contiguous
+void add_transposed_product(std::int64_t m, std::int64_t n, std::int64_t k, const double* a, const double* b,
+                            double* c);
 
 /// a := R upper with a = R' R from the upper triangle; false when not positive definite. Lower part zeroed.
 bool cholesky_upper(Square& a, std::int64_t n);
