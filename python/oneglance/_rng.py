@@ -24,6 +24,8 @@ class Purpose(IntEnum):
     PATTERN = 8
     ACTIVEFT = 9
     KERNEL = 10
+    GROUPED = 11
+    PRICED = 12
 
 
 def uniforms(seed: int, purpose: Purpose, items: IntArray, draw: int = 0) -> Float64Array:

@@ -2,16 +2,31 @@
 
 bernoulli         exactly `budget` distinct rows, inclusion probability min(1, c p_i); the default
 with_replacement  the paper's Algorithm 1 (sampler="paper"): i.i.d. draws until `budget` distinct rows
+capped            exactly `budget` rows, at most so many of a group
+priced            rows that have a price, never above the money
 equal             every row alike, without replacement (strategy "random")
 """
 
 from __future__ import annotations
 
 from .bernoulli import bernoulli, inclusion_targets
+from .capped import capped, capped_targets
 from .equal import equal
+from .priced import priced, priced_targets
 from .sample import Sample
 from .with_replacement import with_replacement
 
 SAMPLERS = {"bernoulli": bernoulli, "paper": with_replacement}
 
-__all__ = ["SAMPLERS", "Sample", "bernoulli", "equal", "inclusion_targets", "with_replacement"]
+__all__ = [
+    "SAMPLERS",
+    "Sample",
+    "bernoulli",
+    "capped",
+    "capped_targets",
+    "equal",
+    "inclusion_targets",
+    "priced",
+    "priced_targets",
+    "with_replacement",
+]
