@@ -53,6 +53,23 @@ float NearestSearch::ceiling(std::int64_t i) const {
   return round_up(worst * frame_.power2 * (1.0 + 1e-12) - points_.norm2[i] + points_.slack[i]);
 }
 
+/// A number that at least n_nearest `lower` of a tile do not exceed: the largest of the second smallest of pieces.
+/// +inf where the tile is too small.
+float NearestSearch::few_lowest(const float* product, const float* base, const float* slope, float norm,
+                                std::int64_t n) const {
+  const std::int64_t n_pieces = (n_nearest_ + (skip_self_ ? 1 : 0) + 1) / 2, size = n / n_pieces;
+  constexpr std::int64_t kSmallest = 16;  // shorter pieces would cost more than they save
+  if (size < kSmallest) return kInfinity;
+  float most = -kInfinity;
+  for (std::int64_t piece = 0; piece < n_pieces; ++piece) {
+    const std::int64_t from = piece * size;
+    float first, second;
+    distance_kernels().two_lowest(product + from, base + from, slope + from, norm, size, &first, &second);
+    most = std::max(most, second);
+  }
+  return most;
+}
+
 void NearestSearch::scan(const Centers& centers, std::int64_t first, std::int64_t last) {
   const DistanceKernels& kernels = distance_kernels();
   const std::int64_t n_dims = data_.n_dims();
@@ -75,6 +92,11 @@ void NearestSearch::scan(const Centers& centers, std::int64_t first, std::int64_
       const double row_slack = points_.slack[i];
       if (n_nearest_ == 1 && !skip_self_) {
         const double upper = lowest + 2.0 * (static_cast<double>(norm) * most_slope + row_slack + most_slack);
+        if (upper < most_[i]) most_[i] = round_up(upper);
+      }
+      if (std::isinf(most_[i]) && n_nearest_ > 1) {
+        const double upper = few_lowest(product, base, slope, norm, n) +
+                             2.0 * (static_cast<double>(norm) * most_slope + row_slack + most_slack);
         if (upper < most_[i]) most_[i] = round_up(upper);
       }
       if (!(lowest <= most_[i])) continue;

@@ -116,6 +116,7 @@ class NearestSearch {
   };
 
   float ceiling(std::int64_t i) const;
+  float few_lowest(const float* product, const float* base, const float* slope, float norm, std::int64_t n) const;
   void prune(std::int64_t i);
   void decide(std::int64_t i);
   void insert(std::int64_t i, double dist2, std::int64_t row);
