@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'activeft', 'activeft_gradient', 'boundary_picks', 'build_info', 'density_order', 'farthest', 'kernel_coverage', 'kmeans', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'nearest', 'philox_uniforms', 'set_panel_rows', 'set_small_work', 'set_threads', 'small_kmeans', 'weighted_draw']
+__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'activeft', 'activeft_gradient', 'boundary_picks', 'build_info', 'density_order', 'farthest', 'kernel_coverage', 'kmeans', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'nearest', 'philox_uniforms', 'row_products', 'set_panel_rows', 'set_small_work', 'set_threads', 'small_kmeans', 'weighted_draw', 'weighted_gram']
 class NonFiniteRows(ValueError):
     pass
 class NonFiniteQueries(NonFiniteRows):
@@ -67,6 +67,10 @@ def philox_uniforms(seed: typing.SupportsInt | typing.SupportsIndex, purpose: ty
     """
     Uniforms in [0, 1), one per item: a pure function of the four arguments.
     """
+def row_products(shards: collections.abc.Sequence[numpy.ndarray], mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, coef: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None, values: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None, want_sums: bool) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    (products (n, c) = A coef, sums (d, c) = A' (values * products)); without coef the sums are A' values, without values they are A' products.
+    """
 def set_panel_rows(n_rows: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Rows read at a time; 0 = default. Results do not depend on it.
@@ -86,4 +90,8 @@ def small_kmeans(points: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]
 def weighted_draw(shards: collections.abc.Sequence[numpy.ndarray], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None, n_picks: typing.SupportsInt | typing.SupportsIndex, cosine: bool, gamma: typing.SupportsFloat | typing.SupportsIndex, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, already: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], start: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], seed: typing.SupportsInt | typing.SupportsIndex, assign: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64] | None, numpy.typing.NDArray[numpy.int64] | None, float, float]:
     """
     (items, rows, distances, nearest, row_distance, row_nearest, radius, readings).
+    """
+def weighted_gram(shards: collections.abc.Sequence[numpy.ndarray], mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, row_scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    (d, d): sum_i row_scale_i^2 a_i a_i', float64.
     """
