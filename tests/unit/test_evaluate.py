@@ -480,3 +480,16 @@ def test_folders_of_others_are_left_alone(pool, tmp_path):
 def test_a_strategy_that_cheats_on_its_budget_is_named(pool):
     with pytest.raises(og.InvalidInput, match="'cheat' must return 8 distinct rows in 0..159, got 8 with 1 distinct"):
         quick(pool, {"cheat": lambda features, budget, seed: np.zeros(budget)})
+
+
+def test_one_label_per_class_and_one_class_twice_do_not_make_that_class_win():
+    from oneglance.evaluation.probes import PROBES
+
+    rng = np.random.default_rng(0)
+    centers = rng.normal(size=(6, 40))
+    labels = np.repeat(np.arange(6), 20)
+    rows = centers[labels] + 0.3 * rng.normal(size=(120, 40))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    picks = np.array([0, 1, 20, 40, 60, 80, 100])
+    for name, probe in PROBES.items():
+        assert (probe(rows[picks], labels[picks], None, rows) == labels).mean() > 0.9, name

@@ -40,8 +40,8 @@ def evaluate(
                      into the heads' loss
     budgets          counts, or percentages of the pool of a split: "2%"
     seeds            a number of seeds (0, 1, ...), or the seeds; at least 3
-    heads            "ridge" (closed form, penalty by leave-one-out), "linear" (multinomial logistic regression,
-                     fixed penalty), "knn" (k by leave-one-out); all on rows at unit length
+    heads            "ridge" (closed form, fixed penalty), "linear" (multinomial logistic regression, fixed
+                     penalty), "knn" (k by leave-one-out); all on rows at unit length
     test             share of the labelled items held out, 0.2 by default; or (features, labels) of a test set of
                      its own: a store or arrays with the same backbones
     splits, folds    so many random divisions into pool and test rows (5 by default); or so many disjoint test
