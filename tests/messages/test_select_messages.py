@@ -180,8 +180,6 @@ def test_strategy_and_parameters():
             og.select(X, 3, combine=wrong)
     with pytest.raises(InvalidInput, match=r"seed must be an integer in 0 \.\. 2\*\*63 - 1, got -1"):
         og.select(X, 3, seed=-1)
-    with pytest.raises(InvalidInput, match=r"groups is not supported by strategy \"lewis\".* use strata="):
-        og.select(X, 3, groups=np.zeros(40))
     with pytest.raises(InvalidInput, match=r"backbones must be among \['features'\], got \['vit'\]"):
         og.select(X, 3, backbones=["vit"])
 

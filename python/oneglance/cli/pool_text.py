@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .._types import BoolArray
 from ..store.files import human_bytes
 from ..strategies import Pool
-from ..strategies.choose import available
+from ..strategies.candidates import available
 from ..strategies.plan import Plan
 from .inputs import PoolInput, open_pool, read_items
 from .output import cell, counted, duration, note, print_json, print_table, say
@@ -24,7 +24,7 @@ class Opened:
     """A pool with the items that are labelled or not wanted, and what is left of it.
 
     left    (n_items,) bool, items that may be picked
-    counts  how many items are left out for what, see strategies.choose.available
+    counts  how many items are left out for what, see strategies.candidates.available
     """
 
     source: PoolInput

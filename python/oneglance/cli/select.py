@@ -14,7 +14,7 @@ from ..cluster.bilaf import CORES
 from ..strategies import Pool, Selection, strategy_names
 from ..strategies import select as choose
 from ..strategies.budget import parse_budget
-from ..strategies.choose import gone
+from ..strategies.candidates import gone
 from ..strategies.kernel import joint_shape
 from ..strategies.pairs import KEPT_BYTES
 from ..strategies.plan import plan_coverage, plan_lewis

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .._check import positive_number
+from .._types import Float64Array
 from ..errors import InvalidInput
 
 _PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*%\s*")
@@ -48,6 +50,28 @@ def _within(count: int, available: str, n_available: int) -> int:
     if count > n_available:
         raise InvalidInput(f"budget is {count}, but only {available}. Ask for at most {n_available}.")
     return count
+
+
+def parse_money(budget: Any, costs: Float64Array, gone: str = "") -> float:
+    """What picks may cost together: a number, or a percentage of what all available items cost, "5%".
+
+    costs  of the available items
+    Raises InvalidInput for what is no number, and for money that does not pay the cheapest item.
+    """
+    n_available = f"{costs.size} item{'s are' if costs.size != 1 else ' is'} available{gone}"
+    if not costs.size:
+        raise InvalidInput(f"budget is {budget}, but {n_available}. Label fewer, exclude fewer, or add items.")
+    total = math.fsum(costs)
+    percent = _PERCENT.fullmatch(budget) if isinstance(budget, str) else None
+    money = total * float(percent[1]) / 100 if percent else positive_number(budget, "budget")
+    if percent and not 0 < float(percent[1]) <= 100:
+        raise InvalidInput(f"budget must be above 0% and at most 100% of the total cost {total:g}, got {budget!r}.")
+    if money < costs.min():
+        raise InvalidInput(
+            f"budget pays {money:g}, and the cheapest item costs {costs.min():g}; {n_available} for {total:g} in all. "
+            "With costs= the budget is money in their unit. Raise it."
+        )
+    return money
 
 
 def allocate(budget: int, sizes: Mapping[str, int], quotas: Mapping[str, int] | None = None) -> dict[str, int]:

@@ -3,66 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .._rng import Purpose, uniforms
-from .._types import BoolArray, Float64Array, IntArray
+from .._types import IntArray
 from ..errors import InvalidInput
 from .explain import explain
+from .groups import Claims, PartClaims
 from .request import Part, Picks, Request
+from .rounds import Chosen, Task, in_rounds
 from .space import Space, usable
+
+__all__ = ["Chosen", "Task", "coverage"]
 
 _GATHER_SHARE = 4  # a part smaller than this fraction of the pool is copied out instead of read through a mask
 
 
-@dataclass(frozen=True, eq=False)
-class Chosen:
-    """Picks of one part in their order; NaN and -1 where a distance to earlier picks is not known."""
-
-    items: IntArray
-    distances: Float64Array
-    nearest: IntArray
-    reasons: list[str]
-    readings: float
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """One part as its search sees it: a space, and positions in it.
-
-    priority, costs  of the items of the space, as in Request
-    money            what the picks may cost together; count is then the most that it can pay. Searches that ignore
-                     it are asked again with other counts; those that keep to it answer as many as it pays
-    """
-
-    space: Space
-    mask: BoolArray | None
-    labelled: IntArray
-    start: IntArray
-    count: int
-    seed: int
-    priority: Float64Array | None = None
-    costs: Float64Array | None = None
-    money: float | None = None
-
-
 def coverage(
-    request: Request, space: Space, start: IntArray, search: Callable[[Task], Chosen], scores: str, **more: Any
+    request: Request,
+    space: Space,
+    start: IntArray,
+    search: Callable[[Task], Chosen],
+    scores: str,
+    *,
+    by_cost: bool = False,
+    **more: Any,
 ) -> Picks:
     """Picks of every part by `search`, parts interleaved, with weights and explanation.
 
-    start   items to begin with
-    scores  "distances", or "weights": what a pick's score is
-    more    further entries of the certificate
+    start    items to begin with
+    scores   "distances", or "weights": what a pick's score is
+    by_cost  the search heeds Task.money; others are asked for other counts until the money pays, see rounds.py
+    more     further entries of the certificate
+
+    Groups and money hold for any search: rounds.py. Weights and explanation are those of the final picks.
     """
     _check_start(request, start)
+    claims = request.claims()
     answers, ranks = [], []
     with usable(space, request.pool):
         for number, part in enumerate(request.parts):
-            found = _of_part(request, space, part, number, start, search)
+            found = _of_part(request, space, part, number, start, search, claims, by_cost)
             answers.append(found)
             ranks.append((np.arange(found.items.size) + 0.5) / found.items.size)
         order = np.argsort(np.concatenate(ranks), kind="stable")
@@ -120,23 +103,31 @@ def _check_start(request: Request, start: IntArray) -> None:
 
 
 def _of_part(
-    request: Request, space: Space, part: Part, number: int, start: IntArray, search: Callable[[Task], Chosen]
+    request: Request,
+    space: Space,
+    part: Part,
+    number: int,
+    start: IntArray,
+    search: Callable[[Task], Chosen],
+    claims: Claims | None,
+    by_cost: bool,
 ) -> Chosen:
     """The search's answer in positions of the pool."""
     mine = start[np.isin(start, part.rows)]
     seed = request.seed if len(request.parts) == 1 else _seed_of_part(request.seed, number)
     members = np.union1d(part.rows, part.labelled)
+    limits = request.priority, request.costs
     if len(request.parts) == 1 or members.size * _GATHER_SHARE > request.pool.n_items:
         mask = np.zeros(request.pool.n_items, dtype=np.bool_)
         mask[part.rows] = True
-        some = None if mask.all() else mask
-        return search(
-            Task(space, some, part.labelled, mine, part.count, seed, request.priority, request.costs, part.money)
-        )
-    mask = np.isin(members, part.rows)
-    labelled, first = np.searchsorted(members, part.labelled), np.searchsorted(members, mine)
-    priority, costs = (None if all_ is None else all_[members] for all_ in (request.priority, request.costs))
-    found = search(Task(space.part(members), mask, labelled, first, part.count, seed, priority, costs, part.money))
+        members = np.arange(request.pool.n_items, dtype=np.int64)
+        task = Task(space, None if mask.all() else mask, part.labelled, mine, part.count, seed, *limits, part.money)
+    else:
+        mask = np.isin(members, part.rows)
+        labelled, first = np.searchsorted(members, part.labelled), np.searchsorted(members, mine)
+        priority, costs = (None if values is None else values[members] for values in limits)
+        task = Task(space.part(members), mask, labelled, first, part.count, seed, priority, costs, part.money)
+    found = in_rounds(task, search, None if claims is None else PartClaims(claims, number, members), by_cost)
     back = np.where(found.nearest >= 0, members[found.nearest], -1)
     return Chosen(members[found.items], found.distances, back, found.reasons, found.readings)
 

@@ -12,8 +12,9 @@ from .._types import BoolArray, Float64Array, IntArray, RowShards
 from ..errors import InvalidInput
 from ..linalg import LewisWeights, lewis_weights
 from .agreement import coherence_total, kappa, largest
+from .drawing import drawn
 from .request import Picks, Request
-from .sampling import SAMPLERS, Sample
+from .sampling import SAMPLERS
 from .unusable import unusable_rows
 
 
@@ -41,9 +42,11 @@ def lewis(
     sampler     "bernoulli" (probability min(1, c w_i), exactly the budget) or "paper" (Algorithm 1)
 
     Weights are computed on the candidates only: the valid, unlabelled, not excluded rows. scores are the
-    combined Lewis weights. A backbone that stops short of tol warns with NotConverged. The certificate
-    holds, per backbone, rank, passes, residual, converged, precision and condition; T = sum_i max_j w_i
-    beside its bound min(sum of ranks, n); and kappa at 10 % (spread of agreement between backbones).
+    combined Lewis weights. With a priority the draw is in proportion to their product; with groups or costs see
+    sampling.capped and sampling.priced (sampler "bernoulli" only). A backbone that stops short of tol warns with
+    NotConverged. The certificate holds, per backbone, rank, passes, residual, converged, precision and condition;
+    T = sum_i max_j w_i beside its bound min(sum of ranks, n); and kappa at 10 % (spread of agreement between
+    backbones).
     Cost: the passes of lewis_weights per backbone, then O(n log n).
     """
     if sampler not in SAMPLERS:
@@ -59,8 +62,7 @@ def lewis(
     results = backbone_weights(features, request.candidates, request.note, **settings)
     weights = [result.weights for result in results.values()]
     combined = np.mean(weights, axis=0) if combine == "mean" else largest(weights)
-    samples = [_draw(part.rows, combined, part.count, part.name, sampler, request.seed, stream)
-               for stream, part in enumerate(request.parts)]  # fmt: skip
+    samples = drawn(request, combined, sampler=sampler)
     indices = np.concatenate([sample.indices for sample in samples])
     inclusion = np.concatenate([sample.inclusion_prob for sample in samples])
     certificate = weights_certificate(features, results, request.candidates)
@@ -151,22 +153,6 @@ def weights_certificate(
         "total_bound": min(sum(result.rank for result in results.values()), n_candidates),
         "kappa_10": kappa(weights, 0.1),
     }
-
-
-def _draw(
-    rows: IntArray, combined: Float64Array, count: int, name: str, sampler: str, seed: int, stream: int
-) -> Sample:
-    p = combined[rows]
-    n_positive = int(np.count_nonzero(p))
-    if count > n_positive:
-        where = f" of stratum {name!r}" if name else ""
-        raise InvalidInput(
-            f"budget is {count}, but only {n_positive} of the {rows.size} available items{where} have a "
-            f"Lewis weight above 0 (the others are rows of zeros). Ask for at most {n_positive}, exclude the "
-            'zero rows, or use strategy="random".'
-        )
-    sample = SAMPLERS[sampler](p, count, seed=seed, stream=stream)
-    return Sample(rows[sample.indices], sample.inclusion_prob, sample.weights, sample.counts, sample.n_draws)
 
 
 def _reasons(

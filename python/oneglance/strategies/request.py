@@ -10,6 +10,7 @@ import numpy as np
 
 from .._types import BoolArray, Float64Array, IntArray
 from .explain import Explanation
+from .groups import Claims, Groups
 from .pool import Pool
 
 
@@ -37,6 +38,7 @@ class Request:
     explain   whether who represents whom is asked for: True, False, or None for the strategy's own habit
     priority  (n_items,) finite >= 0, mean 1 over the candidates: how much an item counts. None: all alike
     costs     (n_items,) > 0: the price of an item; parts then have money to spend. None: a budget of items
+    groups    that give at most so many picks each; no candidate is of a full one
     """
 
     pool: Pool
@@ -47,11 +49,19 @@ class Request:
     explain: bool | None = None
     priority: Float64Array | None = None
     costs: Float64Array | None = None
+    groups: Groups | None = None
 
     @property
     def labelled(self) -> IntArray:
         """Usable items with a label, of all parts, ascending."""
         return np.sort(np.concatenate([part.labelled for part in self.parts]))
+
+    def claims(self) -> Claims | None:
+        """Claims of the parts on room in the groups, anew; None without groups."""
+        if self.groups is None:
+            return None
+        needs = [0 if part.money is not None else part.count for part in self.parts]
+        return Claims(self.groups, [part.rows for part in self.parts], needs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,6 +46,8 @@ class Selection:
                      (pick or labelled) that it is nearest to, and the distance; -1 and NaN for an item that cannot
                      be used. certificate["coverage"] has their largest and mean value, also for smaller budgets
     item_ids         ids of all items of the pool, where represented_by is there and items have ids
+    groups           str objects (None: no group) or None: the group of a pick, with groups=
+    costs, priority  float64 or None: what a pick costs, its priority as given; with costs=, priority=
     """
 
     indices: IntArray
@@ -66,6 +68,9 @@ class Selection:
     represented_by: IntArray | None = None
     represented_distance: Float64Array | None = None
     item_ids: npt.NDArray[np.object_] | None = None
+    groups: npt.NDArray[np.object_] | None = None
+    costs: Float64Array | None = None
+    priority: Float64Array | None = None
 
     def __len__(self) -> int:
         return int(self.indices.size)
@@ -83,8 +88,9 @@ class Selection:
         return int(np.count_nonzero(self.inclusion_prob >= 1.0))
 
     def to_table(self) -> pa.Table:
-        """A pyarrow Table, one row per pick in rank order: rank, row_id, item_id (str), [source, stratum,]
-        score, inclusion_prob, weight, [distance, nearest_id (str),] reason. What is not known is null."""
+        """A pyarrow Table, one row per pick in rank order: rank, row_id, item_id (str), [source, stratum, group,
+        cost, priority,] score, inclusion_prob, weight, [distance, nearest_id (str),] reason. What is not known is
+        null."""
         columns: dict[str, Any] = {
             "rank": pa.array(self.rank, pa.int64()),
             "row_id": pa.array(self.indices, pa.int64()),
@@ -94,6 +100,12 @@ class Selection:
             columns["source"] = pa.array(self.sources.tolist(), pa.string())
         if self.strata is not None:
             columns["stratum"] = pa.array(self.strata.tolist(), pa.string())
+        if self.groups is not None:
+            columns["group"] = pa.array(self.groups.tolist(), pa.string())
+        if self.costs is not None:
+            columns["cost"] = _numbers(self.costs)
+        if self.priority is not None:
+            columns["priority"] = _numbers(self.priority)
         columns["score"] = _numbers(self.scores)
         columns["inclusion_prob"] = _numbers(self.inclusion_prob)
         columns["weight"] = pa.array(self.weights, pa.float64())

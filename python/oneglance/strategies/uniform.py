@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .drawing import drawn
 from .request import Picks, Request
-from .sampling import equal
 
 
 def uniform(request: Request) -> Picks:
@@ -13,13 +13,17 @@ def uniform(request: Request) -> Picks:
 
     inclusion_prob is count / size of the stratum, weights the inverse, scores the inclusion probability.
     A larger budget with the same seed contains the smaller one. Reads no features; cost O(n).
+    With priority, groups or costs items are not alike any more: the probabilities are those of sampling.bernoulli,
+    .capped and .priced, exactly.
     """
-    samples = [equal(part.rows, part.count, seed=request.seed) for part in request.parts]
+    samples = drawn(request, None)
     inclusion = np.concatenate([sample.inclusion_prob for sample in samples])
+    alike = request.priority is None and request.groups is None and request.costs is None
+    text = "drawn: every item alike, probability " if alike else "drawn: probability "
     return Picks(
         np.concatenate([sample.indices for sample in samples]),
         np.concatenate([sample.weights for sample in samples]),
         inclusion,
         inclusion,
-        ["drawn: every item alike, probability " + f"{value:.2g}" for value in inclusion],
+        [text + f"{value:.2g}" for value in inclusion],
     )

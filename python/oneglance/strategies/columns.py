@@ -1,0 +1,56 @@
+"""One value per item: given as they are, or by the name of a column of the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._types import BoolArray, Float64Array
+from ..errors import InvalidInput
+from .pool import Pool
+
+_SHOWN = 5
+
+
+def column(pool: Pool, given: Any, name: str, what: str) -> npt.NDArray[Any]:
+    """(n_items,) values of the argument `name`, `what` in the singular. Raises InvalidInput."""
+    if isinstance(given, str):
+        if given not in pool.columns:
+            known = f"its columns are {list(pool.columns)}" if pool.columns else "it has no columns"
+            raise InvalidInput(f"{name} names the column {given!r}, but {pool.where} has no such: {known}.")
+        values = pool.columns[given]
+        if all(value is None for value in values.tolist()):
+            raise InvalidInput(f"{name} names the column {given!r} of {pool.where}, which is empty. Use another.")
+    else:
+        values = np.asarray(given)
+    if values.shape != (pool.n_items,):
+        raise InvalidInput(f"{name} must hold one {what} per item, shape ({pool.n_items},), got shape {values.shape}.")
+    return values
+
+
+def texts(values: npt.NDArray[Any]) -> list[str | None]:
+    """Values as strings, None for those that are missing (None, NaN)."""
+    return [None if value is None or value != value else str(value) for value in values.tolist()]
+
+
+def numbers(pool: Pool, given: Any, name: str, candidates: BoolArray, *, above_zero: bool) -> Float64Array:
+    """(n_items,) float64 of the argument `name`: finite and > 0 (or >= 0) for candidates, NaN for missing ones
+    elsewhere. Raises InvalidInput naming rows."""
+    found = np.full(pool.n_items, np.nan)
+    for row, value in enumerate(column(pool, given, name, "number").tolist()):
+        try:
+            found[row] = np.nan if value is None or value == "" else float(value)
+        except (TypeError, ValueError):
+            raise InvalidInput(f"{name} must hold numbers, got {value!r} at row {row}.") from None
+    fine = np.isfinite(found) & ((found > 0) if above_zero else (found >= 0))
+    bad = np.flatnonzero(candidates & ~fine)
+    if bad.size:
+        shown = ", ".join(f"row {row}: {found[row]:g}" for row in bad[:_SHOWN])
+        more = f" and {bad.size - _SHOWN} more" if bad.size > _SHOWN else ""
+        raise InvalidInput(
+            f"{name} must be finite and {'> 0' if above_zero else '>= 0'} for every item that may be picked, got "
+            f"{shown}{more}. Fill them in, or exclude these items."
+        )
+    return found
