@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import oneglance as og
 from oneglance.errors import MissingDependency
 from oneglance.reference import sampling as oracle
-from oneglance.strategies import NotConverged, coherence_total, kappa
+from oneglance.strategies import NotConverged, as_pool, coherence_total, kappa
 from oneglance.strategies.budget import allocate, parse_budget
 from oneglance.strategies.sampling import inclusion_targets
 
@@ -287,3 +288,24 @@ def test_agreement_equals_the_definition():
     assert kappa([rng.random(50)], 0.1) == 1.0
     a = rng.random(40)
     assert coherence_total([a, a]) == a.sum()
+
+
+def test_lewis_weights_are_kept_with_the_pool_for_the_same_question_only(monkeypatch):
+    rng = np.random.default_rng(0)
+    arrays = {"a": rng.normal(size=(60, 5)), "b": rng.normal(size=(60, 3))}
+    fresh = og.select(arrays, 7, seed=1).indices
+    asked = []
+
+    def counted(rows, **more):
+        asked.append(rows)
+        return og.lewis_weights(rows, **more)
+
+    monkeypatch.setattr(sys.modules[NotConverged.__module__], "lewis_weights", counted)
+    pool = as_pool(arrays)
+    assert np.array_equal(og.select(pool, 7, seed=1).indices, fresh)
+    og.select(pool, 20, seed=2)
+    assert len(asked) == 2
+    og.select(pool, 7, exclude=[3])
+    og.select(pool, 7, p=1.0)
+    og.select(pool, 7, combine="single:b")
+    assert len(asked) == 2 + 2 + 2 + 1

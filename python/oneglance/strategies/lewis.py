@@ -11,6 +11,7 @@ from .._check import positive_int, positive_number
 from .._types import BoolArray, Float64Array, IntArray, RowShards
 from ..errors import InvalidInput
 from ..linalg import LewisWeights, lewis_weights
+from ..store.files import digest
 from .agreement import coherence_total, kappa, largest
 from .drawing import drawn
 from .request import Picks, Request
@@ -59,7 +60,11 @@ def lewis(
     features = _chosen(request.pool.features, combine)
     n_candidates = int(np.count_nonzero(request.candidates))
     settings: dict[str, Any] = {"p": p, "tol": tol, "max_passes": max_passes, "ridge": ridge}
-    results = backbone_weights(features, request.candidates, request.note, **settings)
+    key = ("lewis", *features, *settings.values(), digest(request.candidates.tobytes()))
+    key = ("lewis", *features, *settings.values(), digest(request.candidates.tobytes()))
+    results = request.pool.kept.get(key) or backbone_weights(features, request.candidates, request.note, **settings)
+    if all(result.converged for result in results.values()):  # others warn every time
+        request.pool.kept[key] = results
     weights = [result.weights for result in results.values()]
     combined = np.mean(weights, axis=0) if combine == "mean" else largest(weights)
     samples = drawn(request, combined, sampler=sampler)

@@ -29,6 +29,8 @@ class Pool:
     sources   (n_items,) str objects or None: where an item came from
     columns   further columns of the items by name (stratum, label, ...), (n_items,) objects each
     where     what to call this pool in a message
+    kept      small answers that depend on the features and a key alone (Lewis weights), for further selections from
+              this same pool: an evaluation makes hundreds
     """
 
     features: Mapping[str, RowShards]
@@ -38,6 +40,7 @@ class Pool:
     columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     where: str = "the pool"
     patterns: Mapping[str, Patterns] = field(default_factory=dict)
+    kept: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
 
     @property
     def n_items(self) -> int:
