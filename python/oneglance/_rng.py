@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     KERNEL = 10
     GROUPED = 11
     PRICED = 12
+    TOPIC = 13
 
 
 def uniforms(seed: int, purpose: Purpose, items: IntArray, draw: int = 0) -> Float64Array:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._check import positive_number
+from .._rng import Purpose, uniforms
 from .._types import BoolArray, Float64Array, FloatArray, IntArray, RowShards
 from ..errors import InvalidInput
 from ..search import knn, nearest
@@ -19,6 +20,7 @@ from .pool import Pool, as_pool
 from .unusable import unusable_rows
 
 _BLOCK = 8192
+_SAMPLE = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,35 +81,56 @@ def read_queries(pool: Pool, given: Any, share: float) -> Queries:
 def off_topic(pool: Pool, queries: Queries, candidates: BoolArray, share: float) -> Relevance:
     """Candidates whose p-value is at most `share`.
 
-    d_i  cosine distance of an item to its nearest query, of features less their mean over the valid items of the
-         pool; with several backbones the mean over them of d / median of d over the queries
-    p_i  (1 + number of queries whose distance to the nearest other query is >= d_i) / (number of queries + 1)
+    s_i  how much farther the nearest other query of an item is than the nearest other item of a fixed sample of
+         2000 candidates: cosine distances of features less their mean; with several backbones the mean of s / (median
+         distance of a query to the nearest other one)
+    p_i  (1 + number of queries with s >= s_i) / (number of queries + 1)
 
     If an on-topic item and the queries are exchangeable (drawn alike), P(p_i <= share) <= share: so about that share
     of on-topic items is lost at most, whatever the features are. How many off-topic ones are found is up to the
-    features. Items of the pool that are queries are never off topic. Distances are exact (oneglance.nearest).
-    Cost: 2 n (number of queries) d flops; memory O(n + queries d). Raises UnusableRows.
+    features. The distance to the sample makes it fair to topics of any spread: where only the distance to the nearest
+    query counts, compact off-topic items pass for members of a diverse topic. Items of the pool that are queries are
+    never off topic. Distances are exact (oneglance.nearest).
+    Cost: 2 n d (number of queries + 2000) flops; memory O(n + (queries + 2000) d). Raises UnusableRows.
     """
+    used = candidates.copy()
+    used[queries.items] = True
+    bad = unusable_rows(pool.features, used)
+    if bad is not None:
+        raise bad
     tested = candidates.copy()
     tested[queries.items] = False
     items = np.flatnonzero(tested).astype(np.int64)
-    bad = unusable_rows(pool.features, pool.valid)
-    if bad is not None:
-        raise bad
-    d, own = np.zeros(items.size), np.zeros(queries.n)
+    chance = uniforms(0, Purpose.TOPIC, items)
+    sample = np.sort(items[np.argsort(chance, kind="stable")[:_SAMPLE]])
+    if not sample.size:
+        return Relevance(items, np.empty(0), queries.n)
+    s, own = np.zeros(items.size), np.zeros(queries.n)
     for name, rows in pool.features.items():
-        center = _mean(rows, pool.valid)
-        anchors = _unit(queries.features[name], center)
+        center = _mean(rows, used)
+        anchors, around = _unit(queries.features[name], center), _unit(rows.take(sample), center)
         among = knn(anchors, 1).distances[:, 0]
         scale = float(np.median(among)) or float(among.mean()) or 1.0
-        own += among / scale
+        own += (among - nearest(anchors, around).distances[:, 0]) / scale
         for start in range(0, items.size, _BLOCK):
-            block = _unit(rows.take(items[start : start + _BLOCK]), center)
-            d[start : start + _BLOCK] += nearest(block, anchors).distances[:, 0] / scale
-    at_least = queries.n - np.searchsorted(np.sort(own), d, side="left")
+            here = items[start : start + _BLOCK]
+            block = _unit(rows.take(here), center)
+            to_query = nearest(block, anchors).distances[:, 0]
+            s[start : start + _BLOCK] += (to_query - _to_others(block, here, around, sample)) / scale
+    at_least = queries.n - np.searchsorted(np.sort(own), s, side="left")
     p = (1 + at_least) / (queries.n + 1)
     gone = p <= share
     return Relevance(items[gone], p[gone], queries.n)
+
+
+def _to_others(block: Float64Array, items: IntArray, around: Float64Array, sample: IntArray) -> Float64Array:
+    """Distance of every item to the nearest one of the sample that is another; 0 where there is none."""
+    if sample.size == 1:
+        return np.where(items == sample[0], 0.0, nearest(block, around).distances[:, 0])
+    found = nearest(block, around, k=2)
+    itself = sample[found.indices[:, 0]] == items
+    other: Float64Array = np.where(itself, found.distances[:, 1], found.distances[:, 0])
+    return other
 
 
 def _holds_features(given: Any) -> bool:

@@ -99,6 +99,8 @@ def _still_wanted(task: Task, free: BoolArray, items: list[int], *, first: bool)
     if money is not None and task.costs is not None:
         money -= math.fsum(task.costs[items])
         free &= task.costs <= money
+        if first and not free[task.start].all():
+            raise InvalidInput("start holds an item that costs more than the budget. Leave it out.")
         most = n_payable(task.costs[free], money)
         if not first and most:
             most = max(1, min(most, int(money / task.costs[free].mean())))
