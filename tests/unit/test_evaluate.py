@@ -12,9 +12,10 @@ import oneglance as og
 from oneglance.evaluation import UnitLength, prepare
 from oneglance.evaluation.cells import CellStore
 from oneglance.evaluation.evaluation import ALL_HEADS, ON_THIS_TEST_SET
+from oneglance.evaluation.heads import fit_ridge_head, one_hot
 from oneglance.evaluation.intervals import NO_DIFFERENCE
 from oneglance.evaluation.plot import plot_evaluation
-from oneglance.evaluation.probes import fit_logistic, knn_probe, linear_probe, ridge_probe
+from oneglance.evaluation.probes import PROBES, RIDGE_PENALTY, fit_logistic, knn_probe, linear_probe, ridge_probe
 from oneglance.evaluation.report import conclusions, score_tables, warnings_of
 from oneglance.evaluation.splits import make_splits
 
@@ -483,8 +484,6 @@ def test_a_strategy_that_cheats_on_its_budget_is_named(pool):
 
 
 def test_one_label_per_class_and_one_class_twice_do_not_make_that_class_win():
-    from oneglance.evaluation.probes import PROBES
-
     rng = np.random.default_rng(0)
     centers = rng.normal(size=(6, 40))
     labels = np.repeat(np.arange(6), 20)
@@ -493,3 +492,18 @@ def test_one_label_per_class_and_one_class_twice_do_not_make_that_class_win():
     picks = np.array([0, 1, 20, 40, 60, 80, 100])
     for name, probe in PROBES.items():
         assert (probe(rows[picks], labels[picks], None, rows) == labels).mean() > 0.9, name
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_dims", "weighted"), [(30, 50, False), (80, 40, False), (80, 40, True), (7, 99, True)]
+)
+def test_the_ridge_probe_is_the_ridge_head_at_its_penalty(n_rows, n_dims, weighted):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(n_rows, n_dims))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    labels, test = rng.integers(0, 5, n_rows), rng.normal(size=(300, n_dims)).astype(np.float32)
+    weights = rng.random(n_rows) + 0.1 if weighted else None
+    seen, codes = np.unique(labels, return_inverse=True)
+    head = fit_ridge_head(rows * np.sqrt(n_dims), one_hot(codes, seen.size), weights, penalties=(RIDGE_PENALTY,))
+    wanted = seen[head.predict(test * np.sqrt(n_dims)).argmax(axis=1)]
+    assert (ridge_probe(rows, labels, weights, test) == wanted).mean() > 0.99

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._types import Float64Array, FloatArray, IntArray
-from .heads import fit_ridge_head, one_hot
+from .heads import one_hot
 
 KS = (1, 3, 5, 9, 15)
 """Numbers of neighbours that the kNN head tries."""
@@ -30,11 +30,23 @@ Rows at unit length per backbone (`UnitLength`). Nothing but the picked labels c
 
 
 def ridge_probe(rows: FloatArray, labels: IntArray, weights: Float64Array | None, test: FloatArray) -> IntArray:
-    """`fit_ridge_head` on one-hot classes with the fixed `RIDGE_PENALTY`; the class with the largest output."""
+    """Least squares to one-hot classes with an intercept and the fixed `RIDGE_PENALTY`; the class with the largest
+    output."""
     seen, codes = np.unique(labels, return_inverse=True)
-    scale = np.sqrt(rows.shape[1])  # to a spread near 1
-    head = fit_ridge_head(rows * scale, one_hot(codes, seen.size), weights, penalties=(RIDGE_PENALTY,))
-    guess = test @ (head.coef * scale).astype(test.dtype) + head.intercept.astype(test.dtype)
+    n_rows, width = rows.shape
+    share = np.full(n_rows, 1.0 / n_rows) if weights is None else weights / weights.sum()
+    mean = share @ rows.astype(np.float64)
+    root = np.sqrt(share)[:, None]
+    x = root * (rows - mean)
+    y = one_hot(codes, seen.size)
+    average = share @ y
+    y = root * (y - average)
+    penalty = RIDGE_PENALTY / width  # rows of unit length have features of mean square 1 / width
+    if n_rows <= width:
+        coef = x.T @ np.linalg.solve(x @ x.T + penalty * np.eye(n_rows), y)
+    else:
+        coef = np.linalg.solve(x.T @ x + penalty * np.eye(width), x.T @ y)
+    guess = test @ coef.astype(test.dtype) + (average - mean @ coef).astype(test.dtype)
     return np.asarray(seen[guess.argmax(axis=1)], dtype=np.int64)
 
 
