@@ -173,6 +173,6 @@ def items_digest(items: npt.NDArray[Any] | None) -> str | None:
     return digest("\n".join(sorted({str(item) for item in items.tolist()})).encode())
 
 
-def strata_digest(strata: Any) -> str | None:
-    """Hash of one stratum per item; None where strata are a column of the hashed input, or not used."""
-    return digest(repr(strata.tolist()).encode()) if isinstance(strata, np.ndarray) else None
+def column_digest(values: Any) -> str | None:
+    """Hash of one value per item; None where they are a column of the hashed input, or not used."""
+    return digest(repr(values.tolist()).encode()) if isinstance(values, np.ndarray) else None

@@ -7,27 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from click.core import ParameterSource
 
 from ..cluster.bilaf import CORES
-from ..strategies import Pool, Selection, strategy_names
+from ..strategies import Pool, strategy_names
 from ..strategies import select as choose
-from ..strategies.budget import parse_budget
+from ..strategies.budget import parse_budget, parse_money
 from ..strategies.candidates import gone
+from ..strategies.columns import numbers
 from ..strategies.kernel import joint_shape
 from ..strategies.pairs import KEPT_BYTES
 from ..strategies.plan import plan_coverage, plan_lewis
 from ..strategies.registry import parameters
+from ..strategies.rounds import n_payable
 from ..strategies.space import feature_space, pattern_space
-from .inputs import items_digest, read_items, read_strata, strata_digest
-from .output import collected_warnings, note, print_json, print_table, say
+from .goal_options import GOALS, goal_options, read_goals
+from .inputs import column_digest, items_digest, read_items, read_strata
+from .output import collected_warnings, note, print_json
 from .pool_options import pool_options
-from .pool_text import opened, print_certificate, print_coverage, show_plan
+from .pool_text import Opened, opened, show_plan
 from .run_folder import check_folder, run_head, write_run
+from .select_text import print_selection
 from .strategy_options import strategy_options
 
-_SHOWN, _SHOWN_STRATA = 5, 20
 _SPACES = {"freesel": pattern_space, "kernel": joint_shape}
 _ALL_PAIRS = {
     "kernel": 2.0,
@@ -50,7 +52,11 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 
 
 @click.command(short_help="Choose which items to label.")
-@click.option("--budget", required=True, help="How many items to label. Example: --budget 500 or --budget 2%")
+@click.option(
+    "--budget",
+    required=True,
+    help="How many items to label; with --costs how much money. Example: --budget 500 or --budget 2%",
+)
 @click.option(
     "--strategy",
     type=click.Choice(strategy_names()),
@@ -122,6 +128,7 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     callback=_quota,
     help="Fixed count for one stratum; repeat for more, others share the rest. Example: --quota night=100",
 )
+@goal_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -172,11 +179,12 @@ def select(
         labelled=labelled,
         exclude=exclude,
     )
-    pool, counts, n_candidates = found.pool, found.counts, found.counts["n_candidates"]
-    groups = read_strata(strata, pool)
+    pool, n_candidates = found.pool, found.counts["n_candidates"]
+    spread = read_strata(strata, pool)
+    goals, asked = read_goals({name: options.pop(name) for name in GOALS}, pool)
     params = _params(strategy, options)
     start = read_items(params.get("start"), "--start", pool)
-    n_picks = parse_budget(budget, n_candidates, gone(counts))
+    n_picks = _most_picks(budget, found, goals)
     if dry_run:
         _print_plan(pool, n_candidates, n_picks, strategy, params, as_json)
         return
@@ -194,8 +202,9 @@ def select(
         "labelled": items_digest(found.labelled),
         "exclude": items_digest(found.unwanted),
         "strata": strata,
-        "strata_hash": strata_digest(groups),
+        "strata_hash": column_digest(spread),
         "quotas": quotas,
+        **asked,
     }
     head = run_head(request)
     check_folder(out, head, overwrite)
@@ -207,11 +216,12 @@ def select(
             seed=seed,
             labelled=found.labelled,
             exclude=found.unwanted,
-            strata=groups,
+            strata=spread,
             quotas=quotas or None,
             dedup=dedup,
             explain=explain,
             progress=note,
+            **goals,
             **(params if start is None else {**params, "start": start}),
         )
     document = write_run(out, head, selection)
@@ -220,7 +230,15 @@ def select(
     if as_json:
         print_json({"out": str(out), "warnings": warned, **document})
     else:
-        _print_selection(selection, out)
+        print_selection(selection, out)
+
+
+def _most_picks(budget: str, found: Opened, goals: dict[str, Any]) -> int:
+    """Picks that the budget allows, or the most that it pays. Raises InvalidInput."""
+    if "costs" not in goals:
+        return parse_budget(budget, found.counts["n_candidates"], gone(found.counts))
+    costs = numbers(found.pool, goals["costs"], "--costs", found.left, above_zero=True)[found.left]
+    return n_payable(costs, parse_money(budget, costs, gone(found.counts)))
 
 
 def _params(strategy: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -253,28 +271,3 @@ def _print_plan(
         edges = 32 * pool.n_items * (params.get("neighbors", 50) + 1) if strategy == "facility" else 0
         plan = replace(plan, ram_bytes=plan.ram_bytes + kept + edges)
     show_plan(plan, as_json, {"n_picks": n_picks})
-
-
-def _print_selection(selection: Selection, out: Path) -> None:
-    certificate = selection.certificate
-    if "backbones" in certificate:
-        print_certificate(certificate)
-    if "coverage" in certificate:
-        print_coverage(certificate)
-    if "dedup" in certificate:
-        say(f"dropped {certificate['dedup']['n_dropped']:,} near-duplicates, listed in run.json")
-    if "strata" in certificate:
-        rows = [(name, entry["available"], entry["picked"]) for name, entry in certificate["strata"].items()]
-        print_table(("stratum", "available", "picked"), rows[:_SHOWN_STRATA])
-        if len(rows) > _SHOWN_STRATA:
-            click.echo(f"... and {len(rows) - _SHOWN_STRATA} more strata, see run.json")
-    table = selection.to_table().slice(0, _SHOWN).to_pylist()
-    known = selection.inclusion_prob.size and not np.isnan(selection.inclusion_prob).any()
-    columns = ("rank", "item_id", "weight", "inclusion_prob" if known else "distance", "reason")
-    print_table(columns, [[row[name] for name in columns] for row in table], "first picks")
-    certain = f" ({selection.n_certain:,} certain)" if known else ""
-    more = "" if selection.represented_by is None else ", represented.parquet"
-    say(
-        f"selected {len(selection):,} of {certificate['n_candidates']:,} items{certain} -> "
-        f"{out / 'selected.csv'}, selected.parquet, run.json{more}"
-    )

@@ -99,12 +99,12 @@ def _still_wanted(task: Task, free: BoolArray, items: list[int], *, first: bool)
     if money is not None and task.costs is not None:
         money -= math.fsum(task.costs[items])
         free &= task.costs <= money
-        if first and not free[task.start].all():
-            raise InvalidInput("start holds an item that costs more than the budget. Leave it out.")
         most = n_payable(task.costs[free], money)
         if not first and most:
             most = max(1, min(most, int(money / task.costs[free].mean())))
         count = min(count, most)
+    if first and not free[task.start].all():
+        raise InvalidInput("start holds an item that costs more than the budget, or of a full group. Leave it out.")
     count = min(count, int(np.count_nonzero(free)))
     labelled = np.union1d(task.labelled, np.array(items, dtype=np.int64))
     start = task.start if first else np.empty(0, dtype=np.int64)
