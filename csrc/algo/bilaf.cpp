@@ -6,93 +6,78 @@
 #include <numeric>
 
 #include "bad_rows.h"
+#include "class_members.h"
 #include "oneglance/check.h"
-#include "oneglance/distance_kernels.h"
 
 namespace oneglance {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr std::int64_t kDistanceBytes = 512 << 20;  // pairs of classes kept by all threads together
 
-/// The members of one class, widened once. Positions are those in the class.
-class Members {
- public:
-  Members(const MetricRows& rows, const Classes& classes, std::int64_t number, BadRows& bad)
-      : d_(rows.n_dims()),
-        rows_(classes.members.data() + classes.offsets[number]),
-        n_(classes.offsets[number + 1] - classes.offsets[number]),
-        wide_(static_cast<std::size_t>(n_ * d_)) {
-    for (std::int64_t i = 0; i < n_; ++i) {
-      if (!rows.widen(rows_[i], wide_.data() + i * d_)) bad.add(rows_[i]);
-    }
-    core_ = std::lower_bound(rows_, rows_ + n_, classes.cores[number]) - rows_;
-  }
-  std::int64_t size() const { return n_; }
-  std::int64_t core() const { return core_; }
-  std::int64_t row(std::int64_t i) const { return rows_[i]; }
-  const double* wide(std::int64_t i) const { return wide_.data() + i * d_; }
-  double distance(std::int64_t i, std::int64_t j) const {
-    return std::sqrt(distance_kernels().dist2_f64(wide(i), wide(j), 1.0, d_));
-  }
+using KeepGoing = std::function<bool()>;
 
- private:
-  std::int64_t d_;
-  const std::int64_t* rows_;
-  std::int64_t n_;
-  std::int64_t core_ = 0;
-  std::vector<double> wide_;
-};
-
-/// Members in the order in which they join.
-std::vector<std::int64_t> join(const Members& members, std::int64_t n_neighbors, double growth) {
-  const std::int64_t n = members.size();
+/// Members in the order in which they join. Not finished when keep_going() is false.
+std::vector<std::int64_t> join(const ClassMembers& members, std::int64_t n_neighbors, double growth,
+                               const KeepGoing& keep_going) {
+  const std::int64_t n = members.size(), k = std::min(n_neighbors, n);
   const auto step = std::max<std::int64_t>(1, static_cast<std::int64_t>(growth * static_cast<double>(n)));
-  std::vector<std::int64_t> order{members.core()}, waiting, joining{members.core()};
+  std::vector<std::int64_t> order{members.core()}, waiting;
   for (std::int64_t i = 0; i < n; ++i) {
     if (i != members.core()) waiting.push_back(i);
   }
-  // The nearest few included members of each, as a max-heap; the class only grows, so new ones are merged in.
-  std::vector<std::vector<double>> nearest(static_cast<std::size_t>(n));
-  std::vector<double> density(static_cast<std::size_t>(n));
-  while (!waiting.empty()) {
-    for (const std::int64_t i : waiting) {
-      std::vector<double>& mine = nearest[static_cast<std::size_t>(i)];
-      for (const std::int64_t j : joining) {
-        const double distance = members.distance(i, j);
-        if (static_cast<std::int64_t>(mine.size()) == n_neighbors) {
-          if (distance >= mine.front()) continue;
-          std::pop_heap(mine.begin(), mine.end());
-          mine.pop_back();
+  // The nearest few included members of each, ascending; the class only grows, so new ones are merged in.
+  std::vector<double> nearest(static_cast<std::size_t>(n * k), kInfinity);
+  std::vector<double> density(static_cast<std::size_t>(n)), far(static_cast<std::size_t>(ClassMembers::kTile * n));
+  std::int64_t n_measured = 0;
+  while (!waiting.empty() && keep_going()) {
+    const auto n_waiting = static_cast<std::int64_t>(waiting.size()),
+               n_inside = static_cast<std::int64_t>(order.size());
+    while (n_measured < n_inside) {
+      const std::int64_t n_new = std::min(ClassMembers::kTile, n_inside - n_measured);
+      members.measure(order.data() + n_measured, n_new, waiting.data(), n_waiting, far.data());
+      n_measured += n_new;
+      for (std::int64_t i = 0; i < n_waiting; ++i) {
+        double* mine = nearest.data() + waiting[i] * k;
+        for (std::int64_t j = 0; j < n_new; ++j) {
+          const double distance = far[j * n_waiting + i];
+          if (!(distance < mine[k - 1])) continue;
+          std::int64_t place = k - 1;
+          for (; place > 0 && mine[place - 1] > distance; --place) mine[place] = mine[place - 1];
+          mine[place] = distance;
         }
-        mine.push_back(distance);
-        std::push_heap(mine.begin(), mine.end());
       }
-      std::vector<double> sorted = mine;
-      std::sort(sorted.begin(), sorted.end());  // one order of adding up, so that equal rows have equal means
-      density[static_cast<std::size_t>(i)] =
-          std::accumulate(sorted.begin(), sorted.end(), 0.0) / static_cast<double>(sorted.size());
     }
-    const std::int64_t count = std::min(step, static_cast<std::int64_t>(waiting.size()));
-    const auto denser = [&](std::int64_t a, std::int64_t b) {
-      const double da = density[static_cast<std::size_t>(a)], db = density[static_cast<std::size_t>(b)];
-      return da < db || (da == db && a < b);
-    };
-    std::partial_sort(waiting.begin(), waiting.begin() + count, waiting.end(), denser);
-    joining.assign(waiting.begin(), waiting.begin() + count);
+    const std::int64_t n_near = std::min(k, n_inside);
+    for (const std::int64_t i : waiting) {  // ascending: one order of adding up, so that equal rows have equal means
+      const double* mine = nearest.data() + i * k;
+      density[i] = std::accumulate(mine, mine + n_near, 0.0) / static_cast<double>(n_near);
+    }
+    const std::int64_t count = std::min(step, n_waiting);
+    std::partial_sort(waiting.begin(), waiting.begin() + count, waiting.end(), [&](std::int64_t a, std::int64_t b) {
+      return density[a] < density[b] || (density[a] == density[b] && a < b);
+    });
+    order.insert(order.end(), waiting.begin(), waiting.begin() + count);
     waiting.erase(waiting.begin(), waiting.begin() + count);
-    order.insert(order.end(), joining.begin(), joining.end());
   }
   return order;
 }
 
-std::vector<double> mean_distances(const Members& members) {
-  const std::int64_t n = members.size();
+/// Mean distance of each member to those of `kept` (ascending, added up in this order), itself with 0 among them.
+std::vector<double> mean_distances(const ClassMembers& members, const std::vector<std::int64_t>& kept,
+                                   const KeepGoing& keep_going) {
+  const auto n = static_cast<std::int64_t>(kept.size());
   std::vector<double> sum(static_cast<std::size_t>(n), 0.0);
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t j = i + 1; j < n; ++j) {
-      const double distance = members.distance(i, j);
-      sum[j] += distance;
-      sum[i] += distance;
+  std::vector<double> far(static_cast<std::size_t>(ClassMembers::kTile * n));
+  for (std::int64_t first = 0; first < n && keep_going(); first += ClassMembers::kTile) {
+    const std::int64_t n_from = std::min(ClassMembers::kTile, n - first), n_to = n - first;
+    members.measure(kept.data() + first, n_from, kept.data() + first, n_to, far.data());
+    for (std::int64_t i = 0; i < n_from; ++i) {
+      const double* distance = far.data() + i * n_to;
+      for (std::int64_t j = i + 1; j < n_to; ++j) {
+        sum[first + j] += distance[j];
+        sum[first + i] += distance[j];
+      }
     }
   }
   for (double& value : sum) value /= static_cast<double>(n);
@@ -114,7 +99,8 @@ class Boundary {
         options_(options),
         number_(number),
         members_(rows, classes, number, bad),
-        intra_(mean_distances(members_)),
+        intra_(options.mean_distance.data() + classes.offsets[number]),
+        least_(static_cast<std::size_t>(members_.size()), -kInfinity),
         power_(static_cast<std::size_t>(classes.size()), 1.0),
         narrow_(static_cast<std::size_t>(rows.n_dims())) {}
 
@@ -128,9 +114,10 @@ class Boundary {
       if (pick > 0) {
         score = kInfinity;
         for (const std::int64_t i : left) {
-          const double value = value_of(i, score);
-          if (value < score) {
-            score = value;
+          if (least_[i] >= score) continue;
+          least_[i] = value_of(i, score);
+          if (least_[i] < score) {
+            score = least_[i];
             chosen = i;
           }
         }
@@ -151,9 +138,9 @@ class Boundary {
     return options_.n_near == 0 ? -1 : options_.near_core[place(i) + k];
   }
 
-  /// The penalised score of candidate i; or anything >= best, when it is certain not to be below.
+  /// The penalised score of candidate i; or, when that is certain not to be below `best`, something between.
   double value_of(std::int64_t i, double best) {
-    const double intra = intra_[static_cast<std::size_t>(i)];
+    const double intra = intra_[i];
     double value = kInfinity, last = 0.0;
     for (std::int64_t k = 0; k < options_.n_near; ++k) {
       const std::int64_t core = near_core(i, k);
@@ -164,7 +151,8 @@ class Boundary {
     // A farther core scores at least as a core at the last distance without penalty would: the score grows with the
     // distance and with the penalty.
     const double elsewhere = boundary(last, last, intra);
-    if (options_.n_near >= classes_.size() - 1 || value <= elsewhere || elsewhere >= best) return value;
+    if (options_.n_near >= classes_.size() - 1 || value <= elsewhere) return value;
+    if (elsewhere >= best) return elsewhere;
     for (std::int64_t core = 0; core < classes_.size(); ++core) {
       if (core == number_) continue;
       const double distance = std::sqrt(rows_.dist2(members_.wide(i), classes_.cores[core], narrow_.data()));
@@ -175,9 +163,12 @@ class Boundary {
 
   /// The `count` candidates nearest to the pick leave; the pick itself is always among them.
   void remove_near(std::vector<std::int64_t>& left, std::int64_t pick, std::int64_t count) {
+    const auto n = static_cast<std::int64_t>(left.size());
+    distance_.resize(left.size());
+    members_.measure(&pick, 1, left.data(), n, distance_.data());
     std::vector<std::pair<double, std::int64_t>> far;
-    for (const std::int64_t i : left) far.emplace_back(i == pick ? -1.0 : members_.distance(pick, i), i);
-    count = std::min<std::int64_t>(count, static_cast<std::int64_t>(far.size()));
+    for (std::int64_t i = 0; i < n; ++i) far.emplace_back(left[i] == pick ? -1.0 : distance_[i], left[i]);
+    count = std::min(count, n);
     std::nth_element(far.begin(), far.begin() + (count - 1), far.end());
     left.clear();
     for (auto one = far.begin() + count; one != far.end(); ++one) left.push_back(one->second);
@@ -188,9 +179,11 @@ class Boundary {
   const Classes& classes_;
   const BoundaryOptions& options_;
   std::int64_t number_;
-  Members members_;
-  std::vector<double> intra_;
+  ClassMembers members_;
+  const double* intra_;        // mean distance of each member to all
+  std::vector<double> least_;  // a lower bound on each score: penalties only grow, so that scores do
   std::vector<double> power_;  // penalty^t of each class
+  std::vector<double> distance_;
   std::vector<float> narrow_;
 };
 
@@ -215,16 +208,24 @@ std::vector<std::int64_t> by_size(const Classes& classes) {
 
 }  // namespace
 
-std::vector<std::int64_t> density_order(const MetricRows& rows, const Classes& classes, std::int64_t n_neighbors,
-                                        double growth, const StopRequest& stop) {
-  std::vector<std::int64_t> result(classes.members.size());
+Denoised denoise(const MetricRows& rows, const Classes& classes, const DenoiseOptions& options) {
+  Denoised result;
+  result.order.resize(classes.members.size());
+  result.mean_distance.assign(classes.members.size(), std::numeric_limits<double>::quiet_NaN());
   const std::vector<std::int64_t> order = by_size(classes);
+  const int n_threads = threads_for(rows, classes);
   BadRows bad;
-  for_each_lane(classes.size(), threads_for(rows, classes), stop, [&](const Lane& lane) {
-    const std::int64_t number = order[static_cast<std::size_t>(lane.index)];
-    const Members members(rows, classes, number, bad);
-    std::int64_t* out = result.data() + classes.offsets[number];
-    for (const std::int64_t i : join(members, n_neighbors, growth)) *out++ = members.row(i);
+  for_each_lane(classes.size(), n_threads, options.stop, [&](const Lane& lane) {
+    const std::int64_t number = order[static_cast<std::size_t>(lane.index)], start = classes.offsets[number];
+    ClassMembers members(rows, classes, number, bad);
+    members.keep_distances(kDistanceBytes / n_threads);
+    const std::vector<std::int64_t> joined = join(members, options.n_neighbors, options.growth, lane.keep_going);
+    for (std::size_t i = 0; i < joined.size(); ++i) result.order[start + i] = members.row(joined[i]);
+    const auto n_removed = static_cast<std::int64_t>(options.removal * static_cast<double>(members.size()));
+    std::vector<std::int64_t> kept(joined.begin(), joined.end() - std::min<std::int64_t>(n_removed, joined.size()));
+    std::sort(kept.begin(), kept.end());
+    const std::vector<double> means = mean_distances(members, kept, lane.keep_going);
+    for (std::size_t i = 0; i < kept.size(); ++i) result.mean_distance[start + kept[i]] = means[i];
   });
   bad.throw_if_any<NonFiniteRows>();
   return result;

@@ -10,8 +10,16 @@ namespace {
 using std::int32_t;
 using std::int64_t;
 
-using Double8 = double __attribute__((vector_size(64)));
-using Float8 = float __attribute__((vector_size(32)));
+#if defined(__AVX512F__)
+constexpr int kWidth = 8, kTogether = 4;
+#elif defined(__AVX__)
+constexpr int kWidth = 4, kTogether = 2;
+#else
+constexpr int kWidth = 2, kTogether = 1;
+#endif
+constexpr int kSums = 16, kParts = kSums / kWidth;
+using Doubles = double __attribute__((vector_size(8 * kWidth)));
+using Floats = float __attribute__((vector_size(4 * kWidth)));
 
 void shift_f32(float* row, float scale, const float* shift, int64_t n) {
 #pragma omp simd
@@ -23,33 +31,59 @@ void shift_f64(const double* row, double scale, const float* shift, int64_t n, f
   for (int64_t j = 0; j < n; ++j) dst[j] = static_cast<float>(row[j] * scale - static_cast<double>(shift[j]));
 }
 
-inline void load8(const float* from, Double8& to) {
-  Float8 narrow;
+inline Doubles load(const float* from) {
+  Floats narrow;
   std::memcpy(&narrow, from, sizeof narrow);
-  to = __builtin_convertvector(narrow, Double8);
+  return __builtin_convertvector(narrow, Doubles);
 }
-inline void load8(const double* from, Double8& to) { std::memcpy(&to, from, sizeof to); }
+inline Doubles load(const double* from) {
+  Doubles wide;
+  std::memcpy(&wide, from, sizeof wide);
+  return wide;
+}
+
+/// x against kRows rows at once: x is loaded once, and the sums, all in registers, do not wait for each other.
+template <typename Real, int kRows>
+void dist2_together(const double* x, const Real* const* rows, double scale, int64_t n, double* result) {
+  Doubles sum[kRows][kParts] = {};
+  int64_t j = 0;
+  for (; j + kSums <= n; j += kSums) {
+#pragma GCC unroll 8
+    for (int part = 0; part < kParts; ++part) {
+      const Doubles mine = load(x + j + part * kWidth);
+#pragma GCC unroll 8
+      for (int k = 0; k < kRows; ++k) {
+        const Doubles difference = mine - load(rows[k] + j + part * kWidth) * scale;
+        sum[k][part] += difference * difference;
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int k = 0; k < kRows; ++k) {
+    double s[kSums];
+    std::memcpy(s, sum[k], sizeof s);
+    for (int64_t i = j; i < n; ++i) {
+      const double difference = x[i] - static_cast<double>(rows[k][i]) * scale;
+      s[i - j] += difference * difference;
+    }
+    for (int half = kSums / 2; half > 0; half /= 2) {
+      for (int i = 0; i < half; ++i) s[i] += s[i + half];
+    }
+    result[k] = s[0];
+  }
+}
 
 template <typename Real>
 double dist2(const double* x, const Real* y, double scale, int64_t n) {
-  Double8 low{}, high{};
-  int64_t j = 0;
-  for (; j + 16 <= n; j += 16) {
-    Double8 x0, x1, y0, y1;
-    load8(x + j, x0);
-    load8(x + j + 8, x1);
-    load8(y + j, y0);
-    load8(y + j + 8, y1);
-    const Double8 d0 = x0 - y0 * scale, d1 = x1 - y1 * scale;
-    low += d0 * d0;
-    high += d1 * d1;
-  }
-  for (int64_t k = 0; j < n; ++j, ++k) {
-    const double difference = x[j] - static_cast<double>(y[j]) * scale;
-    (k < 8 ? low : high)[k & 7] += difference * difference;
-  }
-  const Double8 s = low + high;
-  return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+  double result;
+  dist2_together<Real, 1>(x, &y, scale, n, &result);
+  return result;
+}
+
+void dist2_rows(const double* x, const double* const* rows, int64_t n_rows, int64_t n, double* result) {
+  int64_t k = 0;
+  for (; k + kTogether <= n_rows; k += kTogether) dist2_together<double, kTogether>(x, rows + k, 1.0, n, result + k);
+  for (; k < n_rows; ++k) result[k] = dist2(x, rows[k], 1.0, n);
 }
 
 #ifndef ONEGLANCE_TWO_LOWEST
@@ -106,4 +140,4 @@ int64_t collect(const float* product, const float* base, const float* slope, flo
 
 }  // namespace
 
-#define ONEGLANCE_DISTANCE_TABLE {shift_f32, shift_f64, dist2<float>, dist2<double>, two_lowest, collect}
+#define ONEGLANCE_DISTANCE_TABLE {shift_f32, shift_f64, dist2<float>, dist2<double>, dist2_rows, two_lowest, collect}

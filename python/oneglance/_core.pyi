@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'activeft', 'activeft_gradient', 'boundary_picks', 'build_info', 'density_order', 'farthest', 'kernel_coverage', 'kmeans', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'nearest', 'philox_uniforms', 'row_products', 'set_panel_rows', 'set_small_work', 'set_threads', 'small_kmeans', 'weighted_draw', 'weighted_gram']
+__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'activeft', 'activeft_gradient', 'boundary_picks', 'build_info', 'denoise', 'farthest', 'kernel_coverage', 'kmeans', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'nearest', 'philox_uniforms', 'row_products', 'set_panel_rows', 'set_small_work', 'set_threads', 'small_kmeans', 'weighted_draw', 'weighted_gram']
 class NonFiniteRows(ValueError):
     pass
 class NonFiniteQueries(NonFiniteRows):
@@ -23,7 +23,7 @@ def activeft_gradient(shards: collections.abc.Sequence[numpy.ndarray], theta: ty
     """
     (loss, gradient) at theta.
     """
-def boundary_picks(shards: collections.abc.Sequence[numpy.ndarray], members: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], cores: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], near_core: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], near_distance: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], budget: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], penalty: typing.SupportsFloat | typing.SupportsIndex, cosine: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]]:
+def boundary_picks(shards: collections.abc.Sequence[numpy.ndarray], members: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], cores: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], near_core: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], near_distance: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], mean_distance: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], budget: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], penalty: typing.SupportsFloat | typing.SupportsIndex, cosine: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]]:
     """
     (rows, scores, opponents): boundary samples of every class.
     """
@@ -31,9 +31,9 @@ def build_info() -> dict[str, typing.Any]:
     """
     How this module was built and what it uses on this machine.
     """
-def density_order(shards: collections.abc.Sequence[numpy.ndarray], members: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], cores: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], n_neighbors: typing.SupportsInt | typing.SupportsIndex, growth: typing.SupportsFloat | typing.SupportsIndex, cosine: bool) -> numpy.typing.NDArray[numpy.int64]:
+def denoise(shards: collections.abc.Sequence[numpy.ndarray], members: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], cores: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], n_neighbors: typing.SupportsInt | typing.SupportsIndex, growth: typing.SupportsFloat | typing.SupportsIndex, removal: typing.SupportsFloat | typing.SupportsIndex, cosine: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64]]:
     """
-    Members of every class in the order in which density lets them join.
+    (order, mean distances): members of every class in the order in which density lets them join, and the mean distance of each member to those that stay.
     """
 def farthest(shards: collections.abc.Sequence[numpy.ndarray], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None, n_picks: typing.SupportsInt | typing.SupportsIndex, cosine: bool, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, already: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], start: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], assign: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64] | None, numpy.typing.NDArray[numpy.int64] | None, float, float]:
     """

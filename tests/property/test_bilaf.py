@@ -36,7 +36,7 @@ def test_density_order_is_that_of_the_definition(kind, n_neighbors, growth):
     members = np.argsort(labels, kind="stable").astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(labels))]).astype(np.int64)
     cores = np.array([members[offsets[i] + 7 * i] for i in range(5)])
-    order = _core.density_order([x], members, offsets, cores, n_neighbors, growth, True)
+    order, _ = _core.denoise([x], members, offsets, cores, n_neighbors, growth, 0.1, True)
     for i in range(5):
         mine = members[offsets[i] : offsets[i + 1]]
         expected = reference.density_order(unit(x[mine]), int(np.searchsorted(mine, cores[i])), n_neighbors, growth)

@@ -13,25 +13,43 @@ struct Classes {
   std::int64_t size() const { return static_cast<std::int64_t>(cores.size()); }
 };
 
+struct DenoiseOptions {
+  std::int64_t n_neighbors = 10;
+  double growth = 0.1;
+  double removal = 0.1;
+  StopRequest stop;
+};
+
+/// What the denoising finds, class after class.
+///   order          the members of each class in the order in which they joined; the last floor(removal * size) of
+///                  each are to be left out
+///   mean_distance  (members, as in Classes) mean distance to the members of the class that stay, itself with 0
+///                  among them, added up in ascending order; NaN for those left out
+struct Denoised {
+  std::vector<std::int64_t> order;
+  std::vector<double> mean_distance;
+};
+
 /// Density order of every class (BiLAF's denoising, arXiv 2403.10069): starting from the core, the members with the
 /// smallest mean distance to their n_neighbors nearest included members (all of them while there are fewer) join,
-/// max(1, floor(growth * class size)) per round, ties to the lower row. Returns the members of each class in the
-/// order in which they joined.
+/// max(1, floor(growth * class size)) per round, ties to the lower row.
 ///
-/// Each pair of a class is measured once, in float64: cost sum_i N_i^2 d / 2. Classes among the threads; memory
-/// O(N_i (d + n_neighbors)) per thread. Throws NonFiniteRows, Interrupted.
-std::vector<std::int64_t> density_order(const MetricRows& rows, const Classes& classes, std::int64_t n_neighbors,
-                                        double growth, const StopRequest& stop);
+/// Each pair of a class is measured in float64 once, twice in classes whose pairs do not fit in memory: cost
+/// sum_i N_i^2 d / 2. Classes among the threads; memory O(N_i (d + n_neighbors)) per thread, and 512 MB for pairs.
+/// Throws NonFiniteRows, Interrupted.
+Denoised denoise(const MetricRows& rows, const Classes& classes, const DenoiseOptions& options);
 
 /// What the choice of boundary samples needs to know of the other cores.
 ///   near_core, near_distance  (members, n_near) the nearest cores of other classes of every member (numbers of
 ///            classes) and their Euclidean distances, ascending; -1 and +inf where there are fewer
+///   mean_distance  (members) to all members of the class
 ///   penalty  delta >= 1
 ///   budget   (classes) picks of each class, its core among them: 1 .. class size
 struct BoundaryOptions {
   std::vector<std::int64_t> near_core;
   std::vector<double> near_distance;
   std::int64_t n_near = 0;
+  std::vector<double> mean_distance;
   double penalty = 1.1;
   std::vector<std::int64_t> budget;
   StopRequest stop;
@@ -45,13 +63,13 @@ struct BoundaryPicks {
   std::vector<double> scores;
 };
 
-/// Boundary samples of every class. With a_j the mean distance of member j to all members and D_jl its distance to
+/// Boundary samples of every class. With a_j the mean distance of member j and D_jl its distance to
 /// core l, each pick minimises over the candidates left
 ///   min over l of (penalty^t_l D_jl - a_j) / max(D_jl, a_j)
 /// (ties to the lower row), t_l counting the picks whose nearest opponent was l; then the
 /// floor(class size / budget) candidates nearest to the pick leave, itself among them. Exact for all cores: where
 /// the n_near nearest cannot settle the minimum, all are measured.
-/// Cost sum_i (N_i^2 / 2 + B_i N_i) d. Throws Interrupted.
+/// Cost at most sum_i B_i N_i d / 2. Throws Interrupted.
 BoundaryPicks boundary_picks(const MetricRows& rows, const Classes& classes, const BoundaryOptions& options);
 
 }  // namespace oneglance

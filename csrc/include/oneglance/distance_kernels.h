@@ -14,6 +14,9 @@ struct DistanceKernels {
   /// Deciding: sum_j (x[j] - y[j] * scale)^2. Term j goes to sum j mod 16; the 16 sums are added as a tree.
   double (*dist2_f32)(const double* x, const float* y, double scale, std::int64_t n);
   double (*dist2_f64)(const double* x, const double* y, double scale, std::int64_t n);
+  /// dist2[k] = dist2_f64(x, rows[k], 1, n), the same bits, several at once
+  void (*dist2_rows_f64)(const double* x, const double* const* rows, std::int64_t n_rows, std::int64_t n,
+                         double* dist2);
 
   /// Proposing: lower[j] = base[j] + product[j] - norm * slope[j]. The two smallest, second >= first (+inf
   /// where there are fewer).

@@ -100,11 +100,10 @@ def bilaf(
         used[given] = True
         centers = np.concatenate([given, found])
         labels, near, distance = _near_cores(rows, centers, cosine, used)
-        kept = _denoise(rows, labels, centers, used, cosine, n_neighbors, growth, removal)
+        kept, mean = _denoise(rows, labels, centers, used, cosine, n_neighbors, growth, removal)
+        if k + given.size > np.count_nonzero(kept):  # the budget must be met: nothing is left out
+            kept, mean = _denoise(rows, labels, centers, used, cosine, n_neighbors, growth, 0.0)
         members, offsets = _members(labels, kept, centers.size)
-        if k + given.size > members.size:  # the budget must be met: nothing is left out
-            kept = used
-            members, offsets = _members(labels, kept, centers.size)
         budget = largest_remainder(k + given.size, np.diff(offsets), np.ones(centers.size, dtype=np.int64))
         picked, scores, opponent = _core.boundary_picks(
             list(rows),
@@ -113,6 +112,7 @@ def bilaf(
             centers,
             near[members].ravel(),
             distance[members].ravel(),
+            mean[members],
             budget,
             penalty,
             cosine,
@@ -198,17 +198,17 @@ def _denoise(
     n_neighbors: int,
     growth: float,
     removal: float,
-) -> BoolArray:
-    """Rows that stay: of each class all but the last floor(removal * size) to join."""
-    kept = used.copy()
-    if removal == 0:
-        return kept
+) -> tuple[BoolArray, Float64Array]:
+    """(rows that stay: of each class all but the last floor(removal * size) to join; their mean distance to those of
+    their class that stay)."""
     members, offsets = _members(labels, used, centers.size)
-    order = _core.density_order(list(rows), members, offsets, centers, n_neighbors, growth, cosine)
+    order, distances = _core.denoise(list(rows), members, offsets, centers, n_neighbors, growth, removal, cosine)
     sizes = np.diff(offsets)
     place = np.arange(order.size) - np.repeat(offsets[:-1], sizes)
+    kept, mean = used.copy(), np.full(len(rows), np.nan)
     kept[order[place >= np.repeat(sizes - np.floor(removal * sizes).astype(np.int64), sizes)]] = False
-    return kept
+    mean[members] = distances
+    return kept, mean
 
 
 def largest_remainder(total: int, sizes: IntArray, least: IntArray) -> IntArray:
