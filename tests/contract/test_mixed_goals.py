@@ -10,7 +10,7 @@ import pytest
 import oneglance as og
 from oneglance import _core
 from oneglance.reference import relevance as oracle
-from oneglance.strategies import as_pool, strategy_names
+from oneglance.strategies import Pool, as_pool, strategy_names
 from oneglance.strategies.goals import WITH_PRIORITY
 from oneglance.strategies.groups import Claims, read_groups
 from oneglance.strategies.relevance import off_topic, read_queries
@@ -387,3 +387,23 @@ def test_steel_is_told_from_animals_and_back(shared):
         on = (np.arange(len(pool)) >= first) & (np.arange(len(pool)) < last)
         assert gone[~on].mean() > 0.97
         assert gone[on].sum() <= 0.1 * (on.sum() - n_queries)
+
+
+def test_columns_of_a_store_are_named(rows, groups, prices):
+    columns = {"group": groups, "label": np.array([f"{price}" for price in prices], dtype=object)}
+    pool = Pool(as_pool(rows).features, np.ones(N, dtype=bool), columns=columns)
+    by_name = og.select(pool, 20, "kmeans", groups="group", per_group=2)
+    assert by_name.indices.tolist() == og.select(rows, 20, "kmeans", groups=groups, per_group=2).indices.tolist()
+    paid = og.select(pool, 20.0, "random", costs="label", priority="label")
+    np.testing.assert_allclose(paid.costs, prices[paid.indices])
+    with pytest.raises(og.InvalidInput, match="priority names the column 'x', but the pool has no such: its columns"):
+        og.select(pool, 20, "random", priority="x")
+
+
+def test_the_table_has_a_column_for_every_goal(rows, groups, prices):
+    table = og.select(rows, 20, "random", groups=groups, priority=prices).to_table()
+    assert {"group", "priority"} <= set(table.column_names)
+    assert "cost" not in table.column_names
+    assert table["group"].null_count == sum(name is None for name in table["group"].to_pylist())
+    paid = og.select(rows, 30.0, "random", costs=prices).to_table()
+    assert abs(sum(paid["cost"].to_pylist()) - prices[paid["row_id"].to_numpy()].sum()) < 1e-9
