@@ -177,7 +177,7 @@ def test_priority_draws_attention(rows, strategy):
     for found in (plain, asked, only):
         assert len(set(found.indices.tolist())) == 30
     nothing = og.select(rows, 30, strategy, seed=1, priority=urgent, priority_weight=0.0)
-    if strategy == "kernel":
+    if strategy in ("kernel", "auto"):
         assert nothing.indices.tolist() == plain.indices.tolist()
     shares = [urgent[found.indices].mean() for found in (plain, asked, only)]
     if strategy in WEIGHTED:
@@ -238,7 +238,7 @@ def test_picks_never_cost_more_than_the_budget(rows, prices, strategy, budget):
 def test_equal_prices_are_a_budget_of_items(rows, strategy):
     found = og.select(rows, 10.0, strategy, costs=np.full(N, 0.5), seed=4)
     assert found.indices.size == 20
-    if strategy in ("farthest", "facility", "kernel"):
+    if strategy in ("farthest", "facility", "kernel", "auto"):
         assert found.indices.tolist() == og.select(rows, 20, strategy, seed=4).indices.tolist()
 
 

@@ -27,8 +27,8 @@ _OPTIONS = (
     ),
     click.option(
         "--priority",
-        help="lewis, random, kernel: numbers >= 0, like an uncertainty, by which items count more: a column, or a "
-        "csv/parquet file with item_id and priority. Example: --priority entropy.csv",
+        help="lewis, random, kernel, auto: numbers >= 0, like an uncertainty, by which items count more: a column, or "
+        "a csv/parquet file with item_id and priority. Example: --priority entropy.csv",
     ),
     click.option(
         "--priority-weight",

@@ -9,9 +9,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ..cluster.bilaf import CORES
+from ..cluster.bilaf import COMPATS, CORES
 from ..strategies import Pool, strategy_names
 from ..strategies import select as choose
+from ..strategies.auto import auto_space, evaluated
 from ..strategies.budget import parse_budget, parse_money
 from ..strategies.candidates import gone
 from ..strategies.columns import numbers
@@ -30,8 +31,9 @@ from .run_folder import check_folder, run_head, write_run
 from .select_text import print_selection
 from .strategy_options import strategy_options
 
-_SPACES = {"freesel": pattern_space, "kernel": joint_shape}
+_SPACES = {"auto": auto_space, "freesel": pattern_space, "kernel": joint_shape}
 _ALL_PAIRS = {
+    "auto": 2.0,
     "kernel": 2.0,
     "probcover": 2.0,
     "herding": 2.0,
@@ -63,7 +65,8 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     metavar="NAME",
     default="lewis",
     show_default=True,
-    help="lewis: by Lewis weights, one choice that serves all backbones. freesel: by patterns not yet covered. "
+    help="auto: the one to take without a reason for another (kernel, set by the size of the pool). "
+    "lewis: by Lewis weights, one choice that serves all backbones. freesel: by patterns not yet covered. "
     "farthest: greedy k-center. kmeans: nearest to cluster centres. typiclust: densest place of every cluster. "
     "probcover: balls that hold the most items. herding: mean kernel like the pool's. "
     "facility: every item wants a similar pick. hierarchical: balanced draws from clusters of clusters. "
@@ -102,6 +105,11 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     "--penalty",
     type=float,
     help="bilaf: how much farther an opponent looks once picked against, 1.1 by default. Example: --penalty 1",
+)
+@click.option(
+    "--compat",
+    type=click.Choice(COMPATS),
+    help="bilaf: paper (default), or released: the published code with its errors, for comparison only.",
 )
 @click.option(
     "--explain/--no-explain",
@@ -264,7 +272,10 @@ def _print_plan(
         space = _SPACES.get(strategy, feature_space)(pool, metric, strategy)
         own = parameters(strategy)
         n_iter = params.get("max_iter", own.get("max_iter")) or params.get("n_iter", own.get("n_iter"))
-        share = min(1.0, params.get("mean_over", 20_000) / max(1, pool.n_items)) if strategy == "herding" else 1.0
+        sampled = {"herding": params.get("mean_over", 20_000), "kernel": params.get("evaluate")}.get(strategy)
+        if strategy == "auto":
+            sampled = evaluated(n_candidates, n_picks)
+        share = min(1.0, sampled / max(1, pool.n_items)) if sampled else 1.0
         all_pairs = _ALL_PAIRS.get(strategy, 0.0) * share
         plan = plan_coverage(space, pool.n_items, n_candidates, n_picks, n_iter=n_iter, all_pairs=all_pairs)
         kept = min(KEPT_BYTES, 8 * pool.n_items * space.rows.shape[1]) if strategy in ("probcover", "herding") else 0

@@ -16,7 +16,7 @@ from .pool import Pool
 from .relevance import check_relevance
 from .request import Request
 
-WITH_PRIORITY = ("lewis", "random", "kernel")
+WITH_PRIORITY = ("lewis", "random", "kernel", "auto")
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import InvalidInput
 from .activeft import activeft
+from .auto import auto
 from .bilaf import bilaf
 from .facility import facility
 from .farthest import farthest
@@ -42,6 +43,7 @@ class Strategy:
 
 
 STRATEGIES: dict[str, Strategy] = {
+    "auto": Strategy(auto, several=True, chance=False),
     "lewis": Strategy(lewis, several=True),
     "freesel": Strategy(freesel, nested=True),
     "farthest": Strategy(farthest, nested=True, chance=False),
