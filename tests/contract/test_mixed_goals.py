@@ -163,6 +163,8 @@ def test_mistakes_with_groups_are_named(rows, groups):
         og.select(rows, 5, sampler="paper", groups=groups)
     with pytest.raises(og.InvalidInput, match="groups with items in several strata"):
         og.select(rows, 5, groups=groups, strata=np.arange(N) // 75)
+    with pytest.raises(og.InvalidInput, match=r"clusters is 140, but only .* groups and costs had left \d+ items"):
+        og.select(rows, 40, "kmeans", groups=groups, clusters=140)
     with pytest.raises(og.InvalidInput, match="start holds an item that belongs to a group that is full"):
         og.select(rows, 5, "farthest", groups=np.arange(N) // 50, per_group=2, start=[0, 1, 2])
 
@@ -279,6 +281,8 @@ def test_mistakes_with_prices_are_named(rows, groups, prices):
         og.select(rows, 40.0, costs=prices, sampler="paper")
     with pytest.raises(og.InvalidInput, match="quotas are counts of picks"):
         og.select(rows, 40.0, "kernel", costs=prices, strata=np.arange(N) // 75, quotas={"0": 3})
+    with pytest.raises(og.InvalidInput, match="budget pays 2; divided over 150 strata it pays no item of any"):
+        og.select(rows, 2.0, "kmeans", costs=np.ones(N), strata=np.arange(N))
     with pytest.raises(og.InvalidInput, match="start holds an item that costs more than the budget"):
         og.select(rows, 3.0, "farthest", costs=np.where(np.arange(N) == 9, 5.0, 1.0), start=[9])
 

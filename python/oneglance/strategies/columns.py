@@ -38,12 +38,8 @@ def texts(values: npt.NDArray[Any]) -> list[str | None]:
 def numbers(pool: Pool, given: Any, name: str, candidates: BoolArray, *, above_zero: bool) -> Float64Array:
     """(n_items,) float64 of the argument `name`: finite and > 0 (or >= 0) for candidates, NaN for missing ones
     elsewhere. Raises InvalidInput naming rows."""
-    found = np.full(pool.n_items, np.nan)
-    for row, value in enumerate(column(pool, given, name, "number").tolist()):
-        try:
-            found[row] = np.nan if value is None or value == "" else float(value)
-        except (TypeError, ValueError):
-            raise InvalidInput(f"{name} must hold numbers, got {value!r} at row {row}.") from None
+    values = column(pool, given, name, "number")
+    found = values.astype(np.float64) if values.dtype.kind in "fiu" else _parsed(values, name)
     fine = np.isfinite(found) & ((found > 0) if above_zero else (found >= 0))
     bad = np.flatnonzero(candidates & ~fine)
     if bad.size:
@@ -53,4 +49,15 @@ def numbers(pool: Pool, given: Any, name: str, candidates: BoolArray, *, above_z
             f"{name} must be finite and {'> 0' if above_zero else '>= 0'} for every item that may be picked, got "
             f"{shown}{more}. Fill them in, or exclude these items."
         )
+    return found
+
+
+def _parsed(values: npt.NDArray[Any], name: str) -> Float64Array:
+    """Texts and objects as numbers, NaN for missing ones."""
+    found = np.full(values.size, np.nan)
+    for row, value in enumerate(values.tolist()):
+        try:
+            found[row] = np.nan if value is None or value == "" else float(value)
+        except (TypeError, ValueError):
+            raise InvalidInput(f"{name} must hold numbers, got {value!r} at row {row}.") from None
     return found

@@ -57,7 +57,10 @@ def divided_money(
     quotas: Mapping[str, int] | None,
     labelled: IntArray,
 ) -> tuple[Part, ...]:
-    """Every stratum with money in proportion to what all its items cost, and the most picks that it pays."""
+    """Every stratum with money in proportion to what all its items cost, and the most picks that it pays.
+
+    Raises InvalidInput where that is none at all.
+    """
     if quotas:
         raise InvalidInput("quotas are counts of picks, and with costs= the budget is money. Leave one of them out.")
     rows = np.flatnonzero(candidates).astype(np.int64)
@@ -69,6 +72,10 @@ def divided_money(
         share = money * (math.fsum(costs[value]) / total)
         here = labelled[names[labelled] == name]
         parts.append(Part(name, value, n_payable(costs[value], share), here, share))
+    if not any(part.count for part in parts):
+        raise InvalidInput(
+            f"budget pays {money:g}; divided over {len(parts)} strata it pays no item of any. Raise it, or use fewer."
+        )
     return tuple(parts)
 
 

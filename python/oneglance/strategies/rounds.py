@@ -72,7 +72,7 @@ def in_rounds(task: Task, search: Callable[[Task], Chosen], claims: PartClaims |
         if found is None and not by_cost and asked.costs is not None and asked.money is not None:
             found = _as_many_as_paid(asked, search, asked.costs, asked.money)
         else:
-            found = search(asked)
+            found = search(asked) if not items else _again(asked, search)
         taken = _accepted(asked, found.items, claims)
         items += found.items[taken].tolist()
         reasons += [found.reasons[place] for place in taken]
@@ -82,6 +82,17 @@ def in_rounds(task: Task, search: Callable[[Task], Chosen], claims: PartClaims |
         free[items] = False
     unknown = np.full(len(items), np.nan)
     return Chosen(np.array(items, dtype=np.int64), unknown, np.full(len(items), -1), reasons, readings)
+
+
+def _again(task: Task, search: Callable[[Task], Chosen]) -> Chosen:
+    """A further round; parameters that do not fit what is left are told as such."""
+    try:
+        return search(task)
+    except InvalidInput as error:
+        left = n_items(task.space) if task.mask is None else int(np.count_nonzero(task.mask))
+        raise InvalidInput(
+            f"{error} This came up when {task.count} picks were missing and groups and costs had left {left} items."
+        ) from None
 
 
 def n_items(space: Space) -> int:
