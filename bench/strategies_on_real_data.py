@@ -16,8 +16,18 @@ from pathlib import Path
 import numpy as np
 
 from oneglance.evaluation import prepare
+from oneglance.evaluation.entrants import BASELINE
 from oneglance.evaluation.estimate import estimate
-from oneglance.evaluation.report import conclusions, coverage_tables, reading_aid, score_tables, warnings_of
+from oneglance.evaluation.evaluation import ALL_HEADS
+from oneglance.evaluation.intervals import NO_DIFFERENCE
+from oneglance.evaluation.report import (
+    conclusions,
+    coverage_tables,
+    interval_text,
+    reading_aid,
+    score_tables,
+    warnings_of,
+)
 from oneglance.strategies import strategy_names
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "features"
@@ -67,6 +77,33 @@ def markdown(pool, found):
     return "\n".join(lines) + "\n"
 
 
+def short(pool, found):
+    """One table per backbone: strategies down, budgets across, for people."""
+    contrasts = found.contrasts()
+    head = ALL_HEADS if len(found.heads) > 1 else found.heads[0]
+    lines = [f"## {pool}, {len(found.seeds)} seeds", ""]
+    lines += [f"Pool {found.n_pool:,}, test rows {found.n_test:,}, {found.n_classes} classes.", ""]
+    for backbone in found.backbones:
+        lines += ["| " + " | ".join([backbone, *(f"{budget:,} labels" for budget in found.budgets)]) + " |"]
+        lines += ["|---" * (1 + len(found.budgets)) + "|"]
+        means = [found.mean(BASELINE, budget, head=head, backbone=backbone) for budget in found.budgets]
+        lines += ["| " + " | ".join([BASELINE, *(f"{mean.mean:.3f}" for mean in means)]) + " |"]
+        for strategy in found.strategies[1:]:
+            here = [c for c in contrasts if (c.backbone, c.strategy, c.head) == (backbone, strategy, head)]
+            cells = [cell(contrast) for budget in found.budgets for contrast in here if contrast.budget == budget]
+            lines += ["| " + " | ".join([strategy, *cells]) + " |"]
+        lines += [""]
+    return "\n".join(lines) + "\n"
+
+
+def cell(contrast):
+    """ "**+0.053** [+0.031, +0.074], 2.1 x": to random, its interval, the factor of labels saved."""
+    mark = "" if contrast.verdict.startswith(NO_DIFFERENCE) else "**"
+    return f"{mark}{contrast.difference.mean:+.3f}{mark} {interval_text(contrast.difference, signed=True)[7:]}, " + (
+        f"{contrast.saving.factor_is}{contrast.saving.factor:.2g} x"
+    )
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--pools", default=",".join(POOLS), help=f"of {', '.join(POOLS)}")
@@ -79,6 +116,7 @@ def main(argv=None):
     parser.add_argument("--out", type=Path, default=Path("strategies-on-real-data"))
     parser.add_argument("--fresh", action="store_true", help="forget the finished cells")
     parser.add_argument("--plan", action="store_true", help="print counts and a rough time, compute nothing")
+    parser.add_argument("--short", action="store_true", help="as docs/strategies.md has it: one table per backbone")
     parser.add_argument("--tables", action="store_true", help="tables from finished cells; refuses if some are missing")
     arguments = parser.parse_args(argv)
     for pool in arguments.pools.split(","):
@@ -93,8 +131,8 @@ def main(argv=None):
                 sys.exit(f"{pool}: {left}. Run without --tables first, with the same options.")
         found = job.run(out, fresh=arguments.fresh, progress=True)
         found.to_parquet(out / "runs.parquet")
-        text = markdown(pool, found)
-        (out / "tables.md").write_text(text, encoding="utf-8")
+        text = short(pool, found) if arguments.short else markdown(pool, found)
+        (out / f"{'short' if arguments.short else 'tables'}.md").write_text(text, encoding="utf-8")
         print(text)
 
 

@@ -22,6 +22,10 @@ def test_a_slice_is_computed_kept_and_printed(shared, tmp_path, capsys):
     assert "kmeans against random on sqz, head knn:" in text
     bench.main([*SLICE, *out, "--tables"])
     assert capsys.readouterr().out == text
+    bench.main([*SLICE, *out, "--tables", "--short"])
+    table = capsys.readouterr().out
+    assert "| sqz | 14 labels |" in table
+    assert table.count(" x |") == 1
     assert (tmp_path / "neu" / "tables.md").read_text(encoding="utf-8") + "\n" == text
 
 
