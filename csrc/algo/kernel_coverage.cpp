@@ -2,263 +2,302 @@
 
 #include <algorithm>
 #include <queue>
-#include <set>
-#include <unordered_map>
 
+#include "coverage_pool.h"
+#include "near_lists.h"
 #include "oneglance/check.h"
-#include "oneglance/dense.h"
-#include "oneglance/panel_kernels.h"
-#include "propose.h"
 
 namespace oneglance {
 namespace {
 
-constexpr std::int64_t kPanel = 512, kTile = 512;
-constexpr std::int64_t kColumnNumbers = 16 << 20;  // float32 kernel values kept at a time
-constexpr std::int64_t kNewColumns = 64;           // computed per round; a product of fewer would run slower
+constexpr std::int64_t kNone = -1;
+constexpr double kEarly = 0.125;                             // of the work of a pass
+constexpr std::int64_t kFewColumns = 16, kManyColumns = 64;  // computed at once: more while a pick stays undecided
 
-/// A candidate with an upper bound on its gain; larger first, then the lower row.
+/// A candidate with an upper bound on its gain (or gain per cost); larger first, then the lower row.
 struct Bound {
   double gain;
-  std::int64_t row;
-  bool operator<(const Bound& other) const { return gain < other.gain || (gain == other.gain && row > other.row); }
+  std::int64_t candidate;
+  bool operator<(const Bound& other) const {
+    return gain < other.gain || (gain == other.gain && candidate > other.candidate);
+  }
 };
 
-class Coverage {
+/// Money that is left, to twice the digits: many small prices must not add up to more than there was.
+class Purse {
  public:
-  Coverage(const MetricRows& rows, const KernelCoverageRequest& request)
-      : rows_(rows),
-        frame_(rows),
-        stop_(request.stop),
-        scale_(static_cast<float>(1.0 / (request.width * frame_.power2))),
-        evaluate_(request.evaluate) {
-    const std::set<std::int64_t> before(request.already.begin(), request.already.end());
-    for (std::int64_t row = 0; row < rows.n_rows(); ++row) {
-      if (!rows.used(row)) continue;
-      if (before.count(row) == 0) bounds_.push_back({0.0, row});
-      if (request.evaluate.empty()) evaluate_.push_back(row);
-    }
-    current_.assign(evaluate_.size(), 0.0f);
-    const std::int64_t n_slots = std::clamp<std::int64_t>(kColumnNumbers / n_evaluated(), 16, 1024);
-    slot_row_.assign(static_cast<std::size_t>(n_slots), -1);
-    cover(request.already);
-  }
-
-  /// Rows chosen before: their columns raise what is covered.
-  void cover(const std::vector<std::int64_t>& chosen) {
-    const auto n = static_cast<std::int64_t>(chosen.size()), step = std::min(kNewColumns, n_slots());
-    for (std::int64_t first = 0; first < n; first += step) {
-      pool_.assign(chosen.begin() + first, chosen.begin() + std::min(n, first + step));
-      fill_columns();
-      for (const std::int64_t row : pool_) raise(slot_of_[row]);
-    }
-  }
-
-  /// Gains of all candidates: panels of candidates among the threads, each against all evaluated rows.
-  void first_gains() {
-    const auto n = static_cast<std::int64_t>(bounds_.size());
-    const int n_threads = threads_for(n);
-    std::vector<Scratch> scratch(static_cast<std::size_t>(n_threads));
-    BadRows checked_before;
-    for_each_lane((n + kPanel - 1) / kPanel, n_threads, stop_, [&](const Lane& lane) {
-      Scratch& mine = scratch[static_cast<std::size_t>(lane.slot)];
-      const std::int64_t first = lane.index * kPanel, size = std::min(kPanel, n - first);
-      std::vector<std::int64_t> ids;
-      for (std::int64_t i = 0; i < size; ++i) ids.push_back(bounds_[static_cast<std::size_t>(first + i)].row);
-      load_points(rows_, frame_, ids.data(), size, mine.candidates, checked_before);
-      for (std::int64_t tile = 0; tile < n_evaluated() && lane.keep_going(); tile += kTile) {
-        const std::int64_t columns = std::min(kTile, n_evaluated() - tile);
-        load_points(rows_, frame_, evaluate_.data() + tile, columns, mine.evaluated, checked_before);
-        mine.kernel.resize(static_cast<std::size_t>(size * columns));
-        kernel_block(mine.candidates, mine.evaluated, mine.kernel.data());
-        for (std::int64_t i = 0; i < size; ++i) {
-          bounds_[static_cast<std::size_t>(first + i)].gain +=
-              panel_kernels().gain_f32(mine.kernel.data() + i * columns, current_.data() + tile, columns);
-        }
-      }
-    });
-    n_values_ += static_cast<double>(n) * static_cast<double>(n_evaluated());
-  }
-
-  /// One round; false when no candidate is left.
-  bool round(std::int64_t n_picks, KernelCoverageResult& result) {
-    if (bounds_.empty()) return false;
-    const Bound outside = gather_pool();
-    fill_columns();
-    const auto size = static_cast<std::int64_t>(pool_.size());
-    std::vector<Fresh> fresh(static_cast<std::size_t>(size));
-    for_each_lane(size, threads_for(size), stop_, [&](const Lane& lane) {
-      const std::int64_t row = pool_[static_cast<std::size_t>(lane.index)];
-      fresh[static_cast<std::size_t>(lane.index)] = {{gain_of(row), row}, 0};
-    });
-    std::priority_queue<Fresh> heap(std::less<Fresh>(), std::move(fresh));
-    std::int64_t picked = 0;
-    while (!heap.empty() && static_cast<std::int64_t>(result.rows.size()) < n_picks) {
-      Fresh top = heap.top();
-      if (top.bound < outside) break;
-      heap.pop();
-      if (top.seen < picked) {
-        heap.push({{gain_of(top.bound.row), top.bound.row}, picked});
-        continue;
-      }
-      result.rows.push_back(top.bound.row);
-      result.gains.push_back(top.bound.gain / static_cast<double>(n_evaluated()));
-      raise(slot_of_[top.bound.row]);
-      ++picked;
-    }
-    for (; !heap.empty(); heap.pop()) bounds_.push_back(heap.top().bound);
-    return true;
-  }
-
-  double covered() const {
-    return panel_kernels().sum_f32(current_.data(), n_evaluated()) / static_cast<double>(n_evaluated());
-  }
-  double evaluated() const {
-    double used = 0.0;
-    for (std::int64_t row = 0; row < rows_.n_rows(); ++row) used += rows_.used(row) ? 1.0 : 0.0;
-    return n_values_ / (used * static_cast<double>(n_evaluated()));
+  explicit Purse(double money) : money_(money) {}
+  bool pays(double cost) const { return cost - money_ <= rest_; }
+  void spend(double cost) {
+    const double left = money_ - cost, taken = left - money_;
+    rest_ += (money_ - (left - taken)) - (cost + taken);
+    money_ = left;
   }
 
  private:
-  struct Scratch {
-    Points candidates, evaluated;
-    std::vector<float> kernel;
-  };
-  /// A gain that was computed after `seen` picks of this round.
-  struct Fresh {
-    Bound bound;
-    std::int64_t seen;
-    bool operator<(const Fresh& other) const { return bound < other.bound; }
-  };
+  double money_, rest_ = 0.0;
+};
 
-  std::int64_t n_slots() const { return static_cast<std::int64_t>(slot_row_.size()); }
-
-  /// Moves the candidates with the largest bounds to the pool, until kNewColumns of them lack a column or the slots
-  /// are full; returns the largest bound that is left out.
-  Bound gather_pool() {
-    const auto larger = [](const Bound& a, const Bound& b) { return b < a; };
-    const auto n = static_cast<std::int64_t>(bounds_.size());
-    const std::int64_t most = std::min({n, n_slots(), std::int64_t{256}});
-    std::partial_sort(bounds_.begin(), bounds_.begin() + std::min(n, most + 1), bounds_.end(), larger);
-    pool_.clear();
-    std::int64_t n_new = 0, size = 0;
-    for (; size < most; ++size) {
-      const std::int64_t row = bounds_[static_cast<std::size_t>(size)].row;
-      if (slot_of_.count(row) == 0 && ++n_new > kNewColumns) break;
-      pool_.push_back(row);
-    }
-    const Bound outside = size < n ? bounds_[static_cast<std::size_t>(size)] : Bound{-1.0, -1};
-    bounds_.erase(bounds_.begin(), bounds_.begin() + size);
-    return outside;
-  }
-
-  /// Slots for the pool's rows, taken from rows outside it; returns the rows that have no column yet.
-  std::vector<std::int64_t> take_slots() {
-    std::vector<std::int64_t> missing;
-    std::vector<std::uint8_t> wanted(slot_row_.size(), 0);
-    for (const std::int64_t row : pool_) {
-      const auto found = slot_of_.find(row);
-      if (found == slot_of_.end()) {
-        missing.push_back(row);
-      } else {
-        wanted[static_cast<std::size_t>(found->second)] = 1;
+class Greedy {
+ public:
+  Greedy(const MetricRows& rows, const KernelCoverageRequest& request)
+      : request_(request),
+        stop_(request.stop),
+        pool_(rows, request),
+        lists_(pool_.n_candidates(), pool_.n_evaluated()),
+        levels_(pool_.lowest_levels()),
+        purse_(request.budget) {
+    const auto n = static_cast<std::size_t>(pool_.n_candidates());
+    free_.assign(n, 1);
+    bound_.assign(n, 0.0);
+    seen_.assign(n, -1);
+    exact_.assign(n, -1);
+    std::vector<std::int64_t> before;
+    for (const std::int64_t row : request.already) before.push_back(pool_.candidate(row));
+    std::vector<float> columns;
+    for (std::size_t first = 0; first < before.size(); first += kManyColumns) {
+      const std::size_t last = std::min(before.size(), first + kManyColumns);
+      const std::vector<std::int64_t> some(before.begin() + static_cast<std::ptrdiff_t>(first),
+                                           before.begin() + static_cast<std::ptrdiff_t>(last));
+      pool_.columns(some, columns);
+      for (std::size_t k = 0; k < some.size(); ++k) {
+        free_[static_cast<std::size_t>(some[k])] = 0;
+        raise(columns.data() + k * levels_.size(), levels_);
       }
     }
-    for (const std::int64_t row : missing) {
-      while (wanted[static_cast<std::size_t>(hand_)] != 0) hand_ = (hand_ + 1) % n_slots();
-      slot_of_.erase(slot_row_[static_cast<std::size_t>(hand_)]);
-      slot_row_[static_cast<std::size_t>(hand_)] = row;
-      slot_of_[row] = hand_;
-      wanted[static_cast<std::size_t>(hand_)] = 1;
-    }
-    return missing;
   }
 
-  std::int64_t n_evaluated() const { return static_cast<std::int64_t>(evaluate_.size()); }
-  int threads_for(std::int64_t n_candidates) const {
-    return worthwhile_threads(static_cast<double>(n_candidates) * static_cast<double>(n_evaluated()) *
-                              static_cast<double>(rows_.n_dims()));
-  }
-
-  /// out (candidates, evaluated): exp((2 s - r_j^2 - r_i^2) / h)
-  void kernel_block(const Points& candidates, const Points& evaluated, float* out) const {
-    const std::int64_t n = candidates.size(), m = evaluated.size();
-    dense::times_transposed(n, m, rows_.n_dims(), 2.0f, candidates.x.data(), evaluated.x.data(), out);
-    for (std::int64_t i = 0; i < n; ++i) {
-      float* row = out + i * m;
-      for (std::int64_t j = 0; j < m; ++j) row[j] -= static_cast<float>(evaluated.norm2[j]);
-      panel_kernels().exp_scaled_f32(row, scale_, static_cast<float>(candidates.norm2[i]), m);
-    }
-  }
-
-  /// Kernel columns of the pool's rows that lack them: tiles of the evaluated rows among the threads.
-  void fill_columns() {
-    const std::vector<std::int64_t> missing = take_slots();
-    const auto size = static_cast<std::int64_t>(missing.size());
-    if (size == 0) return;
-    columns_.resize(static_cast<std::size_t>(n_slots() * n_evaluated()));
-    BadRows checked_before;
-    Points points;
-    load_points(rows_, frame_, missing.data(), size, points, checked_before);
-    const int n_threads = threads_for(size);
-    std::vector<Scratch> scratch(static_cast<std::size_t>(n_threads));
-    for_each_lane((n_evaluated() + kTile - 1) / kTile, n_threads, stop_, [&](const Lane& lane) {
-      Scratch& mine = scratch[static_cast<std::size_t>(lane.slot)];
-      const std::int64_t tile = lane.index * kTile, n = std::min(kTile, n_evaluated() - tile);
-      load_points(rows_, frame_, evaluate_.data() + tile, n, mine.evaluated, checked_before);
-      mine.kernel.resize(static_cast<std::size_t>(size * n));
-      kernel_block(points, mine.evaluated, mine.kernel.data());
-      for (std::int64_t k = 0; k < size; ++k) {
-        const std::int64_t slot = slot_of_.find(missing[static_cast<std::size_t>(k)])->second;
-        std::copy_n(mine.kernel.data() + k * n, n, columns_.data() + slot * n_evaluated() + tile);
+  KernelCoverageResult run() {
+    KernelCoverageResult result;
+    if (request_.n_picks > 0 && any_free()) {
+      look_ahead();
+      while (static_cast<std::int64_t>(result.rows.size()) < request_.n_picks) {
+        const std::int64_t next = best();
+        if (next == kNone) break;
+        result.rows.push_back(pool_.row(next));
+        result.gains.push_back(bound_[static_cast<std::size_t>(next)] / pool_.total());
+        pick(next);
       }
+    }
+    double covered = 0.0;
+    for (std::size_t place = 0; place < levels_.size(); ++place) {
+      if (pool_.lowest_levels()[place] == 0.0f) covered += levels_[place];
+    }
+    result.coverage = covered / pool_.total();
+    result.evaluated = pool_.work();
+    return result;
+  }
+
+ private:
+  static void raise(const float* column, std::vector<float>& levels) {
+    for (std::size_t place = 0; place < levels.size(); ++place) levels[place] = std::max(levels[place], column[place]);
+  }
+  bool any_free() const { return std::find(free_.begin(), free_.end(), 1) != free_.end(); }
+  double cost(std::int64_t candidate) const {
+    return request_.costs.empty() ? 0.0 : request_.costs[static_cast<std::size_t>(pool_.row(candidate))];
+  }
+  Bound key(std::int64_t candidate) const {
+    const double gain = bound_[static_cast<std::size_t>(candidate)];
+    return {request_.by_cost ? gain / cost(candidate) : gain, candidate};
+  }
+  bool can_be_paid(std::int64_t candidate) const { return request_.costs.empty() || purse_.pays(cost(candidate)); }
+
+  void has_bound(std::int64_t candidate, double bound, bool exact) {
+    const auto at = static_cast<std::size_t>(candidate);
+    bound_[at] = bound;
+    seen_[at] = n_picked_;
+    if (!exact) return;
+    exact_[at] = n_picked_;
+    if (can_be_paid(candidate) && (leader_ == kNone || key(leader_) < key(candidate))) leader_ = candidate;
+  }
+
+  /// The first pass, with a first pick foretold: the best of those that a sample of the evaluated rows likes.
+  void look_ahead() {
+    const std::vector<double> sampled = pool_.sampled_gains(levels_);
+    std::vector<Bound> order;
+    for (std::int64_t c = 0; c < pool_.n_candidates(); ++c) {
+      bound_[static_cast<std::size_t>(c)] = sampled[static_cast<std::size_t>(c)];
+      if (free_[static_cast<std::size_t>(c)] != 0 && can_be_paid(c)) order.push_back(key(c));
+    }
+    if (order.empty()) return;
+    const std::size_t size = std::min<std::size_t>(order.size(), kManyColumns);
+    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(size), order.end(),
+                      [](const Bound& a, const Bound& b) { return b < a; });
+    std::vector<std::int64_t> some;
+    for (std::size_t k = 0; k < size; ++k) some.push_back(order[k].candidate);
+    take_columns(some);
+    pass();
+  }
+
+  /// The candidate whose gain is exact and not below any other's bound.
+  std::int64_t best() {
+    std::int64_t n_columns = kFewColumns;
+    while (!heap_.empty()) {
+      const std::int64_t top = heap_.top().candidate;
+      if (exact_[static_cast<std::size_t>(top)] == n_picked_ && can_be_paid(top)) return top;
+      if (refreshed_top()) continue;
+      if (leader_ != kNone && pass_is_due()) {
+        pass();
+        continue;
+      }
+      std::vector<std::int64_t> some;
+      while (!heap_.empty() && static_cast<std::int64_t>(some.size()) < n_columns) {
+        const std::int64_t next = heap_.top().candidate;
+        if (exact_[static_cast<std::size_t>(next)] == n_picked_) break;
+        if (refreshed_top()) continue;
+        heap_.pop();
+        some.push_back(next);
+      }
+      take_columns(some);
+      for (const std::int64_t candidate : some) heap_.push(key(candidate));
+      n_columns = std::min(kManyColumns, 2 * n_columns);
+    }
+    return kNone;
+  }
+
+  /// When as much was spent on columns; much earlier where lists were not complete, and would be now.
+  bool pass_is_due() const {
+    const double share = lists_lack_ && fits_now_ ? kEarly : 1.0;
+    return spent_ >= share * pool_.pass_work() * static_cast<double>(pool_.n_candidates());
+  }
+
+  /// Drops the top where it cannot be paid, or brings it up to date by its list; false where neither is the case.
+  bool refreshed_top() {
+    const std::int64_t top = heap_.top().candidate;
+    const auto at = static_cast<std::size_t>(top);
+    if (!can_be_paid(top)) {
+      heap_.pop();
+      return true;
+    }
+    if (seen_[at] == n_picked_) return false;
+    heap_.pop();
+    const double bound = lists_.listed(top, levels_.data()) + lists_.rest(top);
+    has_bound(top, std::min(bound, bound_[at]), lists_.rest(top) == 0.0);
+    heap_.push(key(top));
+    return true;
+  }
+
+  /// Exact gains and new lists of these, by their columns; the leader's column is kept.
+  void take_columns(const std::vector<std::int64_t>& some) {
+    pool_.columns(some, columns_);
+    spent_ += static_cast<double>(some.size());
+    std::vector<double> gains(some.size());
+    const double work = static_cast<double>(some.size()) * static_cast<double>(levels_.size());
+    for_each_lane(static_cast<std::int64_t>(some.size()), worthwhile_threads(4.0 * work), stop_, [&](const Lane& lane) {
+      const float* column = columns_.data() + static_cast<std::size_t>(lane.index) * levels_.size();
+      const std::int64_t candidate = some[static_cast<std::size_t>(lane.index)];
+      const double gain = gains[static_cast<std::size_t>(lane.index)] = pool_.gain(column, levels_);
+      lists_.take_column(candidate, column, gain, levels_.data());
     });
-    n_values_ += static_cast<double>(size) * static_cast<double>(n_evaluated());
-  }
-
-  double gain_of(std::int64_t row) const {
-    const float* column = columns_.data() + slot_of_.find(row)->second * n_evaluated();
-    double gain = 0.0;  // tile by tile, as in first_gains
-    for (std::int64_t tile = 0; tile < n_evaluated(); tile += kTile) {
-      gain += panel_kernels().gain_f32(column + tile, current_.data() + tile, std::min(kTile, n_evaluated() - tile));
+    std::size_t n_complete = 0;
+    for (std::size_t k = 0; k < some.size(); ++k) {
+      n_complete += lists_.rest(some[k]) == 0.0 ? 1 : 0;
+      has_bound(some[k], gains[k], true);
+      if (leader_ != some[k]) continue;
+      const float* column = columns_.data() + k * levels_.size();
+      leader_column_.assign(column, column + levels_.size());
+      column_of_ = leader_;
     }
-    return gain;
-  }
-  void raise(std::int64_t slot) {
-    const float* mine = columns_.data() + slot * n_evaluated();
-    for (std::int64_t i = 0; i < n_evaluated(); ++i) current_[i] = std::max(current_[i], mine[i]);
+    fits_now_ = 4 * n_complete >= 3 * some.size();
   }
 
-  const MetricRows& rows_;
-  Frame frame_;
+  /// What levels become with this candidate, which has a column, a complete list, or gets its column now.
+  void raise_by(std::int64_t candidate, std::vector<float>& levels) {
+    if (column_of_ == candidate) {
+      raise(leader_column_.data(), levels);
+    } else if (lists_.rest(candidate) == 0.0) {
+      lists_.raise(candidate, levels.data());
+    } else {
+      pool_.columns({candidate}, columns_);
+      spent_ += 1.0;
+      raise(columns_.data(), levels);
+    }
+  }
+
+  /// Exact gains of all, and what they will be when the leader is picked, with lists for that time.
+  void pass() {
+    levels_then_ = levels_;
+    raise_by(leader_, levels_then_);
+    foretold_ = leader_;
+    for (std::int64_t c = 0; c < pool_.n_candidates(); ++c) lists_.open(c, free_[static_cast<std::size_t>(c)] == 0);
+    std::vector<double> gains;
+    pool_.pass(levels_, levels_then_, lists_, gains, gains_then_);
+    spent_ = 0.0;
+    leader_ = kNone;
+    std::int64_t n_free = 0, n_lacking = 0;
+    for (std::int64_t c = 0; c < pool_.n_candidates(); ++c) {
+      if (free_[static_cast<std::size_t>(c)] == 0) continue;
+      ++n_free;
+      n_lacking += lists_.rest(c) > 0.0 ? 1 : 0;
+      has_bound(c, gains[static_cast<std::size_t>(c)], true);
+    }
+    lists_lack_ = 4 * n_lacking > n_free;
+    rebuild();
+  }
+
+  void pick(std::int64_t chosen) {
+    const bool was_foretold = foretold_ == chosen, waited = foretold_ != kNone;
+    if (was_foretold) {
+      levels_.swap(levels_then_);
+    } else {
+      if (waited) {  // lists for a time that does not come
+        for (std::int64_t c = 0; c < pool_.n_candidates(); ++c) lists_.forget(c, bound_[static_cast<std::size_t>(c)]);
+      }
+      raise_by(chosen, levels_);
+    }
+    free_[static_cast<std::size_t>(chosen)] = 0;
+    if (!request_.costs.empty()) purse_.spend(cost(chosen));
+    foretold_ = leader_ = column_of_ = kNone;
+    ++n_picked_;
+    if (was_foretold) {
+      for (std::int64_t c = 0; c < pool_.n_candidates(); ++c) {
+        if (free_[static_cast<std::size_t>(c)] != 0) has_bound(c, gains_then_[static_cast<std::size_t>(c)], true);
+      }
+      rebuild();
+    } else {
+      heap_.pop();
+    }
+  }
+
+  void rebuild() {
+    std::vector<Bound> all;
+    for (std::int64_t c = 0; c < pool_.n_candidates(); ++c) {
+      if (free_[static_cast<std::size_t>(c)] != 0 && can_be_paid(c)) all.push_back(key(c));
+    }
+    heap_ = std::priority_queue<Bound>(std::less<Bound>(), std::move(all));
+  }
+
+  const KernelCoverageRequest& request_;
   StopRequest stop_;
-  float scale_;
-  std::vector<std::int64_t> evaluate_;
-  std::vector<Bound> bounds_;
-  std::vector<float> current_;  // largest kernel to a chosen row, per evaluated row
-  std::vector<std::int64_t> pool_;
-  // Kernel columns of candidates, kept from round to round while there is room: a candidate that was near the top
-  // will be again, and its gain then needs no product.
-  std::vector<float> columns_;          // (slots, evaluated)
-  std::vector<std::int64_t> slot_row_;  // -1: free
-  std::unordered_map<std::int64_t, std::int64_t> slot_of_;
-  std::int64_t hand_ = 0;  // next slot to give away
-  double n_values_ = 0.0;
+  CoveragePool pool_;
+  NearLists lists_;
+  std::vector<float> levels_;  // largest weighted kernel to a chosen row
+  Purse purse_;
+  std::vector<std::uint8_t> free_;
+  std::vector<double> bound_;
+  std::vector<std::int64_t> seen_, exact_;  // picks there were when the bound was computed, when it was a gain
+  std::int64_t n_picked_ = 0;
+  std::priority_queue<Bound> heap_;  // every free candidate once
+  double spent_ = 0.0;               // columns since the last pass
+  bool lists_lack_ = false;          // more than a quarter of the last pass's lists were not complete
+  bool fits_now_ = false;            // three quarters of the last columns' lists were
+  std::vector<float> columns_;
+  // Best of the exact gains since the last pick, and the column that is kept of it (or of one before it).
+  std::int64_t leader_ = kNone, column_of_ = kNone;
+  std::vector<float> leader_column_;
+  // Between a pass and the next pick, lists are for the time when this candidate was picked.
+  std::int64_t foretold_ = kNone;
+  std::vector<float> levels_then_;
+  std::vector<double> gains_then_;
 };
 
 }  // namespace
 
 KernelCoverageResult kernel_coverage(const MetricRows& rows, const KernelCoverageRequest& request) {
-  KernelCoverageResult result;
   rows.require_finite(request.stop);
-  Coverage coverage(rows, request);
-  if (request.n_picks > 0) coverage.first_gains();
-  while (static_cast<std::int64_t>(result.rows.size()) < request.n_picks && coverage.round(request.n_picks, result)) {
-  }
-  require(static_cast<std::int64_t>(result.rows.size()) == request.n_picks,
+  KernelCoverageResult result = Greedy(rows, request).run();
+  require(!request.costs.empty() || static_cast<std::int64_t>(result.rows.size()) == request.n_picks,
           "n_picks exceeds the number of rows that may be picked.");
-  result.coverage = coverage.covered();
-  result.evaluated = coverage.evaluated();
   return result;
 }
 

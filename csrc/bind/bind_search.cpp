@@ -126,7 +126,8 @@ CoverTuple weighted_draw_binding(const Shards& shards, const std::optional<Int64
 
 py::typing::Tuple<Int64, Float64, py::float_, py::float_> kernel_coverage_binding(
     const Shards& shards, std::int64_t n_picks, double width, bool cosine, const std::optional<BoolVector>& mask,
-    const Int64Vector& already, const Int64Vector& evaluate) {
+    const Int64Vector& already, const Int64Vector& evaluate, const Float64Vector& weights, const Float64Vector& costs,
+    double budget, bool by_cost) {
   const MatrixView view = matrix_view(shards);
   const RowSource source = row_source(view, mask, std::nullopt);
   KernelCoverageRequest request;
@@ -134,6 +135,10 @@ py::typing::Tuple<Int64, Float64, py::float_, py::float_> kernel_coverage_bindin
   request.width = width;
   request.already = vector_of(already);
   request.evaluate = vector_of(evaluate);
+  request.weights = vector_of(weights);
+  request.costs = vector_of(costs);
+  request.budget = budget;
+  request.by_cost = by_cost;
   request.stop = source.stop;
   KernelCoverageResult result;
   {
@@ -158,7 +163,8 @@ void bind_search(py::module_& module) {
              py::arg("seed"), py::arg("assign"),
              "(items, rows, distances, nearest, row_distance, row_nearest, radius, readings).");
   module.def("kernel_coverage", &kernel_coverage_binding, py::arg("shards"), py::arg("n_picks"), py::arg("width"),
-             py::arg("cosine"), py::arg("mask"), py::arg("already"), py::arg("evaluate"),
+             py::arg("cosine"), py::arg("mask"), py::arg("already"), py::arg("evaluate"), py::arg("weights"),
+             py::arg("costs"), py::arg("budget"), py::arg("by_cost"),
              "(rows, gains, coverage, evaluated): greedy maximum of the mean largest Gaussian kernel.");
 }
 

@@ -89,27 +89,49 @@ void add_to(double* sum, const Real* term, int64_t n) {
 }
 
 // exp by 2^k * exp(r), |r| <= ln(2) / 2, r in two parts so that it keeps its digits; Taylor to degree 7.
+inline float exp_of(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  x = x > 88.0f ? 88.0f : x;
+  const float rounded = x * 1.44269504088896341f + 12582912.0f;  // 1.5 * 2^23: the whole number in the low bits
+  const float k = rounded - 12582912.0f;
+  const float r = (x - k * 0.693359375f) + k * 2.12194440e-4f;
+  float p = 1.0f / 5040.0f;
+  p = p * r + 1.0f / 720.0f;
+  p = p * r + 1.0f / 120.0f;
+  p = p * r + 1.0f / 24.0f;
+  p = p * r + 1.0f / 6.0f;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  Bits32 power;
+  power.u = static_cast<uint32_t>(static_cast<int32_t>(k) + 127) << 23;
+  return x <= -87.0f ? 0.0f : p * power.f;
+}
+
 void exp_scaled_f32(float* values, float scale, float shift, int64_t n) {
 #pragma omp simd
-  for (int64_t j = 0; j < n; ++j) {
-    float x = (values[j] - shift) * scale;
-    x = x < -87.0f ? -87.0f : x;
-    x = x > 88.0f ? 88.0f : x;
-    const float rounded = x * 1.44269504088896341f + 12582912.0f;  // 1.5 * 2^23: the whole number in the low bits
-    const float k = rounded - 12582912.0f;
-    const float r = (x - k * 0.693359375f) + k * 2.12194440e-4f;
-    float p = 1.0f / 5040.0f;
-    p = p * r + 1.0f / 720.0f;
-    p = p * r + 1.0f / 120.0f;
-    p = p * r + 1.0f / 24.0f;
-    p = p * r + 1.0f / 6.0f;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    Bits32 power;
-    power.u = static_cast<uint32_t>(static_cast<int32_t>(k) + 127) << 23;
-    values[j] = x <= -87.0f ? 0.0f : p * power.f;
-  }
+  for (int64_t j = 0; j < n; ++j) values[j] = exp_of((values[j] - shift) * scale);
+}
+
+// Adding and taking off 2^-7 leaves multiples of 2^-30, because a float32 of at least 2^-7 has no finer ones.
+inline float whole_units(float value) {
+  constexpr float kShift = 0.0078125f;
+  return (value + kShift) - kShift;
+}
+
+void gauss_f32(float* products, const float* norms2, float norm2, float scale, int64_t n) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) products[j] = whole_units(exp_of((products[j] - (norms2[j] + norm2)) * scale));
+}
+
+void weigh_f32(const float* values, const float* weights, int64_t n, float* out) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) out[j] = whole_units(values[j] * weights[j]);
+}
+
+void weigh_by_f32(const float* values, float weight, int64_t n, float* out) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) out[j] = whole_units(values[j] * weight);
 }
 
 double sum_f32(const float* row, int64_t n) {
@@ -127,6 +149,32 @@ double gain_f32(const float* column, const float* current, int64_t n) {
     sum += more > 0.0f ? more : 0.0f;
   }
   return sum;
+}
+
+void add_gains_f32(const float* values, float level, int64_t n, double* sums) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) {
+    const float more = values[j] - level;
+    sums[j] += more > 0.0f ? more : 0.0f;
+  }
+}
+
+// Most chunks hold few of them or none: one look at all decides whether to look at each.
+int64_t above_f32(const float* values, const float* levels, float more, int64_t n, int32_t* positions) {
+  constexpr int64_t kChunk = 16;
+  int64_t count = 0;
+  for (int64_t start = 0; start < n; start += kChunk) {
+    const int64_t end = start + kChunk < n ? start + kChunk : n;
+    int32_t any = 0;
+#pragma omp simd reduction(| : any)
+    for (int64_t j = start; j < end; ++j) any |= values[j] > levels[j] + more ? 1 : 0;
+    if (any == 0) continue;
+    for (int64_t j = start; j < end; ++j) {
+      positions[count] = static_cast<int32_t>(j);
+      count += values[j] > levels[j] + more ? 1 : 0;
+    }
+  }
+  return count;
 }
 
 #if defined(__AVX512F__)
@@ -257,4 +305,9 @@ void dots_f32(const float* rows, int64_t n_rows, const float* centers, int64_t n
    mean_rows_f32,             \
    exp_scaled_f32,            \
    sum_f32,                   \
-   gain_f32}
+   gain_f32,                  \
+   gauss_f32,                 \
+   weigh_f32,                 \
+   weigh_by_f32,              \
+   add_gains_f32,             \
+   above_f32}

@@ -39,7 +39,7 @@ def farthest(shards: collections.abc.Sequence[numpy.ndarray], offsets: typing.An
     """
     (items, rows, distances, nearest, row_distance, row_nearest, radius, readings).
     """
-def kernel_coverage(shards: collections.abc.Sequence[numpy.ndarray], n_picks: typing.SupportsInt | typing.SupportsIndex, width: typing.SupportsFloat | typing.SupportsIndex, cosine: bool, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, already: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], evaluate: typing.Annotated[numpy.typing.ArrayLike, numpy.int64]) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], float, float]:
+def kernel_coverage(shards: collections.abc.Sequence[numpy.ndarray], n_picks: typing.SupportsInt | typing.SupportsIndex, width: typing.SupportsFloat | typing.SupportsIndex, cosine: bool, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, already: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], evaluate: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], weights: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], costs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], budget: typing.SupportsFloat | typing.SupportsIndex, by_cost: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], float, float]:
     """
     (rows, gains, coverage, evaluated): greedy maximum of the mean largest Gaussian kernel.
     """

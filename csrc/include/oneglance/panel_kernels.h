@@ -37,6 +37,16 @@ struct PanelKernels {
   double (*sum_f32)(const float* row, std::int64_t n);
   /// sum of max(0, column[j] - current[j]), added up in float64
   double (*gain_f32)(const float* column, const float* current, std::int64_t n);
+  /// products[j] = exp((products[j] - (norms2[j] + norm2)) * scale), a multiple of 2^-30, for what is about 1 at most
+  void (*gauss_f32)(float* products, const float* norms2, float norm2, float scale, std::int64_t n);
+  /// out[j] = values[j] * weights[j], or * weight: multiples of 2^-30, for what is about 1 at most
+  void (*weigh_f32)(const float* values, const float* weights, std::int64_t n, float* out);
+  void (*weigh_by_f32)(const float* values, float weight, std::int64_t n, float* out);
+  /// sums[j] += max(0, values[j] - level)
+  void (*add_gains_f32)(const float* values, float level, std::int64_t n, double* sums);
+  /// positions[0..count) of values[j] > levels[j] + more, ascending; room for n + 1 of them. Returns the count.
+  std::int64_t (*above_f32)(const float* values, const float* levels, float more, std::int64_t n,
+                            std::int32_t* positions);
 };
 
 /// The table of the active instruction set.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,11 @@ class KernelCoverage:
     """Picks with what each added.
 
     indices    int64 (k,), distinct rows in the order of choice
-    gains      float64 (k,), by how much each raised the mean coverage; never increasing up to rounding
-    coverage   mean over the evaluated rows of the largest kernel to a chosen row, in [0, 1]
+    gains      float64 (k,), by how much each raised the mean coverage; never increasing up to rounding, without costs
+    coverage   (weighted) mean over the evaluated rows of the largest kernel to a chosen row, in [0, 1]
     width      of the kernel, in the metric's own unit
-    evaluated  kernel values computed, in units of rows times evaluated rows: 1 for the first gains, then what lazy
-               evaluation needed
+    evaluated  kernel values computed, in units of rows times evaluated rows
+    spent      what the picks cost together; None without costs
     """
 
     indices: IntArray
@@ -34,21 +35,26 @@ class KernelCoverage:
     coverage: float
     width: float
     evaluated: float
+    spent: float | None = None
 
 
 def kernel_coverage(
     X: Any,
-    k: int,
+    k: int | None,
     *,
     metric: str = "sqeuclidean",
     width: float | None = None,
     evaluate: int | None = None,
     already: Any = None,
     mask: Any = None,
+    weights: Any = None,
+    costs: Any = None,
+    budget: float | None = None,
     seed: int = 0,
 ) -> KernelCoverage:
-    """k rows that greedily maximise the mean over i of max_{s chosen} exp(-distance(x_i, x_s) / width).
+    """k rows that greedily maximise the mean over i of w_i max_{s chosen} exp(-distance(x_i, x_s) / width).
 
+    k         rows to pick; with costs at most so many, None for as many as the budget pays
     X         (n, d) float16/32/64: NumPy array or memory map, RowShards, CPU torch tensor
     metric    "sqeuclidean", or "cosine" (1 - cos)
     width     > 0 in the metric's unit. Default: the median distance between rows (of 512 x 512 pairs, the same for
@@ -57,22 +63,33 @@ def kernel_coverage(
               all rows
     already   positions of rows chosen before: they cover from the start and are not answered
     mask      (n,) bool: rows with False are neither picked nor counted
+    weights   (n,) finite >= 0, importances w_i of rows for the coverage, whose mean is made 1. Default: all alike.
+              Every row may be picked, whatever its weight
+    costs     (n,) finite > 0, prices of rows; with budget > 0, the money for all picks
     seed      of the rows that evaluate draws, 0 .. 2**63 - 1; else without effect
 
     The objective is submodular, so lazy evaluation is exact and the coverage is at least 1 - 1/e of the best
     possible. Ties go to the lower row. float32 products and kernel values, float64 sums: the same picks for any
     number of threads and shards on one type of processor; near-ties (1e-6) may fall otherwise on another.
-    Cost n m d multiply-adds for the first gains (m rows evaluated) and m d for each later evaluation; memory O(n)
-    and at most 64 MB. Source: MaxHerding (Bae et al., ECCV 2024). Raises InvalidInput.
+    With costs, two greedy runs spend the budget: one takes the largest gain per cost among the rows that can still
+    be paid, the other the largest gain. The better one is answered, which covers at least (1 - 1/e) / 2 of the best
+    that the budget could buy; the first alone has no such bound (Leskovec et al., KDD 2007).
+    Cost: n^2 d / 2 multiply-adds for a pass over all pairs (n m d where m < n / 2 rows are evaluated), usually one to
+    three of them, and m d for each of the columns that are needed between them; twice that with costs. Memory
+    64 MB and about 1 kB per row. Source: MaxHerding (Bae et al., ECCV 2024). Raises InvalidInput.
     """
-    rows, k, cosine, seed = as_shards(X, "X"), positive_int(k, "k"), is_cosine(metric), seed_int(seed)
+    rows, cosine, seed = as_shards(X, "X"), is_cosine(metric), seed_int(seed)
     n_rows = len(rows)
     used = as_mask(mask, "mask", n_rows)
     there = np.arange(n_rows, dtype=np.int64) if used is None else np.flatnonzero(used).astype(np.int64)
     before = as_positions(already, "already", n_rows)
-    n_free = there.size - int(np.isin(before, there).sum())
-    if k > n_free:
-        raise InvalidInput(f"k is {k}, but only {n_free} rows can be chosen. Ask for at most that.")
+    free = np.setdiff1d(there, before)
+    prices, money = _prices(costs, budget, free, n_rows)
+    if k is None and money is None:
+        raise InvalidInput("k must be an integer >= 1, got None. Leave it out only with costs= and budget=.")
+    most = free.size if k is None else positive_int(k, "k")
+    if most > free.size:
+        raise InvalidInput(f"k is {k}, but only {free.size} rows can be chosen. Ask for at most that.")
     counted = np.empty(0, dtype=np.int64)
     if evaluate is not None and positive_int(evaluate, "evaluate") < there.size:
         counted = np.sort(_drawn(there, evaluate, seed, 0))
@@ -83,10 +100,67 @@ def kernel_coverage(
             read = _with(read, before)
             if not counted.size:
                 counted = there
-        indices, gains, coverage, evaluated = _core.kernel_coverage(
-            list(rows), k, scale * (2.0 if cosine else 1.0), cosine, read, before, counted
+        importance = _importance(weights, counted if counted.size else there, n_rows)
+
+        def greedy(by_cost: bool) -> KernelCoverage:
+            width_2 = scale * (2.0 if cosine else 1.0)
+            limit = np.inf if money is None else money
+            indices, gains, coverage, evaluated = _core.kernel_coverage(
+                list(rows), most, width_2, cosine, read, before, counted, importance, prices, limit, by_cost
+            )
+            spent = None if money is None else math.fsum(prices[indices])
+            return KernelCoverage(indices, gains, coverage, scale, evaluated, spent)
+
+        if money is None or np.ptp(prices[free]) == 0:
+            return greedy(False)
+        by_cost, plain = greedy(True), greedy(False)
+    better = by_cost if by_cost.coverage >= plain.coverage else plain
+    return replace(better, evaluated=by_cost.evaluated + plain.evaluated)
+
+
+def _prices(costs: Any, budget: Any, free: IntArray, n_rows: int) -> tuple[Float64Array, float | None]:
+    """Prices (n,), empty without costs, and the money."""
+    if costs is None:
+        if budget is not None:
+            raise InvalidInput("budget is money for rows with costs=. Give costs, or ask for k rows.")
+        return np.empty(0), None
+    prices = _numbers(costs, "costs", free, n_rows, above_zero=True)
+    if budget is None:
+        raise InvalidInput("costs needs budget=, the money for all picks.")
+    money = positive_number(budget, "budget")
+    if free.size and prices[free].min() > money:
+        raise InvalidInput(
+            f"budget is {money:g}, but the cheapest row costs {prices[free].min():g}. Give that at least."
         )
-    return KernelCoverage(indices, gains, coverage, scale, evaluated)
+    return prices, money
+
+
+def _importance(weights: Any, counted: IntArray, n_rows: int) -> Float64Array:
+    """Weights (n,), 0 for rows that do not count; empty when all count alike."""
+    if weights is None:
+        return np.empty(0)
+    given = _numbers(weights, "weights", counted, n_rows, above_zero=False)
+    kept = np.zeros(n_rows)
+    kept[counted] = given[counted]
+    if not kept.any():
+        raise InvalidInput("weights are 0 for every row that counts. Give some row more, or leave weights out.")
+    return kept
+
+
+def _numbers(given: Any, name: str, rows: IntArray, n_rows: int, *, above_zero: bool) -> Float64Array:
+    """(n,) float64, finite and > 0 (or >= 0) in these rows."""
+    try:
+        values = np.ascontiguousarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{name} must hold numbers, got {type(given).__name__}.") from None
+    if values.shape != (n_rows,):
+        raise InvalidInput(f"{name} must have one entry per row of X, shape ({n_rows},), got shape {values.shape}.")
+    here = values[rows]
+    wrong = rows[~(np.isfinite(here) & (here > 0 if above_zero else here >= 0))]
+    if wrong.size:
+        need = "> 0" if above_zero else ">= 0"
+        raise InvalidInput(f"{name} must be finite and {need}, got {values[wrong[0]]:g} at row {wrong[0]}.")
+    return values
 
 
 def _with(mask: BoolArray, rows: IntArray) -> BoolArray:
