@@ -122,8 +122,8 @@ def _unit(rows: Float64Array) -> Float64Array:
     return unit
 
 
-def match(rows: RowShards, theta: Float64Array, free: BoolArray) -> tuple[IntArray, Float64Array]:
-    """Each parameter in turn takes the nearest free row: (rows (k,), cosine distances (k,)), rows distinct.
+def match(rows: RowShards, theta: Float64Array, free: BoolArray, cosine: bool = True) -> tuple[IntArray, Float64Array]:
+    """Each parameter in turn takes the nearest free row: (rows (k,), their distances (k,)), rows distinct.
 
     A few nearest rows are looked up at once for all that are left; when they are all taken, again without those.
     """
@@ -132,7 +132,7 @@ def match(rows: RowShards, theta: Float64Array, free: BoolArray) -> tuple[IntArr
     done = 0
     while done < k:
         n_free = int(np.count_nonzero(left))
-        near, far = _core.nearest([theta[done:]], list(rows), min(_NEIGHBOURS, n_free), True, False, left)
+        near, far = _core.nearest([theta[done:]], list(rows), min(_NEIGHBOURS, n_free), cosine, False, left)
         begun = done
         while done < k:
             there = np.flatnonzero(left[near[done - begun]])

@@ -13,10 +13,12 @@ from .._rows import named_rows
 from .._types import BoolArray, Float64Array, IntArray, RowShards
 from ..errors import InvalidInput
 from ..search import farthest_points
-from .activeft import activeft
+from .activeft import activeft, match
+from .bilaf_released import released_picks
 from .kmeans import kmeans
 
 CORES = ("activeft", "kmeans", "farthest")
+COMPATS = ("paper", "released")
 _NEAR_CORES = 8  # opponents looked at before all of them are
 
 
@@ -31,6 +33,7 @@ class BiLAF:
     cores     int64 (n_cores,), the rows of the cores, those of `already` first
     labels    int64 (n,), class of every row; -1 for rows that mask leaves out
     removed   int64, rows that the denoising left out, ascending
+    repeats   picks that the published code would have made twice, replaced here; 0 unless compat is "released"
     """
 
     indices: IntArray
@@ -40,6 +43,7 @@ class BiLAF:
     cores: IntArray
     labels: IntArray
     removed: IntArray
+    repeats: int = 0
 
 
 def bilaf(
@@ -56,6 +60,7 @@ def bilaf(
     already: Any = None,
     mask: Any = None,
     seed: int = 0,
+    compat: str = "paper",
 ) -> BiLAF:
     """k rows: cores that stand for pseudo-classes, and samples near the boundaries between these.
 
@@ -72,6 +77,12 @@ def bilaf(
     already      positions of rows chosen before: cores of their classes that are not answered
     mask         (n,) bool: rows with False are left out
     seed         of the cores, 0 .. 2**63 - 1
+    compat       "paper", or "released": what the published code computes after its cores, with its errors. For
+                 comparison with published picks only: worse by its own measure, slow, and O(N^2) memory per class of
+                 N rows. It measures rows as they are, whatever the metric, denoises by distances to the wrong rows,
+                 penalises one opponent, favours small classes, and leaves rows out for good; where it would stop at a
+                 class without budget or pick a row twice, other rows take the places (see repeats, and
+                 cluster/bilaf_released.py for each difference)
 
     The budget is shared among the classes by their sizes after denoising: largest remainder, at least the core and
     at most all (nothing is removed where the budget would not be met). No row is picked twice. Float64 decides
@@ -81,6 +92,8 @@ def bilaf(
     Source: arXiv 2403.10069. Raises InvalidInput.
     """
     rows, k, cosine, seed = as_shards(X, "X"), positive_int(k, "k"), is_cosine(metric), seed_int(seed)
+    if compat not in COMPATS:
+        raise InvalidInput(f"compat must be one of {list(COMPATS)}, got {compat!r}.")
     n_neighbors, penalty = positive_int(n_neighbors, "n_neighbors"), positive_number(penalty, "penalty")
     growth, removal = (
         _share(growth, "growth", 0 < growth <= 1, "in (0, 1]"),
@@ -99,6 +112,15 @@ def bilaf(
         found = _cores(rows, k, cores, n_cores, metric, given, used, seed)
         used[given] = True
         centers = np.concatenate([given, found])
+        if compat == "released":
+            return _released(
+                rows,
+                k,
+                centers,
+                given.size,
+                used,
+                {"n_neighbors": n_neighbors, "growth": growth, "removal": removal, "penalty": penalty},
+            )
         labels, near, distance = _near_cores(rows, centers, cosine, used)
         kept, mean = _denoise(rows, labels, centers, used, cosine, n_neighbors, growth, removal)
         if k + given.size > np.count_nonzero(kept):  # the budget must be met: nothing is left out
@@ -123,6 +145,20 @@ def bilaf(
     order = order[(turn[order] > 0) | (mine[order] >= given.size)]
     removed = np.flatnonzero(used & ~kept).astype(np.int64)
     return BiLAF(picked[order], scores[order], mine[order], opponent[order], centers, labels, removed)
+
+
+def _released(
+    rows: RowShards, k: int, centers: IntArray, n_given: int, used: BoolArray, options: dict[str, Any]
+) -> BiLAF:
+    labels, near, distance = _near_cores(rows, centers, False, used)
+    if near.shape[1]:
+        opponent, inter = near[:, 0], distance[:, 0]
+    else:
+        opponent, inter = np.full(len(rows), -1, dtype=np.int64), np.full(len(rows), np.inf)
+    picked, scores, stay, repeats = released_picks(rows, labels, opponent, inter, centers, n_given, k, **options)
+    against = np.where(np.isin(picked, centers), -1, opponent[picked])
+    removed = np.flatnonzero(used & ~stay).astype(np.int64)
+    return BiLAF(picked, scores, labels[picked], against, centers, labels, removed, repeats)
 
 
 def _share(value: float, name: str, ok: bool, need: str) -> float:
@@ -155,12 +191,7 @@ def _cores(
     if cores == "activeft":
         return activeft(rows, n_cores, mask=free, already=before, seed=seed).indices
     centers = kmeans(rows, n_cores, metric=metric, mask=free, seed=seed).centers
-    left, found = free.copy(), np.empty(n_cores, dtype=np.int64)
-    for i in range(n_cores):  # distinct, also where clusters share their nearest row
-        near, _ = _core.nearest([centers[i : i + 1]], list(rows), 1, metric == "cosine", False, left)
-        found[i] = near[0, 0]
-        left[found[i]] = False
-    return found
+    return match(rows, centers, free, metric == "cosine")[0]
 
 
 def _near_cores(

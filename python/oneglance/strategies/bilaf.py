@@ -23,13 +23,15 @@ def bilaf(
     growth: float = 0.1,
     removal: float = 0.1,
     penalty: float = 1.1,
+    compat: str = "paper",
 ) -> Picks:
     """Cores and boundary samples of the global features of one backbone; the parameters are those of oneglance.bilaf
     (neighbors is its n_neighbors).
 
     Labelled items are cores of their classes. Cores come first, then the classes give their boundary samples in
     turns. weights are the numbers of candidates nearest to each pick, scores too; inclusion_prob is NaN. The seed
-    changes the cores. Source: arXiv 2403.10069.
+    changes the cores. compat="released" is for comparison with published picks only; the certificate then says it, and
+    how many picks had been repeats. Source: arXiv 2403.10069.
     """
     space = feature_space(request.pool, metric, "bilaf")
     reports: list[BiLAF] = []
@@ -54,6 +56,7 @@ def bilaf(
             already=task.labelled if task.labelled.size else None,
             mask=mask,
             seed=task.seed,
+            compat=compat,
         )
         reports.append(found)
         reasons = [
@@ -66,4 +69,8 @@ def bilaf(
     picks = coverage(request, space, np.empty(0, dtype=np.int64), search, "weights")
     picks.certificate["n_cores"] = sum(report.cores.size for report in reports)
     picks.certificate["n_removed"] = sum(report.removed.size for report in reports)
+    picks.certificate["compat"] = compat
+    if compat == "released":
+        picks.certificate["n_repeats"] = sum(report.repeats for report in reports)
+        request.note("bilaf: compat=released repeats the errors of the published code; for comparison only.")
     return picks
