@@ -404,6 +404,15 @@ def test_columns_of_a_store_are_named(rows, groups, prices):
         og.select(pool, 20, "random", priority="x")
 
 
+def test_a_priority_has_no_place_among_patterns():
+    patterns = np.random.default_rng(0).normal(size=(20, 3, 4))
+    with pytest.raises(og.InvalidInput, match='strategy "auto" is FreeSel for the pool, .* no place for a priority'):
+        og.select(patterns, 5, "auto", priority=np.ones(20))
+    scene = np.arange(20) // 2
+    assert np.bincount(scene[og.select(patterns, 8, "auto", groups=scene).indices]).max() == 1
+    assert og.select(patterns, 6.0, "freesel", costs=np.full(20, 2.0)).indices.size == 3
+
+
 def test_the_table_has_a_column_for_every_goal(rows, groups, prices):
     table = og.select(rows, 20, "random", groups=groups, priority=prices).to_table()
     assert {"group", "priority"} <= set(table.column_names)

@@ -108,12 +108,12 @@ def select(
     seed = seed_int(seed)
     run, resolved = resolve(strategy, params)
     goals = Goals(groups, per_group, relevant_to, relevance, priority, priority_weight, costs)
-    goals.check(strategy)
     if explain not in (None, True, False):
         raise InvalidInput(f"explain must be True, False or None, got {explain!r}.")
     eps = None if dedup is None else positive_number(dedup, "dedup")
     asked = _Asked(budget, strategy, seed, labelled, exclude, strata, quotas, explain, noter(progress), eps, goals)
     pool = as_pool(store_or_arrays, backbones)
+    goals.check(strategy, pool)
     try:
         return _select(pool, asked, run, resolved)
     except UnusableRows as found:

@@ -31,12 +31,17 @@ class Goals:
     priority_weight: float = 0.5
     costs: Any = None
 
-    def check(self, strategy: str) -> None:
-        """What is wrong whatever the pool. Raises InvalidInput."""
+    def check(self, strategy: str, pool: Pool) -> None:
+        """What can be told wrong before any column is read. Raises InvalidInput."""
         check_relevance(self.relevance)
         weight = positive_number(self.priority_weight, "priority_weight", zero_ok=True)
         if weight > 1:
             raise InvalidInput(f"priority_weight must be at most 1 (the priority alone), got {weight:g}.")
+        if self.priority is not None and strategy == "auto" and not pool.features:
+            raise InvalidInput(
+                f'strategy "auto" is FreeSel for {pool.where}, which holds patterns only, and has no place for a priority '
+                "there. Leave it out, or give one row of features per item."
+            )
         if self.priority is not None and strategy not in WITH_PRIORITY:
             takers = ", ".join(f'"{name}"' for name in WITH_PRIORITY)
             raise InvalidInput(
