@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._build_info import build_info
     from ._types import Patterns, RowShards
+    from .adapt import Heads, fit_heads, load_heads
     from .cluster.activeft import ActiveFT, activeft
     from .cluster.bilaf import BiLAF, bilaf
     from .cluster.kmeans import KMeans, kmeans
@@ -28,6 +29,7 @@ __all__ = [
     "Evaluation",
     "Farthest",
     "FeatureStore",
+    "Heads",
     "InvalidInput",
     "KMeans",
     "KernelCoverage",
@@ -49,11 +51,13 @@ __all__ = [
     "embed",
     "evaluate",
     "farthest_points",
+    "fit_heads",
     "kernel_coverage",
     "kmeans",
     "knn",
     "leverage_scores",
     "lewis_weights",
+    "load_heads",
     "nearest",
     "open_store",
     "select",
@@ -79,6 +83,7 @@ _HOME = {
         ),
         "search",
     ),
+    **dict.fromkeys(("Heads", "fit_heads", "load_heads"), "adapt"),
     **dict.fromkeys(("Evaluation", "evaluate"), "evaluation"),
     **dict.fromkeys(("FeatureStore", "open_store"), "store"),
     **dict.fromkeys(("Selection", "select"), "strategies"),

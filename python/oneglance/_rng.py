@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     GROUPED = 11
     PRICED = 12
     TOPIC = 13
+    FOLD = 14
 
 
 def uniforms(seed: int, purpose: Purpose, items: IntArray, draw: int = 0) -> Float64Array:
