@@ -17,7 +17,7 @@ def lp_objective(
     eps: float = 0.0,
     huber: float | None = None,
 ) -> float:
-    """sum_i s_i |a_i x - b_i|^p + eps sum_i s_i |a_i x|^p + ridge |x|^2; p = inf: the largest |a_i x - b_i|, s_i > 0."""
+    """sum_i s_i |a_i x - b_i|^p + eps sum_i s_i |a_i x|^p + ridge |x|^2; p = inf: max |a_i x - b_i|, s_i > 0."""
     r = np.abs(A @ x - b)
     penalty = ridge * float(x @ x)
     if huber is not None:

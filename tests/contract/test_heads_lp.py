@@ -1,0 +1,306 @@
+"""lp_regression against linear programs, SciPy, mpmath and itself, on rows that are awkward on purpose."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from oneglance import _core
+from oneglance.errors import InvalidInput
+from oneglance.reference.heads import least_norm, lp_dual, lp_objective
+from oneglance.solvers import losses, lp_regression, normal
+from oneglance.solvers.design import Design
+
+RNG = np.random.default_rng(7)
+A = RNG.standard_normal((300, 10))
+B = A @ RNG.standard_normal(10) + RNG.standard_t(2, 300)
+HUGE_RANGE = 10.0 ** RNG.uniform(-9, 0, 300)
+NORMS = [1, 1.02, 1.2, 1.5, 2, 2.5, 3, 8, 20, np.inf]
+
+
+def cases():
+    """name -> rows, targets, weights."""
+    yield "plain", A, B, None
+    yield "float16", A.astype(np.float16), B, None
+    yield "weights of huge range", A, B, HUGE_RANGE
+    yield "zero weights", A, B, np.where(RNG.random(300) > 0.5, 1.0, 0.0)
+    yield "duplicated rows", np.repeat(A[:30], 10, axis=0), B, None
+    yield "duplicated columns", np.hstack([A, A[:, :3]]), B, None
+    yield "dead columns", np.hstack([A, np.zeros((300, 2))]), B, None
+    yield "constant columns", np.hstack([A, np.ones((300, 2))]), B + 5, None
+    yield "n < d", RNG.standard_normal((8, 20)), RNG.standard_normal(8), None
+    yield "n = d", RNG.standard_normal((20, 20)), RNG.standard_normal(20), None
+    yield "n = d + 1", RNG.standard_normal((21, 20)), RNG.standard_normal(21), None
+    yield "one row", RNG.standard_normal((1, 3)), RNG.standard_normal(1), None
+    ties = RNG.integers(-2, 3, (300, 10)).astype(float)
+    yield "ties", ties, RNG.integers(-2, 3, 300).astype(float), None
+    yield "exact", A, A @ np.ones(10), None
+    yield "half exact", A, A @ np.ones(10) + np.where(np.arange(300) % 2, 1.0, 0.0) * B, None
+    yield "one outlier", A, A @ np.ones(10) + np.where(np.arange(300) == 7, 1e6, 0.0), None
+    yield "tiny", A * 1e-150, B * 1e-150, None
+    yield "ill-conditioned", A @ np.diag(10.0 ** -np.linspace(0, 4, 10)), B, None
+    yield "binary", A, (B > 0).astype(float), None
+    yield "zero targets", A, np.zeros(300), None
+
+
+CASES = {name: case for name, *case in cases()}
+
+
+def close(value, expected, rtol):
+    """NaN fails."""
+    assert abs(value - expected) <= rtol * abs(expected) + 1e-300, (value, expected)
+
+
+@pytest.mark.parametrize("p", NORMS)
+@pytest.mark.parametrize("name", CASES)
+def test_gap_is_below_the_tolerance_and_the_value_is_what_the_definition_says(name, p):
+    rows, targets, weights = CASES[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = lp_regression(rows, targets, p, weights=weights)
+    assert fit.converged.all()
+    assert fit.steps[0] <= 25
+    s = np.ones(len(rows)) if weights is None else weights
+    with np.errstate(over="ignore", under="ignore"):
+        value = lp_objective(rows.astype(float), targets, s / s.sum(), fit.coef[:, 0], p)
+    if name not in ("exact", "n < d", "n = d", "one row", "zero targets"):
+        close(fit.value[0], value, 1e-8)
+        assert 0 <= fit.gap[0] <= 1e-8 * fit.value[0] or fit.value[0] == 0
+    else:
+        assert value <= 1e-9 * max(np.abs(targets).max(), 1.0)
+
+
+# HiGHS works with absolute tolerances of 1e-7: it gives up on weights of 1e-12, and takes 1e-150 for 0.
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("tiny", "weights of huge range")])
+def test_p_1_and_inf_reach_the_linear_program(name):
+    linprog = pytest.importorskip("scipy.optimize").linprog
+    rows, targets, weights = CASES[name]
+    rows = rows.astype(float)
+    n, d = rows.shape
+    s = np.full(n, 1 / n) if weights is None else weights / weights.sum()
+    one = linprog(
+        np.concatenate([np.zeros(d), s, s]),
+        A_eq=np.hstack([rows, np.eye(n), -np.eye(n)]),
+        b_eq=targets,
+        bounds=[(None, None)] * d + [(0, None)] * (2 * n),
+    )
+    kept = s > 0
+    both = np.vstack([rows[kept], -rows[kept]])
+    top = linprog(
+        np.concatenate([np.zeros(d), [1.0]]),
+        A_ub=np.hstack([both, -np.ones((len(both), 1))]),
+        b_ub=np.concatenate([targets[kept], -targets[kept]]),
+        bounds=[(None, None)] * d + [(0, None)],
+    )
+    scale = np.abs(targets).max() + 1e-300
+    for p, best in ((1, one.fun), (np.inf, top.fun)):
+        fit = lp_regression(rows, targets, p, weights=weights)
+        assert abs(fit.value[0] - best) <= 2e-8 * best + 1e-11 * scale
+        assert fit.value[0] - fit.gap[0] <= best * (1 + 1e-9) + 1e-11 * scale  # the certificate is true
+
+
+@pytest.mark.parametrize("p", [1.2, 1.5, 3, 8])
+def test_the_minimum_of_mpmath(p):
+    """Three unknowns, Newton in 40 digits from our answer: the value there is ours."""
+    mpmath = pytest.importorskip("mpmath")
+    rows, targets = A[:40, :3], B[:40]
+    fit = lp_regression(rows, targets, p, tol=1e-13)
+    with mpmath.workdps(40):
+        big_rows = [[mpmath.mpf(float(v)) for v in row] for row in rows]
+        big_targets = [mpmath.mpf(float(v)) for v in targets]
+
+        def slopes(*x):
+            out = [mpmath.mpf(0)] * 3
+            for row, b in zip(big_rows, big_targets, strict=True):
+                r = sum(a * v for a, v in zip(row, x, strict=True)) - b
+                out = [o + a * mpmath.sign(r) * abs(r) ** (mpmath.mpf(p) - 1) for o, a in zip(out, row, strict=True)]
+            return out
+
+        best = mpmath.findroot(slopes, [mpmath.mpf(float(v)) for v in fit.coef[:, 0]])
+        terms = [
+            abs(sum(a * v for a, v in zip(row, best, strict=True)) - b) ** mpmath.mpf(p)
+            for row, b in zip(big_rows, big_targets, strict=True)
+        ]
+        minimum = float(sum(terms) / 40)
+    close(fit.value[0], minimum, 1e-12)
+
+
+@pytest.mark.parametrize("kind", ["huber", "ridge", "eps", "both"])
+@pytest.mark.parametrize("p", [1, 1.2, 2, 3, 8])
+def test_scipy_finds_nothing_lower(p, kind):
+    optimize = pytest.importorskip("scipy.optimize")
+    options = {
+        "huber": {"huber": 0.7},
+        "ridge": {"ridge": 0.1},
+        "eps": {"eps": 0.3},
+        "both": {"ridge": 0.1, "eps": 0.3},
+    }
+    if kind == "huber" and p != 2:
+        pytest.skip("Huber's loss replaces p = 2")
+    s = HUGE_RANGE / HUGE_RANGE.sum()
+    fit = lp_regression(A, B, p, weights=HUGE_RANGE, **options[kind])
+
+    def value(x):
+        return lp_objective(A, B, s, x, p, **options[kind])
+
+    close(fit.value[0], value(fit.coef[:, 0]), 1e-9)
+    found = optimize.minimize(
+        value, fit.coef[:, 0], method="BFGS" if p > 1 else "Nelder-Mead", options={"maxiter": 400}
+    )
+    assert found.fun >= fit.value[0] - 1.1e-8 * fit.value[0]
+
+
+def test_scipy_from_elsewhere_reaches_the_same_value():
+    optimize = pytest.importorskip("scipy.optimize")
+    s = np.full(300, 1 / 300)
+    for p in (1.5, 3.0):
+        found = optimize.minimize(lambda x, p=p: lp_objective(A, B, s, x, p), np.zeros(10), method="BFGS", tol=1e-10)
+        close(lp_regression(A, B, p).value[0], found.fun, 1e-7)
+
+
+@pytest.mark.parametrize("p", [1, 1.3, 2, 4, np.inf])
+def test_invariances(p):
+    weights = RNG.integers(1, 4, 300).astype(float)
+    fit = lp_regression(A, B, p, weights=weights, intercept=True, ridge=0.01)
+    scaled = lp_regression(A, B, p, weights=1e5 * weights, intercept=True, ridge=0.01)
+    np.testing.assert_allclose(scaled.coef, fit.coef, rtol=1e-9)
+    again = lp_regression(A, B, p, weights=weights, intercept=True, ridge=0.01)
+    assert again.coef.tobytes() == fit.coef.tobytes()
+    counts = weights.astype(int)
+    many = lp_regression(np.repeat(A, counts, axis=0), np.repeat(B, counts), p, intercept=True, ridge=0.01)
+    assert abs(many.value[0] - fit.value[0]) <= 3e-8 * fit.value[0]
+    order = RNG.permutation(300)
+    turned = lp_regression(A[order], B[order], p, weights=weights[order], intercept=True, ridge=0.01)
+    assert abs(turned.value[0] - fit.value[0]) <= 3e-8 * fit.value[0]
+
+
+@pytest.mark.parametrize("p", [1.2, 2, 3])
+def test_least_norm_where_columns_depend(p):
+    rows = np.hstack([A, A[:, :4] @ RNG.standard_normal((4, 3)), np.zeros((300, 1))])
+    fit = lp_regression(rows, B, p)
+    assert fit.rank == 10
+    null = np.linalg.svd(rows)[2][10:]
+    assert np.abs(null @ fit.coef).max() <= 1e-9 * np.abs(fit.coef).max()
+    wide = lp_regression(A[:6], B[:6], p)
+    np.testing.assert_allclose(wide.coef[:, 0], least_norm(A[:6], B[:6], np.ones(6)), atol=1e-10)
+
+
+def test_p_2_is_least_squares_for_all_targets_at_once():
+    targets = np.column_stack([B, A[:, 0] ** 2, np.where(np.arange(300) % 3, B, np.nan)])
+    fit = lp_regression(A, targets, weights=HUGE_RANGE, tol=1e-10)
+    for j in range(3):
+        s = np.where(np.isnan(targets[:, j]), 0.0, HUGE_RANGE)
+        expected = least_norm(A, np.nan_to_num(targets[:, j]), s)
+        close(
+            lp_objective(A, np.nan_to_num(targets[:, j]), s / s.sum(), fit.coef[:, j], 2),
+            lp_objective(A, np.nan_to_num(targets[:, j]), s / s.sum(), expected, 2),
+            1e-9,
+        )
+    single = [lp_regression(A, targets[:, j], 3, weights=HUGE_RANGE).coef[:, 0] for j in range(3)]
+    together = lp_regression(A, targets, 3, weights=HUGE_RANGE).coef
+    np.testing.assert_allclose(together, np.array(single).T, rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [1, 1.2, 1.7, 3, 8, np.inf])
+def test_many_rows_go_through_products_and_reach_the_same_value(p, monkeypatch):
+    """With the small problem solved by conjugate gradients instead of factored Grams."""
+    fit = lp_regression(A, B, p, weights=HUGE_RANGE, intercept=True, ridge=0.001)
+    monkeypatch.setattr(normal, "_SMALL_WORK", 0.0)
+    other = lp_regression(A, B, p, weights=HUGE_RANGE, intercept=True, ridge=0.001)
+    assert other.converged.all()
+    assert abs(other.value[0] - fit.value[0]) <= 2e-8 * fit.value[0]
+    assert other.value[0] - other.gap[0] <= fit.value[0]
+    assert fit.value[0] - fit.gap[0] <= other.value[0]
+
+
+@pytest.mark.parametrize("loss", [losses.Power(1.3), losses.Power(2.0), losses.Power(5.0), losses.Huber(0.8)])
+def test_slopes_curvatures_and_conjugates(loss):
+    s, r = RNG.random(50) + 0.1, RNG.standard_normal(50)
+    step = 1e-6
+    for i in range(0, 50, 7):
+        e = np.zeros(50)
+        e[i] = step
+        slope = (loss.value(s, r + e) - loss.value(s, r - e)) / (2 * step)
+        assert abs(slope - loss.slope(s, r)[i]) <= 1e-6
+        if isinstance(loss, losses.Power):
+            bend = (loss.slope(s, r + e)[i] - loss.slope(s, r - e)[i]) / (2 * step)
+            assert abs(bend - loss.curvature(s, r, 0)[i]) <= 1e-4 * bend
+    y = loss.slope(s, r)
+    close(loss.conjugate(s, y), float(y @ r) - loss.value(s, r), 1e-12)  # Fenchel: equality at the slope
+    assert loss.conjugate(s, 0.5 * y) >= 0.5 * float(y @ r) - loss.value(s, r)
+    if isinstance(loss, losses.Power):
+        flat = y - A[:50] @ np.linalg.lstsq(A[:50], y, rcond=None)[0]
+        b = RNG.standard_normal(50)
+        bound = lp_dual(b, s, flat, loss.p)
+        assert bound <= lp_regression(A[:50], b, loss.p, weights=s).value[0] * s.sum() / loss.p * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("n_rows", [6, 300])
+def test_design_is_the_same_matrix_in_other_coordinates(n_rows, intercept):
+    rows = np.hstack([A[:n_rows] + 3.0, A[:n_rows, :2]])
+    from oneglance import RowShards
+
+    design = Design(RowShards((rows[: n_rows // 2], rows[n_rows // 2 :])), None, intercept, "X")
+    z = RNG.standard_normal((design.rank, 2))
+    coef, constant = design.coef(z)
+    products = rows @ coef + constant
+    np.testing.assert_allclose(design.times(z), products, atol=1e-10)
+    basis = design.times(np.eye(design.rank))
+    np.testing.assert_allclose(basis.T @ basis, np.eye(design.rank), atol=1e-9)
+    w, y = RNG.random(n_rows), RNG.standard_normal((n_rows, 2))
+    np.testing.assert_allclose(design.gram(w), (basis.T * w) @ basis, atol=1e-9)
+    np.testing.assert_allclose(design.sums(y), basis.T @ y, atol=1e-9)
+    np.testing.assert_allclose(design.normal(w, design.totals(w), z[:, 0]), (basis.T * w) @ basis @ z[:, 0], atol=1e-9)
+    assert abs(z[:, 0] @ design.penalty(2.0) @ z[:, 0] - 2.0 * coef[:, 0] @ coef[:, 0]) <= 1e-9
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(("n", "d", "c"), [(1, 1, 1), (63, 3, 1), (700, 16, 5), (5000, 17, 2)])
+def test_products_of_the_core(n, d, c, dtype):
+    rows, coef, values = (RNG.standard_normal(shape) for shape in ((n, d), (d, c), (n, c)))
+    rows, mask = rows.astype(dtype), RNG.random(n) > 0.3
+    wide, shards = rows.astype(float), [rows[: n // 2], rows[n // 2 :]]
+    products, sums = _core.row_products(shards, None, coef, values, True)
+    np.testing.assert_allclose(products, wide @ coef, atol=1e-9)
+    np.testing.assert_allclose(sums, wide.T @ (values * (wide @ coef)), atol=1e-8)
+    products, sums = _core.row_products(shards, mask, None, values, True)
+    assert products.shape == (0, c)
+    np.testing.assert_allclose(sums, wide[mask].T @ values[mask], atol=1e-9)
+    scale = RNG.random(n)
+    gram = _core.weighted_gram(shards, mask, scale)
+    np.testing.assert_allclose(gram, (wide[mask].T * scale[mask] ** 2) @ wide[mask], atol=1e-9)
+    _core.set_threads(1)
+    once = _core.row_products(shards, mask, coef, values, True)[1].tobytes()
+    _core.set_threads(4)
+    four = _core.row_products([rows], mask, coef, values, True)[1].tobytes()
+    _core.set_threads(0)
+    assert once == four
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"p": 0.5}, "p must be >= 1, got 0.5"),
+        ({"p": 3, "huber": 1.0}, "huber= replaces |r|^2 and goes with p=2, got p=3"),
+        ({"p": np.inf, "eps": 0.1}, "eps= is a penalty of |prediction|^p"),
+        ({"ridge": -1.0}, "ridge must be a finite number >= 0"),
+        ({"y": B[:5]}, r"y must be (300,) or (300, targets), got shape (5,)"),
+        ({"y": np.full(300, np.nan)}, "leave no row to fit"),
+        ({"y": np.where(np.arange(300) == 3, np.inf, B)}, "got infinity in row 3"),
+        ({"weights": -np.ones(300)}, "weights must be 300 finite numbers >= 0"),
+        ({"X": np.where(np.arange(300)[:, None] == 9, np.nan, A)}, "X has 1 row with NaN or infinity: 9."),
+    ],
+)
+def test_messages(change, words):
+    with pytest.raises(InvalidInput) as error:
+        lp_regression(**({"X": A, "y": B, "p": 2} | change))
+    assert words in str(error.value)
+
+
+def test_rows_without_label_are_never_read():
+    rows = np.where((np.arange(300) < 40)[:, None], np.nan, A)
+    targets = np.where(np.arange(300) < 40, np.nan, B)
+    for p in (1.5, 2):
+        fit = lp_regression(rows, targets, p)
+        np.testing.assert_allclose(fit.coef, lp_regression(A[40:], B[40:], p).coef, rtol=1e-6)
