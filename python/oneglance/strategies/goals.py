@@ -39,8 +39,8 @@ class Goals:
             raise InvalidInput(f"priority_weight must be at most 1 (the priority alone), got {weight:g}.")
         if self.priority is not None and strategy == "auto" and not pool.features:
             raise InvalidInput(
-                f'strategy "auto" is FreeSel for {pool.where}, which holds patterns only, and has no place for a priority '
-                "there. Leave it out, or give one row of features per item."
+                f'strategy "auto" is FreeSel for {pool.where}, which holds patterns only, and has no place for a '
+                "priority. Leave it out, or give one row of features per item."
             )
         if self.priority is not None and strategy not in WITH_PRIORITY:
             takers = ", ".join(f'"{name}"' for name in WITH_PRIORITY)
