@@ -182,8 +182,7 @@ def test_priority_draws_attention(rows, strategy):
     if strategy in ("kernel", "auto"):
         assert nothing.indices.tolist() == plain.indices.tolist()
     shares = [urgent[found.indices].mean() for found in (plain, asked, only)]
-    if strategy in WEIGHTED:
-        assert shares[0] < shares[2]
+    assert shares[0] < shares[2]
 
 
 def test_priority_keeps_weights_unbiased(rows):
