@@ -65,8 +65,8 @@ def bilaf(
     """k rows: cores that stand for pseudo-classes, and samples near the boundaries between these.
 
     X            (n, d) float16/32/64: NumPy array or memory map, RowShards, CPU torch tensor
-    cores        how the cores are found: "activeft", "kmeans" (the row nearest to each centre) or "farthest"; or
-                 their positions
+    cores        how the cores are found: "activeft" (its released objective, with which the paper's results were
+                 made), "kmeans" (the row nearest to each centre) or "farthest"; or their positions
     n_cores      how many, besides those of already. Default: 0.5 % of the rows, at least 2, at most half of k
     n_neighbors  included members that a density is measured from
     growth       share of a class that joins per round of the denoising, in (0, 1]
@@ -189,7 +189,7 @@ def _cores(
     if cores == "farthest":
         return farthest_points(rows, n_cores, metric=metric, mask=free, already=before).indices
     if cores == "activeft":
-        return activeft(rows, n_cores, mask=free, already=before, seed=seed).indices
+        return activeft(rows, n_cores, objective="released", mask=free, already=before, seed=seed).indices
     centers = kmeans(rows, n_cores, metric=metric, mask=free, seed=seed).centers
     return match(rows, centers, free, metric == "cosine")[0]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import _core
-from .._types import FloatArray
-from . import farthest, kmeans, leverage, lewis, nearest, philox
+from .._types import Float64Array, FloatArray
+from . import activeft, bilaf, farthest, kmeans, leverage, lewis, nearest, philox
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ def run() -> Iterator[CheckResult]:
             f"leverage, {np.dtype(dtype)} rows", _relative(got, leverage.leverage_scores(small)), tolerance
         )
     yield from _distances(next(awkward_matrices())[1])
+    yield from _boundaries(next(awkward_matrices())[1])
     items = np.array([0, 1, 2**31, 2**40], dtype=np.int64)
     same = np.array_equal(_core.philox_uniforms(7, 2, items, 3), philox.uniforms(7, 2, items, 3))
     yield CheckResult("random numbers (Philox)", 0.0 if same else float("inf"), 0.0)
@@ -88,6 +89,21 @@ def _distances(x: FloatArray) -> Iterator[CheckResult]:
         _, labels_, found_, *_ = kmeans.kmeans(rows, start, metric, max_iter=20, tol=1e-6)
         error = _relative(found, found_) if np.array_equal(labels, labels_) else float("inf")
         yield CheckResult(f"k-means, {metric}", error, 1e-9)
+
+
+def _boundaries(rows: FloatArray) -> Iterator[CheckResult]:
+    """ActiveFT's gradient; BiLAF's denoising of all rows as one class."""
+    x: Float64Array = np.asarray(rows, np.float64)
+    for kind in ("paper", "released"):
+        got = _core.activeft_gradient([x], x[:9], kind, 0.07, 1.0)[1]
+        want = activeft.gradient(x, x[:9], kind)
+        error = float(np.abs(got - want).max() / np.abs(want).max())
+        yield CheckResult(f"ActiveFT's gradient, {kind}", error, 1e-4)
+    members, offsets, core = np.arange(len(x)), np.array([0, len(x)]), np.array([4])
+    order, mean = _core.denoise([x], members, offsets, core, 10, 0.1, 0.0, False)
+    error = _relative(mean, bilaf.euclidean(x, x).mean(axis=1))
+    same = order.tolist() == bilaf.density_order(x, 4, 10, 0.1)
+    yield CheckResult("BiLAF's denoising", error if same else float("inf"), 1e-11)
 
 
 def failures(report: Callable[[CheckResult], None] | None = None) -> int:
