@@ -368,6 +368,12 @@ def test_mistakes_with_topics_are_named(mixed):
     spoiled[4, 2] = np.inf
     with pytest.raises(og.InvalidInput, match="relevant_to has NaN or infinity in row 4"):
         og.select(mixed, 5, relevant_to=spoiled)
+    torn = mixed.copy()
+    torn[[3, 50, 120]] = np.nan
+    with pytest.warns(UserWarning, match="in 3 rows: 3, 50, 120"):
+        found = og.select(torn, 5, "random", relevant_to=np.arange(40))
+    assert found.certificate["relevance"]["n_queries"] == 39
+    assert found.certificate["n_invalid"] == 3
     with pytest.warns(UserWarning, match="relevant_to drops nothing"):
         og.select(np.tile(mixed[:40], (2, 1)), 5, "random", relevant_to=np.arange(40))
     with (

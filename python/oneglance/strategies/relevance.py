@@ -65,9 +65,6 @@ def read_queries(pool: Pool, given: Any, share: float) -> Queries:
     else:
         items = pool.positions(given, "relevant_to")
         items = items[pool.valid[items]]
-        bad = unusable_rows(pool.features, np.isin(np.arange(pool.n_items), items)) if items.size else None
-        if bad is not None:
-            raise bad
         queries = Queries({name: rows.take(items) for name, rows in pool.features.items()}, items)
     least = max(2, math.ceil(1 / share - 1 - 1e-9))
     if queries.n < least:
@@ -95,7 +92,7 @@ def off_topic(pool: Pool, queries: Queries, candidates: BoolArray, share: float)
     """
     used = candidates.copy()
     used[queries.items] = True
-    bad = unusable_rows(pool.features, used)
+    bad = unusable_rows(pool.features, pool.valid)
     if bad is not None:
         raise bad
     tested = candidates.copy()
