@@ -16,7 +16,7 @@ from ..strategies.auto import auto_space, evaluated
 from ..strategies.budget import parse_budget, parse_money
 from ..strategies.candidates import gone
 from ..strategies.columns import numbers
-from ..strategies.kernel import joint_shape
+from ..strategies.joint import joint_shape
 from ..strategies.pairs import KEPT_BYTES
 from ..strategies.plan import plan_coverage, plan_lewis
 from ..strategies.registry import parameters
@@ -84,7 +84,7 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 @click.option(
     "--width",
     type=float,
-    help="kernel: width in units of the median squared distance, 1 by default. Example: --width 0.5",
+    help="kernel: width in units of the median squared distance, 0.5 by default. Example: --width 1",
 )
 @click.option(
     "--evaluate",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .freesel import freesel
-from .kernel import joint_shape, kernel
+from .joint import joint_shape
+from .kernel import kernel
 from .pool import Pool
 from .request import Picks, Request
 from .space import Space, pattern_space
