@@ -167,7 +167,9 @@ def test_items(store):
 
 
 def test_strategy_and_parameters():
-    with pytest.raises(InvalidInput, match=r"strategy must be one of \['auto', 'lewis', 'freesel', .* 'random'\], got 'best'"):
+    with pytest.raises(
+        InvalidInput, match=r"strategy must be one of \['auto', 'lewis', 'freesel', .* 'random'\], got 'best'"
+    ):
         og.select(X, 3, "best")
     with pytest.raises(InvalidInput, match='"lewis" does not know q; it takes p, tol, max_passes, ridge, combine'):
         og.select(X, 3, q=1)

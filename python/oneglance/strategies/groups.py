@@ -86,7 +86,9 @@ class Claims:
         for part, (size, need) in enumerate(zip(sizes, needs, strict=True)):
             own = int(np.minimum(size, self._room)[~self._is_shared].sum())
             self._short.append(max(0, need - own))
-            served = sum(self._place(part) for _ in range(self._short[part]))
+            served = self._take_spare(part)
+            while served < self._short[part] and self._place(part):
+                served += 1
             self.possible += min(need, own) + served
 
     @property
@@ -127,6 +129,16 @@ class Claims:
         self._short[part] = after
         self._left[part][group] -= 1
         return True
+
+    def _take_spare(self, part: int) -> int:
+        """Holds places that nobody holds, as many as the part is short of; how many there were."""
+        held = 0
+        for group, size in self._left[part].items():
+            more = min(size, int(self._room[group]) - self._used[group], self._short[part] - held)
+            self._held[part][group] += more
+            self._used[group] += more
+            held += more
+        return held
 
     def _drop(self, part: int, group: int) -> None:
         self._held[part][group] -= 1
