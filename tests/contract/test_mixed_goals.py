@@ -110,6 +110,18 @@ def test_groups_across_strata_leave_every_stratum_its_share(rows, strategy):
     assert np.bincount(groups[found.indices]).max() == 1
 
 
+def largest_flow(part, group, needs, limit):
+    """Picks that are possible, by SciPy: source, parts (at most their needs), groups (at most their room), sink."""
+    flow = pytest.importorskip("scipy.sparse.csgraph").maximum_flow
+    n_parts, n_groups = len(needs), int(group.max()) + 1
+    end = 1 + n_parts + n_groups
+    capacity = np.zeros((end + 1, end + 1), dtype=np.int32)
+    capacity[0, 1 : 1 + n_parts] = needs
+    np.add.at(capacity, (1 + part, 1 + n_parts + group), 1)
+    capacity[1 + n_parts : end, end] = limit
+    return flow(pytest.importorskip("scipy.sparse").csr_array(capacity), 0, end).flow_value
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_claims_serve_all_whatever_is_asked_first(seed):
     """Random parts and groups: as many claims as are possible, in any order, and room is never overdrawn."""
@@ -118,8 +130,9 @@ def test_claims_serve_all_whatever_is_asked_first(seed):
     part, group = rng.integers(0, n_parts, n), rng.integers(0, n_groups, n)
     groups = read_groups(as_pool(np.zeros((n, 1))), group, int(rng.integers(1, 4)), np.empty(0, dtype=np.int64))
     rows = [np.flatnonzero(part == number) for number in range(n_parts)]
-    needs = [int(rng.integers(0, 6)) for _ in rows]
+    needs = [int(rng.integers(0, 9)) for _ in rows]
     claims = Claims(groups, rows, needs)
+    assert claims.possible == largest_flow(part, group, needs, groups.limit)
     if claims.possible < sum(needs):
         return
     taken = []
