@@ -1,10 +1,10 @@
-"""ActiveFT, BiLAF and kernel coverage: against their products, and against NumPy and SciPy as one writes them down."""
+"""ActiveFT and BiLAF: against their products, and against NumPy and SciPy as one writes them down."""
 
 import numpy as np
 import pytest
 
 import oneglance as og
-from baselines import bilaf_scipy, kernel_coverage_stored
+from baselines import bilaf_scipy
 from cases import SHRINK, Floor, clustered
 from oneglance import _core
 
@@ -50,19 +50,4 @@ def test_bilaf_against_scipy(n_picks, versus):
         lambda: bilaf_scipy(rows, cores, k),
         rounds=1,
         at_least=10,
-    )
-
-
-def test_kernel_coverage_against_a_stored_kernel(versus):
-    """Baseline: lazy greedy with the n x n kernel in memory. Ours keeps at most 64 MB of it."""
-    n, k, width = 20_000 // SHRINK, 500 // SHRINK, 2500.0
-    rows = clustered(n, N_DIMS, 100, spread=1.5)
-    ours = og.kernel_coverage(rows, k, width=width)
-    np.testing.assert_array_equal(ours.indices[:10], kernel_coverage_stored(rows, 10, width))
-    versus(
-        f"kernel coverage, {n} x {N_DIMS}, {k} picks ({ours.evaluated:.1f} kernels evaluated), stored kernel",
-        lambda: og.kernel_coverage(rows, k, width=width),
-        lambda: kernel_coverage_stored(rows, k, width),
-        rounds=1,
-        at_most=1.0,
     )

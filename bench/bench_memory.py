@@ -51,6 +51,12 @@ print(time.perf_counter() - start)
 CALLS = [
     ("lewis_weights", 768, "og.lewis_weights(rows, 1.0, max_passes=4)", 300),
     (f"farthest_points, {10_000 // SHRINK} picks", 384, f"og.farthest_points(rows, {10_000 // SHRINK})", 600),
+    (
+        f"bilaf, {20_000 // SHRINK} picks, {5000 // SHRINK} cores",
+        384,
+        f"og.bilaf(rows, {20_000 // SHRINK}, cores=range(0, {1_000_000 // SHRINK}, 200))",
+        1500,
+    ),
     (f"weighted_draw, {10_000 // SHRINK} picks", 384, f"og.weighted_draw(rows, {10_000 // SHRINK})", 600),
 ]
 

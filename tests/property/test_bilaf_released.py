@@ -142,3 +142,14 @@ def test_a_class_without_budget_gives_no_row():
     found = og.bilaf(x, 6, cores=[0, 96, 97, 98, 99], compat="released")
     assert found.indices.size == 6
     assert np.bincount(found.classes, minlength=5).tolist() == [5, 1, 0, 0, 0]
+
+
+def test_the_strategy_says_so_in_its_certificate():
+    x = scaled(n=120).astype(np.float32)
+    picks = og.select(x, 20, "bilaf", compat="released", cores="kmeans", seed=1)
+    assert picks.certificate["compat"] == "released"
+    assert picks.certificate["n_repeats"] >= 0
+    assert np.unique(picks.indices).size == 20
+    plain = og.select(x, 20, "bilaf", cores="kmeans", seed=1)
+    assert plain.certificate["compat"] == "paper"
+    assert "n_repeats" not in plain.certificate
