@@ -105,14 +105,14 @@ def _on_topic(
             "relevant_to drops nothing: every item is as close to the queries as they are to each other. The pool is "
             "on topic, or the queries are so diverse that they tell nothing.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=5,
         )
     elif n_kept < _FEW * n_tested:
         warnings.warn(
             f"relevant_to drops {found.items.size} of {n_tested} items and keeps {n_kept}. Are the queries from the "
             "same source as the pool, and embedded alike?",
             UserWarning,
-            stacklevel=6,
+            stacklevel=5,
         )
     names = np.arange(pool.n_items) if pool.ids is None else pool.ids
     return kept, {

@@ -87,7 +87,7 @@ def warn_of_strata_without_picks(parts: Sequence[Part], quotas: Mapping[str, int
             f"{len(without)} of {len(parts)} strata get no pick, because the budget is too small: {shown}. The "
             "weights speak for the other strata only. Raise the budget, or use fewer strata.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
 
 
