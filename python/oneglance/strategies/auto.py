@@ -14,7 +14,7 @@ from .space import Space, pattern_space
 ALL_EVALUATED = 50_000
 """Items up to which the coverage of every one is counted."""
 
-PER_PICK = 4
+PER_PICK = 10
 """Above that, a sample of so many items per pick is counted, and `ALL_EVALUATED` at least."""
 
 
@@ -35,7 +35,7 @@ def auto(request: Request) -> Picks:
 
     One rule for all budgets: in docs/strategies.md nothing else was better than it beyond noise, at any budget up to
     a tenth of the pool, and it never was worse than k-means or random picks. The coverage of all items is counted up
-    to 50,000, else that of a fixed sample of 50,000 items or of 4 per pick, whichever is more. certificate["auto"]
+    to 50,000, else that of a fixed sample of 50,000 items or of 10 per pick, whichever is more. certificate["auto"]
     says what was taken. No randomness, except for FreeSel's.
     """
     if not request.pool.features:
