@@ -18,6 +18,7 @@ from .bilaf_released import released_picks
 from .kmeans import kmeans
 
 CORES = ("activeft", "kmeans", "farthest")
+_CORE_ITER = 10
 COMPATS = ("paper", "released")
 _NEAR_CORES = 8  # opponents looked at before all of them are
 
@@ -66,7 +67,8 @@ def bilaf(
 
     X            (n, d) float16/32/64: NumPy array or memory map, RowShards, CPU torch tensor
     cores        how the cores are found: "activeft" (its released objective, with which the paper's results were
-                 made), "kmeans" (the row nearest to each centre) or "farthest"; or their positions
+                 made), "kmeans" (the row nearest to each centre after 10 iterations at most) or "farthest"; or
+                 their positions
     n_cores      how many, besides those of already. Default: 0.5 % of the rows, at least 2, at most half of k
     n_neighbors  included members that a density is measured from
     growth       share of a class that joins per round of the denoising, in (0, 1]
@@ -190,7 +192,7 @@ def _cores(
         return farthest_points(rows, n_cores, metric=metric, mask=free, already=before).indices
     if cores == "activeft":
         return activeft(rows, n_cores, objective="released", mask=free, already=before, seed=seed).indices
-    centers = kmeans(rows, n_cores, metric=metric, mask=free, seed=seed).centers
+    centers = kmeans(rows, n_cores, metric=metric, max_iter=_CORE_ITER, mask=free, seed=seed).centers
     return match(rows, centers, free, metric == "cosine")[0]
 
 
