@@ -16,9 +16,10 @@ sklearn = pytest.importorskip("sklearn")
 from sklearn.base import clone  # noqa: E402
 from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 
-from oneglance.estimators import FarthestSelector, KMeansSelector, WeightedDrawSelector  # noqa: E402
+from oneglance.estimators import FarthestSelector, KMeansSelector, StrategySelector, WeightedDrawSelector  # noqa: E402
+from oneglance.strategies import strategy_names  # noqa: E402
 
-SELECTORS = (FarthestSelector, KMeansSelector, WeightedDrawSelector)
+SELECTORS = (FarthestSelector, KMeansSelector, StrategySelector, WeightedDrawSelector)
 every_selector = pytest.mark.parametrize("selector", SELECTORS, ids=lambda selector: selector.__name__)
 EXPECTED_TO_FAIL: dict[str, str] = {}
 
@@ -75,8 +76,9 @@ def test_mistakes_are_named(selector):
         selector(1.5).fit(x)
     with pytest.raises(og.InvalidInput, match="budget is 30, but only 20 items are available"):
         selector(30).fit(x)
-    with pytest.raises(og.InvalidInput, match="metric must be one of"):
-        selector(3, metric="l1").fit(x)
+    if selector is not StrategySelector:
+        with pytest.raises(og.InvalidInput, match="metric must be one of"):
+            selector(3, metric="l1").fit(x)
     with pytest.raises(ValueError, match="NaN"):
         selector(3).fit(np.full((4, 2), np.nan))
 
@@ -86,3 +88,19 @@ def test_scikit_learn_is_optional():
     code += "except oneglance.MissingDependency as error:\n    print(error)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "oneglance.estimators needs scikit-learn: pip install 'oneglance[sklearn]'" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("strategy", strategy_names())
+def test_any_strategy_by_name(strategy):
+    x = np.random.default_rng(2).normal(size=(90, 4))
+    fitted = StrategySelector(12, strategy=strategy, random_state=3).fit(x)
+    assert np.array_equal(fitted.selected_idx_, og.select(x, 12, strategy, seed=3, explain=False).indices)
+    assert fitted.get_support().sum() == 12
+
+
+def test_its_parameters_reach_the_strategy():
+    x = np.random.default_rng(2).normal(size=(90, 4))
+    fitted = StrategySelector(12, strategy="kernel", params={"width": 2.0}).fit(x)
+    assert np.array_equal(fitted.selected_idx_, og.select(x, 12, "kernel", width=2.0).indices)
+    with pytest.raises(og.InvalidInput, match='"kernel" does not know sigma'):
+        StrategySelector(12, strategy="kernel", params={"sigma": 2.0}).fit(x)

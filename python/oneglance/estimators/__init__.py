@@ -12,6 +12,6 @@ except ImportError:
         "The functions (oneglance.farthest_points, kmeans, weighted_draw, select) work without."
     ) from None
 
-from .selectors import FarthestSelector, KMeansSelector, WeightedDrawSelector
+from .selectors import FarthestSelector, KMeansSelector, StrategySelector, WeightedDrawSelector
 
-__all__ = ["FarthestSelector", "KMeansSelector", "WeightedDrawSelector"]
+__all__ = ["FarthestSelector", "KMeansSelector", "StrategySelector", "WeightedDrawSelector"]

@@ -45,7 +45,7 @@ class _Selector(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         found = select(
             rows,
             self._budget(n_free),
-            self._strategy,
+            self._name(),
             seed=self._seed(),
             labelled=labelled,
             explain=False,
@@ -67,6 +67,9 @@ class _Selector(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         support = np.zeros(self._n_rows, dtype=np.bool_)
         support[self.selected_idx_] = True
         return support
+
+    def _name(self) -> str:
+        return self._strategy
 
     def _budget(self, n_free: int) -> int:
         n = self.n_to_select
@@ -169,3 +172,35 @@ class KMeansSelector(_Selector):
         self.clusters = clusters
         self.max_iter = max_iter
         self.random_state = random_state
+
+
+class StrategySelector(_Selector):
+    """Any strategy by its name, as `oneglance.select` takes it.
+
+    n_to_select   rows to select: a count, or a share of the rows as a float in (0, 1]
+    strategy      "auto", "kernel", "bilaf", "lewis", ...: `oneglance.strategies.strategy_names()`
+    params        {name: value}, the strategy's own parameters
+    random_state  int, None or a numpy RandomState, for strategies with chance
+
+    sample_weight_ of "lewis" and "random" are inverse inclusion probabilities; these two say nothing of who
+    represents whom, so nearest_selected_ and represented_by_ are None.
+    """
+
+    def __init__(
+        self,
+        n_to_select: int | float = 0.1,
+        *,
+        strategy: str = "auto",
+        params: dict[str, Any] | None = None,
+        random_state: Any = 0,
+    ) -> None:
+        self.n_to_select = n_to_select
+        self.strategy = strategy
+        self.params = params
+        self.random_state = random_state
+
+    def _name(self) -> str:
+        return self.strategy
+
+    def _own(self) -> dict[str, Any]:
+        return dict(self.params or {})
