@@ -1,5 +1,7 @@
 """What people write in NumPy today. Correct, idiomatic, and as fast as plain NumPy allows."""
 
+import contextlib
+
 import numpy as np
 
 
@@ -146,3 +148,47 @@ def kernel_coverage_stored(rows, n_picks, width):
         picks.append(row)
         np.maximum(covered, kernel[row], out=covered)
     return picks
+
+
+def lp_lbfgs(rows, targets, p, goal):
+    """mean |A x - b|^p by SciPy's L-BFGS from least squares until the value is at most `goal`: value, evaluations."""
+    from scipy.optimize import minimize
+
+    count = 0
+
+    def loss(x):
+        nonlocal count
+        count += 1
+        off = rows @ x - targets
+        size = np.abs(off)
+        value = float((size**p).mean())
+        best[0] = min(best[0], value)
+        if value <= goal:
+            raise StopIteration
+        return value, rows.T @ (p / len(rows) * size ** (p - 1) * np.sign(off))
+
+    best = [np.inf]
+    start = np.linalg.solve(rows.T @ rows, rows.T @ targets)
+    options = {"maxiter": 1000, "maxfun": 1500, "maxcor": 20, "ftol": 0.0, "gtol": 0.0}
+    with contextlib.suppress(StopIteration):
+        minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    return best[0], count
+
+
+def lp_irls(rows, targets, p, goal, most=200):
+    """The same by iteratively reweighted least squares, damped by 1 / (p - 1) for p > 2, halved while it gets worse."""
+    x = np.linalg.solve(rows.T @ rows, rows.T @ targets)
+    off = rows @ x - targets
+    value = float((np.abs(off) ** p).mean())
+    for step in range(most):
+        if value <= goal:
+            return value, step
+        weights = np.maximum(np.abs(off), 1e-10 * np.abs(off).max()) ** (p - 2)
+        scaled = rows * weights[:, None]
+        move = np.linalg.solve(scaled.T @ rows, scaled.T @ targets) - x
+        length, turned = 1.0 / max(1.0, p - 1.0), rows @ move
+        while float((np.abs(off + length * turned) ** p).mean()) > value and length > 1e-8:
+            length /= 2
+        x, off = x + length * move, off + length * turned
+        value = float((np.abs(off) ** p).mean())
+    return value, most
