@@ -23,6 +23,8 @@ KS = (1, 3, 5, 9, 15, 25, 50)
 _PRIOR = 3e-4
 """Penalty where nothing can be held out, times the mean squared length of a row."""
 _FEW = 4
+_TIE = 1e-3
+"""Held-out losses (nats per row) closer than this are equal: separable classes gain a little for ever."""
 _PATIENCE = 8
 """Penalties (two decades of LAMBDAS) without a smaller held-out loss after which weaker ones are not tried."""
 
@@ -81,7 +83,7 @@ def fit_linear(
         loss = np.nan if tried.held_out is None else log_loss(tried.held_out, problem.codes, problem.weights)
         losses.append((tried.lambda_, loss))
         since += 1
-        if not best or loss < best[0][1]:
+        if not best or loss < best[0][1] - _TIE:
             best, since = [(tried, loss)], 0
         if since >= _PATIENCE:
             break

@@ -8,11 +8,11 @@ import numpy as np
 
 from .._types import Float64Array, IntArray
 
-_COLDEST, _HOTTEST = 1e-2, 1e2
+_COLDEST, _HOTTEST = 0.05, 20.0
 
 
 def best_temperature(logits: Float64Array, codes: IntArray, weights: Any = None) -> float:
-    """T in [0.01, 100] of least weighted log loss of softmax(logits / T); rows with NaN, or whose class has -inf, are
+    """T in [0.05, 20] of least weighted log loss of softmax(logits / T); rows with NaN, or whose class has -inf, are
     left out; 1 where none is left. The loss is convex in 1 / T: bisection of its slope, to 1e-9.
 
     Source: Guo et al. 2017.

@@ -12,20 +12,20 @@ _PAIRS = 10
 
 
 def minimise_all(
-    loss: Callable[[Float64Array, IntArray], tuple[Float64Array, Float64Array]],
+    loss: Callable[[Float64Array, IntArray], tuple[Float64Array, Float64Array, Float64Array]],
     theta: Float64Array,
     inverse_hessian: Float64Array,
     tol: float,
     max_iter: int,
-    noise: float,
 ) -> tuple[Float64Array, IntArray]:
     """Minimisers (B, ...) and steps (B,) of B problems.
 
-    loss(theta[at], at)  values (b,) and gradients (b, ...) of the problems `at`; one call per trial step for all
+    loss(theta[at], at)  values (b,), gradients (b, ...) and rounding errors of the values (b,) of the problems `at`;
+                         one call per trial step for all
     inverse_hessian      diagonal guess (B, ...), which the memory of 10 pairs corrects
     tol                  a problem is done when half of g' H g, the estimate of value - minimum, is at most tol times
-                         its value, H being the memory's inverse Hessian; or when no step lowers the value any more
-    noise                relative rounding of the values, below which they do not decide about a step
+                         its value (1e-3 where that is less), H being the memory's inverse Hessian; or when that or
+                         every step is within the rounding of the value
 
     Steps satisfy Armijo's condition, by quadratic interpolation; a pair is kept where its curvature is positive.
     """
@@ -33,14 +33,14 @@ def minimise_all(
     theta = theta.copy()
     pairs: list[list[tuple[Float64Array, Float64Array, float]]] = [[] for _ in range(n)]
     steps = np.zeros(n, dtype=np.int64)
-    values, slopes = loss(theta, np.arange(n))
+    values, slopes, noise = loss(theta, np.arange(n))
     active = list(range(n))
     for _ in range(max_iter):
         directions, descents = {}, {}
         for b in active:
             directions[b] = _direction(slopes[b], pairs[b], inverse_hessian[b])
             descents[b] = float(np.vdot(directions[b], slopes[b]))
-        active = [b for b in active if -0.5 * descents[b] > tol * abs(values[b])]
+        active = [b for b in active if -0.5 * descents[b] > max(tol * max(values[b], 1e-3), noise[b])]
         if not active:
             break
         length = dict.fromkeys(active, 1.0)
@@ -48,16 +48,16 @@ def minimise_all(
         for _ in range(20):
             at = np.array(trying)
             new = np.stack([theta[b] + length[b] * directions[b] for b in trying])
-            new_values, new_slopes = loss(new, at)
+            new_values, new_slopes, new_noise = loss(new, at)
             again = []
             for i, b in enumerate(trying):
                 fall = length[b] * descents[b]
-                if new_values[i] <= values[b] + 1e-4 * fall + noise * abs(values[b]):
+                if new_values[i] <= values[b] + 1e-4 * fall + noise[b]:
                     moved, turned = new[i] - theta[b], new_slopes[i] - slopes[b]
                     curvature = float(np.vdot(moved, turned))
                     if curvature > 1e-12 * float(np.vdot(moved, moved)):
                         pairs[b] = [*pairs[b][1 - _PAIRS :], (moved, turned, curvature)]
-                    theta[b], values[b], slopes[b] = new[i], new_values[i], new_slopes[i]
+                    theta[b], values[b], slopes[b], noise[b] = new[i], new_values[i], new_slopes[i], new_noise[i]
                     steps[b] += 1
                 else:
                     over = new_values[i] - values[b] - fall

@@ -11,6 +11,9 @@ from .._types import Float64Array, FloatArray, IntArray
 from ..errors import InvalidInput
 from .lbfgs import minimise_all
 
+_SMALL = 3e7
+"""Multiply-adds of a product (n d K) up to which it is done in float64: it costs little and rounds nothing away."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LogisticFit:
@@ -45,13 +48,15 @@ def logistic_path(
 ) -> Iterator[LogisticFit]:
     """Minimises  sum_i s_i CE(x_i W + b, codes_i) + lambda / 2 |W|^2,  sum s = 1, penalty after penalty.
 
-    X        (n, d) float32 or float64 rows, in memory; products are in its type, sums and coefficients float64
+    X        (n, d) float32 or float64 rows, in memory; products are in its type (small ones in float64), sums and
+             coefficients float64
     codes    (n,) classes 0..K-1, each there at least once; weights (n,) >= 0, only ratios matter
     lambdas  > 0, any order; fits come from the strongest to the weakest, each starting where the last two point to.
              lambda = 1 / (n C) in scikit-learn's words
     folds    (n,) fold 0, 1, ... of every row, -1 for rows that are never held out: then every penalty has a problem
              per fold and one with all rows, and they share every product with X
-    tol      value - minimum wanted, relative to the value; judged by the estimate g' H^-1 g / 2 <= tol value / 100
+    tol      value - minimum wanted, relative to the value (to 1e-3 if that is more), judged by the estimate
+             g' H^-1 g / 2 <= tol value / 100; in float32 no closer than the value is rounded
 
     The rows are rotated once onto the eigenvectors of their weighted Gram matrix: for n < d that makes them few, and
     there the Hessian is nearly diagonal, which L-BFGS starts from. Cost: n d min(n, d) once, then 4 n d K
@@ -78,7 +83,6 @@ def _walk(problem: _Batch, lambdas: list[float], tol: float, max_iter: int) -> I
                 problem.inverse_hessian(lam),
                 0.01 * tol,  # it is off by some factor all the same where classes are all but separated
                 max_iter,
-                problem.noise,
             )
             n_iter += more
             fit = problem.fit(theta, lam, int(n_iter.max()))
@@ -93,8 +97,8 @@ class _Batch:
     def __init__(
         self, X: FloatArray, codes: IntArray, n_classes: int, weights: Float64Array | None, folds: IntArray | None
     ) -> None:
-        self.dtype = np.dtype(np.float64 if X.dtype == np.float64 else np.float32)
-        self.noise = 4.0 * (2.0**-52 if self.dtype == np.float64 else 2.0**-23)
+        small = X.size * n_classes <= _SMALL
+        self.dtype = np.dtype(np.float64 if X.dtype == np.float64 or small else np.float32)
         n_rows = X.shape[0]
         s = np.ones(n_rows) if weights is None else np.asarray(weights, dtype=np.float64)
         self.folds = folds
@@ -129,20 +133,23 @@ class _Batch:
 
     def loss(
         self, theta: Float64Array, at: IntArray, lam: float, *, curve: bool = False
-    ) -> tuple[Float64Array, Float64Array]:
-        """Values (b,) and gradients (b, r + 1, K) of the problems `at`; two products for all of them together.
+    ) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """Values (b,), gradients (b, r + 1, K), rounding of values (b,); two products for all problems `at` together.
 
         curve  note the mean p (1 - p) of every class for `inverse_hessian`
         """
         width, n_classes = self.rows.shape[1], self.n_classes
-        values = np.empty(len(at))
+        values, noise = np.empty(len(at)), np.empty(len(at))
+        unit = 2.0**-52 if self.dtype == np.float64 else 2.0**-23
         flat = np.ascontiguousarray(theta.transpose(1, 0, 2).reshape(width, -1), dtype=self.dtype)
         logits = self.rows @ flat
         every = np.arange(self.rows.shape[0])
         for b, problem in enumerate(at):
             block = logits[:, b * n_classes : (b + 1) * n_classes]
             share = self.share[problem]
-            block -= block.max(axis=1, keepdims=True)
+            top = block.max(axis=1, keepdims=True)
+            noise[b] = 4.0 * unit * (1.0 + float(share @ np.abs(top[:, 0])))
+            block -= top
             own = block[every, self.codes].astype(np.float64)
             np.exp(block, out=block)
             whole = block.sum(axis=1, dtype=np.float64)
@@ -156,7 +163,7 @@ class _Batch:
         slopes = (self.rows.T @ logits).astype(np.float64).reshape(width, len(at), n_classes).transpose(1, 0, 2)
         slopes[:, :-1] += lam * theta[:, :-1]
         values += 0.5 * lam * np.square(theta[:, :-1]).sum(axis=(1, 2))
-        return values, np.ascontiguousarray(slopes)
+        return values, np.ascontiguousarray(slopes), noise
 
     def inverse_hessian(self, lam: float) -> Float64Array:
         """(B, r + 1, K): diagonal guess, from the mean p (1 - p) of every class at the last penalty's answer."""
@@ -172,7 +179,7 @@ class _Batch:
 
     def fit(self, theta: Float64Array, lam: float, n_iter: int) -> LogisticFit:
         """The last problem in the caller's coordinates, and the logits of rows by problems that did not see them."""
-        values, slopes = self.loss(theta, np.arange(len(theta)), lam, curve=True)
+        values, slopes, _ = self.loss(theta, np.arange(len(theta)), lam, curve=True)
         coef = self.basis @ theta[-1, :-1]
         gap = float(np.square(slopes[-1, :-1]).sum()) / (2.0 * lam)
         held_out = None
