@@ -29,7 +29,7 @@ def regression_rows():
 @pytest.mark.parametrize("baseline", ["L-BFGS", "reweighting"])
 @pytest.mark.parametrize("p", [1.2, 1.5, 3.0, 8.0])
 def test_lp_regression(p, baseline, versus):
-    """Baselines run until their value is within 1e-8 of ours, known to them; float64 rows are made beforehand."""
+    """Baselines run until their value is within 1e-8 of ours, known to them: no certificate; float64 rows."""
     rows, targets = regression_rows()
     fit = lp_regression(rows, targets, p, tol=1e-8)
     assert fit.converged.all()
@@ -39,10 +39,12 @@ def test_lp_regression(p, baseline, versus):
     wide, goal = rows.astype(np.float64), fit.value[0] * (1 + 1e-8)
     run = lp_lbfgs if baseline == "L-BFGS" else lp_irls
     reached, steps = run(wide, targets, p, goal)
-    # From below, too: nobody gets under our certificate. L-BFGS may give up a little above the goal.
-    assert fit.value[0] - fit.gap[0] <= reached <= fit.value[0] * (1 + 1e-5)
+    # Nobody gets under our certificate. L-BFGS may give up above the goal after 1500 evaluations; the case says so.
+    assert fit.value[0] - fit.gap[0] <= reached
+    above = reached / fit.value[0] - 1
     versus(
-        f"l_p regression p={p:g}, {rows.shape[0]} x {rows.shape[1]}, {int(fit.steps[0])} steps ({baseline} {steps})",
+        f"l_p regression p={p:g}, {rows.shape[0]} x {rows.shape[1]}, {int(fit.steps[0])} steps "
+        f"({baseline} {steps}, {above:.0e} above)",
         lambda: lp_regression(rows, targets, p, tol=1e-8),
         lambda: run(wide, targets, p, goal),
         rounds=1,
@@ -69,7 +71,7 @@ def test_logistic_path(n_rows, n_dims, n_classes, versus):
     def theirs():
         fits = []
         for lam in LAMBDAS[::_STRIDE]:
-            model = linear_model.LogisticRegression(C=1 / (lam * n_rows), tol=1e-6, max_iter=1000)
+            model = linear_model.LogisticRegression(C=1 / (lam * n_rows), tol=1e-8, max_iter=1000)
             fits.append(model.fit(rows, codes))
         return fits
 
