@@ -286,7 +286,24 @@ def test_relu_beats_the_linear_fit_on_noisy_targets():
     assert np.square(got - y).mean() < 0.5 * np.square(POOL @ np.linalg.lstsq(POOL, y, rcond=None)[0] - y).mean()
 
 
-def test_another_backbone_is_refused(tmp_path):
+def test_heads_of_a_store(tmp_path):
+    np.save(tmp_path / "vectors.npy", POOL)
+    pool = og.embed(tmp_path / "vectors.npy", None, tmp_path / "store")
+    (name,) = pool.backbones
+    labels = {item: str(NAMES[row]) for row, item in enumerate(pool.item_ids[:60])}
+    heads = og.fit_heads(tmp_path / "store", labels)
+    assert heads[name].hash is None  # ready vectors: nobody knows what made them
+    np.testing.assert_array_equal(heads.predict(pool)[name], heads[name].predict(POOL))
+    entry = dict(pool.manifest["backbones"][name], model_hash="1" * 64)
+    known = og.FeatureStore(pool.path, pool.manifest | {"backbones": {name: entry}})
+    other = og.FeatureStore(pool.path, pool.manifest | {"backbones": {name: dict(entry, model_hash="2" * 64)}})
+    heads = og.fit_heads(known, NAMES[:60], np.arange(60))
+    assert len(heads[name].hash) == 64
+    with pytest.raises(og.InvalidInput, match=f"the head has {heads[name].hash[:16]} and 20"):
+        heads.predict(other)
+
+
+def test_another_backbone_is_refused():
     heads = og.fit_heads(BOTH, TRUE[:60], np.arange(60))
     with pytest.raises(og.InvalidInput, match=r'"small" .* is another one .* unknown and 7 columns, .* and 20'):
         heads.predict({"small": POOL[:, :7], "other": OTHER})

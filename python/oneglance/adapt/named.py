@@ -12,13 +12,13 @@ from ..store import FeatureStore, open_store
 from ..store.files import digest
 from ..strategies.pool import Pool, as_pool
 
-_DECIDES = ("model_hash", "preprocessing", "pooling", "compute")
+_DECIDES = ("model_hash", "preprocessing", "pooling")
 
 
 def as_named(source: Any, backbones: Sequence[str] | None) -> tuple[Pool, dict[str, str | None]]:
     """The pool, and per backbone the hash of the model, preprocessing and pooling behind its features.
 
-    Bare arrays have no hash (None). Raises InvalidInput (no features, unknown backbone) and StoreError.
+    Arrays and stores of ready vectors have no hash (None): nobody knows what made them. Raises InvalidInput (no features, unknown backbone) and StoreError.
     """
     if isinstance(source, (str, PathLike)):
         source = open_store(source)
@@ -28,6 +28,6 @@ def as_named(source: Any, backbones: Sequence[str] | None) -> tuple[Pool, dict[s
     hashes: dict[str, str | None] = dict.fromkeys(pool.features)
     if isinstance(source, FeatureStore):
         entries: Mapping[str, Any] = source.manifest["backbones"]
-        for name in hashes:
+        for name in (name for name in hashes if entries[name]["model_hash"]):
             hashes[name] = digest(json.dumps([entries[name][key] for key in _DECIDES]).encode())
     return pool, hashes
