@@ -18,7 +18,8 @@ _DECIDES = ("model_hash", "preprocessing", "pooling")
 def as_named(source: Any, backbones: Sequence[str] | None) -> tuple[Pool, dict[str, str | None]]:
     """The pool, and per backbone the hash of the model, preprocessing and pooling behind its features.
 
-    Arrays and stores of ready vectors have no hash (None): nobody knows what made them. Raises InvalidInput (no features, unknown backbone) and StoreError.
+    Arrays and stores of ready vectors have no hash (None): nobody knows what made them.
+    Raises InvalidInput (no features, unknown backbone) and StoreError.
     """
     if isinstance(source, (str, PathLike)):
         source = open_store(source)
