@@ -28,6 +28,8 @@ class Purpose(IntEnum):
     PRICED = 12
     TOPIC = 13
     FOLD = 14
+    PIVOTAL = 15
+    DIRECTION = 16
 
 
 def uniforms(seed: int, purpose: Purpose, items: IntArray, draw: int = 0) -> Float64Array:

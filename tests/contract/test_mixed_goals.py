@@ -174,6 +174,8 @@ def test_mistakes_with_groups_are_named(rows, groups):
         og.select(rows, 5, groups="scene")
     with pytest.raises(og.InvalidInput, match='sampler="paper" .* at most so many of a group'):
         og.select(rows, 5, sampler="paper", groups=groups)
+    with pytest.raises(og.InvalidInput, match='sampler="pivotal" spreads .* at most so many of a group'):
+        og.select(rows, 5, sampler="pivotal", groups=groups)
     with pytest.raises(og.InvalidInput, match="groups with items in several strata"):
         og.select(rows, 5, groups=groups, strata=np.arange(N) // 75)
     with pytest.raises(og.InvalidInput, match=r"clusters is 140, but only .* groups and costs had left \d+ items"):

@@ -168,6 +168,8 @@ def test_other_strategy_and_sampler(here):
     assert {row["weight"] for row in rows("r/selected.csv")} == {"5.0"}
     _, err = run("select", "store", *ARGS, "--strategy", "random", "--p", "1", code=2)
     assert "--p has no meaning with --strategy random" in err
+    run("select", "store", *ARGS, "--sampler", "pivotal", "--out", "spread")
+    assert json.loads((here / "spread/run.json").read_text())["request"]["params"]["sampler"] == "pivotal"
     run("select", "store", *ARGS, "--sampler", "paper", "--p", "1.5", "--combine", "mean", "--out", "p")
     assert json.loads((here / "p/run.json").read_text())["certificate"]["n_draws"] >= 20
 

@@ -175,7 +175,9 @@ def test_strategy_and_parameters():
         og.select(X, 3, q=1)
     with pytest.raises(InvalidInput, match='"random" does not know p; it takes no parameters'):
         og.select(X, 3, "random", p=2)
-    with pytest.raises(InvalidInput, match=r"sampler must be one of \['bernoulli', 'paper'\], got 'fast'"):
+    with pytest.raises(
+        InvalidInput, match=r"sampler must be one of \['bernoulli', 'pivotal', 'paper', 'unbiased'\], got 'fast'"
+    ):
         og.select(X, 3, sampler="fast")
     for wrong in ("best", "single:b", "single"):
         with pytest.raises(InvalidInput, match=r"\"single:NAME\" with NAME one of \['features'\], got "):

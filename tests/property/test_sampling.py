@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oneglance.reference import sampling as oracle
-from oneglance.strategies.sampling import bernoulli, inclusion_targets, with_replacement
+from oneglance.strategies.sampling import bernoulli, inclusion_targets, pivotal, with_replacement
 from oneglance.strategies.sampling.conditional_poisson import fit_log_odds
 
 exponents = st.floats(-12.0, 12.0, allow_nan=False)
@@ -34,6 +34,17 @@ def test_bernoulli_keeps_its_promises(request_):
     assert len(set(sample.indices.tolist())) == budget
     assert np.isin(np.flatnonzero(certain), sample.indices).all()
     assert np.array_equal(sample.inclusion_prob, pi[sample.indices])
+
+
+@given(requests())
+@settings(max_examples=100, deadline=None)
+def test_pivotal_keeps_its_promises(request_):
+    p, budget, seed = request_
+    pi, certain = inclusion_targets(p, budget)
+    sample = pivotal(p, budget, points=np.log1p(p)[:, None], seed=seed)
+    assert len(set(sample.indices.tolist())) == budget
+    assert np.isin(np.flatnonzero(certain), sample.indices).all()
+    assert np.all(np.abs(sample.inclusion_prob - pi[sample.indices]) <= 1e-12)
 
 
 @given(st.lists(st.floats(-6.0, 6.0), min_size=2, max_size=9), st.data())

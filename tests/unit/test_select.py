@@ -156,7 +156,7 @@ def test_strata_share_the_budget_in_proportion(store):
 def test_strata_are_drawn_independently(two):
     twice = np.concatenate([two["vit"], two["vit"]])
     strata = np.repeat(["a", "b"], N)
-    for sampler in ("bernoulli", "paper"):
+    for sampler in ("bernoulli", "pivotal", "paper", "unbiased"):
         selection = og.select(twice, 60, strata=strata, sampler=sampler)
         first = selection.indices[selection.strata == "a"]
         second = selection.indices[selection.strata == "b"] - N
@@ -207,6 +207,28 @@ def test_paper_sampler_counts_draws(two):
     draws = selection.weights * share * selection.certificate["n_draws"]
     near(draws, np.round(draws), 1e-4)
     near(draws.sum(), selection.certificate["n_draws"], 1e-4)
+
+
+def test_pivotal_sampler_spreads_over_all_backbones(two):
+    plain, spread = (og.select(two, 30, sampler=sampler) for sampler in ("bernoulli", "pivotal"))
+    near(spread.weights, 1 / spread.inclusion_prob, 1e-12)
+    both = np.intersect1d(plain.indices, spread.indices)
+    near(
+        spread.inclusion_prob[np.isin(spread.indices, both)].sum(),
+        plain.inclusion_prob[np.isin(plain.indices, both)].sum(),
+        1e-9,
+    )
+    only = og.select(two, 30, sampler="pivotal", combine="single:vit")
+    alone = og.select({"vit": two["vit"]}, 30, sampler="pivotal")
+    assert np.array_equal(only.indices, alone.indices)
+    shards = og.select({name: np.vstack([x[:7], x[7:]]) for name, x in two.items()}, 30, sampler="pivotal")
+    assert np.array_equal(shards.indices, spread.indices)
+
+
+def test_unbiased_sampler_has_the_papers_rows(two):
+    paper, unbiased = (og.select(two, 30, sampler=sampler, seed=1) for sampler in ("paper", "unbiased"))
+    assert np.array_equal(np.sort(paper.indices), np.sort(unbiased.indices))
+    assert unbiased.certificate["n_draws"] >= paper.certificate["n_draws"]
 
 
 def test_kinds_of_input_agree(two):

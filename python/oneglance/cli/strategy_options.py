@@ -31,7 +31,8 @@ _OPTIONS = (
         type=click.Choice(tuple(SAMPLERS)),
         default="bernoulli",
         show_default=True,
-        help="bernoulli: without replacement, unbiased weights. paper: Algorithm 1, with replacement.",
+        help="bernoulli: without replacement, unbiased weights. pivotal: the same probabilities, spread over the "
+        "features. paper: Algorithm 1, with replacement. unbiased: its draws, with unbiased weights.",
     ),
     click.option(
         "--combine",

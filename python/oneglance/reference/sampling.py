@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -53,6 +54,46 @@ def draw_until_distinct(p: Float64Array, budget: int, rng: np.random.Generator) 
     while len(set(draws)) < budget:
         draws.append(int(rng.choice(p.size, p=p / p.sum())))
     return np.array(draws, dtype=np.int64)
+
+
+def draw_until_beyond(p: Float64Array, budget: int, rng: np.random.Generator) -> IntArray:
+    """Inverse sampling: the draws before the first one of a row beyond the budget."""
+    return draw_until_distinct(p, budget + 1, rng)[:-1]
+
+
+def tree_order(points: Float64Array, rows: IntArray | None = None) -> list[int]:
+    """Rows sorted along the coordinate of largest variance, halved (the first half is the larger), and so on."""
+    rows = np.arange(len(points)) if rows is None else rows
+    if rows.size < 2:
+        return [int(row) for row in rows]
+    widest = int(np.argmax(points[rows].var(axis=0)))
+    rows = rows[np.lexsort((rows, points[rows, widest]))]
+    half = (rows.size + 1) // 2
+    return tree_order(points, rows[:half]) + tree_order(points, rows[half:])
+
+
+Outcome = tuple[frozenset[int], int, Fraction]
+"""Rows picked in a node, the undecided row of it, and the probability that this row holds."""
+
+
+def pivotal_law(pi: Sequence[Fraction], order: Sequence[int]) -> dict[Outcome, Fraction]:
+    """The exact law of the pivotal method over the halvings of an order; pi in (0, 1)."""
+    if len(order) == 1:
+        return {(frozenset(), order[0], pi[order[0]]): Fraction(1)}
+    half = (len(order) + 1) // 2
+    law: dict[Outcome, Fraction] = {}
+    ahead, behind = pivotal_law(pi, order[:half]), pivotal_law(pi, order[half:])
+    for (one, two), chance in {(a, b): ahead[a] * behind[b] for a in ahead for b in behind}.items():
+        total, picked = one[2] + two[2], one[0] | two[0]
+        for row, share, other, others in ((*one[1:], *two[1:]), (*two[1:], *one[1:])):
+            if total == 0:
+                end, odds = (picked, row, total), Fraction(1, 2)
+            elif total < 1:  # `row` gets all
+                end, odds = (picked, row, total), share / total
+            else:  # `row` is picked, `other` keeps what is left
+                end, odds = (picked | {row}, other, total - 1), (1 - others) / (2 - total)
+            law[end] = law.get(end, Fraction(0)) + chance * odds
+    return law
 
 
 def coherence_total(weights: Sequence[Float64Array]) -> float:

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._types import Float64Array
+from .._types import Float64Array, FloatArray
 from ..errors import InvalidInput
 from .request import Part, Request
 from .sampling import SAMPLERS, Sample, capped, equal, priced
 
 
-def drawn(request: Request, importance: Float64Array | None, *, sampler: str = "bernoulli") -> list[Sample]:
+def drawn(
+    request: Request,
+    importance: Float64Array | None,
+    *,
+    sampler: str = "bernoulli",
+    points: FloatArray | None = None,
+) -> list[Sample]:
     """A sample of every part, in positions of the pool.
 
     importance  (n_items,) >= 0, or None: all alike. Request.priority multiplies it
-    sampler     "bernoulli", or "paper": neither groups nor costs then
+    sampler     one of SAMPLERS; neither groups nor costs but with "bernoulli"
+    points      (n_items, k), where items lie; for "pivotal"
 
     Items of importance 0 are never drawn. Raises InvalidInput where a part has too few others.
     """
-    if sampler == "paper" and (request.groups is not None or request.costs is not None):
+    if sampler != "bernoulli" and (request.groups is not None or request.costs is not None):
         limit = "at most so many of a group" if request.groups is not None else "a budget of money"
-        raise InvalidInput(
-            f'sampler="paper" draws until it has seen enough items, so the probability of one under {limit} is not '
-            'known. Use sampler="bernoulli".'
+        why = (
+            f"spreads the picks over the features, and has no rule for {limit}."
+            if sampler == "pivotal"
+            else f"draws until it has seen enough items, so the probability of one under {limit} is not known."
         )
+        raise InvalidInput(f'sampler="{sampler}" {why} Use sampler="bernoulli".')
     if request.groups is not None and request.costs is not None:
         raise InvalidInput(
             "groups and costs together leave no draw with exact inclusion probabilities. Use one of them, or a "
@@ -37,10 +46,17 @@ def drawn(request: Request, importance: Float64Array | None, *, sampler: str = "
         )
     if request.priority is not None:
         importance = request.priority if importance is None else importance * request.priority
-    return [_of_part(request, part, stream, importance, sampler) for stream, part in enumerate(request.parts)]
+    return [_of_part(request, part, stream, importance, sampler, points) for stream, part in enumerate(request.parts)]
 
 
-def _of_part(request: Request, part: Part, stream: int, importance: Float64Array | None, sampler: str) -> Sample:
+def _of_part(
+    request: Request,
+    part: Part,
+    stream: int,
+    importance: Float64Array | None,
+    sampler: str,
+    points: FloatArray | None,
+) -> Sample:
     seed, rows = request.seed, part.rows
     if importance is None and request.groups is None and request.costs is None:
         return equal(rows, part.count, seed=seed)
@@ -51,7 +67,8 @@ def _of_part(request: Request, part: Part, stream: int, importance: Float64Array
     elif request.groups is not None:
         sample = capped(p, part.count, request.groups.of[rows], request.groups.room, seed=seed, stream=stream)
     else:
-        sample = SAMPLERS[sampler](p, part.count, seed=seed, stream=stream)
+        where = {} if points is None else {"points": points[rows]}
+        sample = SAMPLERS[sampler](p, part.count, seed=seed, stream=stream, **where)
     return Sample(rows[sample.indices], sample.inclusion_prob, sample.weights, sample.counts, sample.n_draws)
 
 
