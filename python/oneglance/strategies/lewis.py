@@ -22,7 +22,7 @@ from .sampling import SAMPLERS
 from .unusable import unusable_rows
 
 _PLACES = 8
-"""Directions along which "pivotal" spreads. With 16 or 32 losses of real features were estimated no better, or worse."""
+"""Directions along which "pivotal" spreads. 16 or 32 of real features estimated losses no better, or worse."""
 
 
 class NotConverged(UserWarning):
