@@ -33,7 +33,7 @@ def test_activeft_comes_where_autograd_and_adam_come(shared, pool):
     torch = pytest.importorskip("torch")
     rows = unit_rows(shared, pool)
     start = np.arange(0, len(rows), len(rows) // 20)[:20]
-    ours = og.activeft(rows, 20, init=start, n_iter=200)
+    ours = og.activeft(rows, 20, objective="paper", init=start, n_iter=200)
     x, v = torch.from_numpy(rows), torch.from_numpy(rows[start]).clone().requires_grad_(True)
     adam = torch.optim.Adam([v], lr=1e-3)
     losses = []

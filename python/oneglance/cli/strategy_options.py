@@ -87,7 +87,7 @@ _OPTIONS = (
     click.option(
         "--objective",
         type=click.Choice(OBJECTIVES),
-        help="activeft: paper (default), or released: what the published code minimises.",
+        help="activeft: released (default), what the published code minimises, or paper: its formula.",
     ),
     click.option(
         "--temperature", type=float, help="activeft: of both terms, 0.07 by default. Example: --temperature 0.1"

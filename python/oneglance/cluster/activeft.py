@@ -42,7 +42,7 @@ def activeft(
     X: Any,
     k: int,
     *,
-    objective: str = "paper",
+    objective: str = "released",
     temperature: float = 0.07,
     balance: float = 1.0,
     learning_rate: float = 1e-3,

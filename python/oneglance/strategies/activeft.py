@@ -15,7 +15,7 @@ from .space import feature_space
 def activeft(
     request: Request,
     *,
-    objective: str = "paper",
+    objective: str = "released",
     temperature: float = 0.07,
     balance: float = 1.0,
     learning_rate: float = 1e-3,
@@ -25,7 +25,8 @@ def activeft(
 ) -> Picks:
     """The items nearest to parameters fitted to the global features of one backbone, scaled to unit norm.
 
-    objective  "paper" or "released"; the other parameters are those of oneglance.activeft
+    objective  "released", with which the paper's results were made, or "paper", its formula: no better than random
+               picks on any pool here (docs/strategies.md). The other parameters are those of oneglance.activeft
 
     Labelled items are parameters that stay where they are. Items nearest to their parameter come first. weights
     are the numbers of candidates nearest to each pick, scores too; inclusion_prob is NaN. The seed changes the start
