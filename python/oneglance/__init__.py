@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._build_info import build_info
     from ._types import Patterns, RowShards
-    from .adapt import Heads, fit_heads, load_heads
+    from .adapt import Heads, LabelPlan, fit_heads, load_heads, plan_labels
     from .cluster.activeft import ActiveFT, activeft
     from .cluster.bilaf import BiLAF, bilaf
     from .cluster.kmeans import KMeans, kmeans
@@ -33,6 +33,7 @@ __all__ = [
     "InvalidInput",
     "KMeans",
     "KernelCoverage",
+    "LabelPlan",
     "LeverageScores",
     "LewisWeights",
     "MissingDependency",
@@ -60,6 +61,7 @@ __all__ = [
     "load_heads",
     "nearest",
     "open_store",
+    "plan_labels",
     "select",
     "weighted_draw",
 ]
@@ -83,7 +85,7 @@ _HOME = {
         ),
         "search",
     ),
-    **dict.fromkeys(("Heads", "fit_heads", "load_heads"), "adapt"),
+    **dict.fromkeys(("Heads", "LabelPlan", "fit_heads", "load_heads", "plan_labels"), "adapt"),
     **dict.fromkeys(("Evaluation", "evaluate"), "evaluation"),
     **dict.fromkeys(("FeatureStore", "open_store"), "store"),
     **dict.fromkeys(("Selection", "select"), "strategies"),

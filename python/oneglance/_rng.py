@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     FOLD = 14
     PIVOTAL = 15
     DIRECTION = 16
+    PLAN = 17
 
 
 def uniforms(seed: int, purpose: Purpose, items: IntArray, draw: int = 0) -> Float64Array:

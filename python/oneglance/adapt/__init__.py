@@ -3,5 +3,6 @@
 from .fit import fit_heads
 from .head import Head
 from .heads import Heads, load_heads
+from .labels_needed import LabelPlan, plan_labels
 
-__all__ = ["Head", "Heads", "fit_heads", "load_heads"]
+__all__ = ["Head", "Heads", "LabelPlan", "fit_heads", "load_heads", "plan_labels"]
