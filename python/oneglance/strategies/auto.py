@@ -33,8 +33,8 @@ def auto(request: Request) -> Picks:
     """Kernel coverage of all backbones as one (`kernel`), set by the size of the pool; FreeSel where a pool holds
     patterns only.
 
-    One rule for all budgets: in docs/strategies.md nothing else was better than it beyond noise, at any budget up to
-    a tenth of the pool, and it never was worse than k-means or random picks. The coverage of all items is counted up
+    One rule for all budgets: in docs/strategies.md it was never worse than random picks and never below k-means by
+    more than chance, at any budget up to a tenth of the pool. The coverage of all items is counted up
     to 50,000, else that of a fixed sample of 50,000 items or of 10 per pick, whichever is more. certificate["auto"]
     says what was taken. No randomness, except for FreeSel's.
     """
