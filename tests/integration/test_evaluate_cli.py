@@ -131,7 +131,7 @@ def test_backbones_of_the_test_set_carry_the_pools_names(here):
         (["--labels", "class"], "--labels: 'class' is neither a column of the store"),
         (["--labels", "missing.npy"], "--labels: missing.npy does not exist"),
         (["--labels", "both.npz"], "name an array of both.npz as both.npz:NAME; it has train, test, y, y_test"),
-        (["--labels", "label", "--strategies", "kmaens"], "--strategies names 'kmaens'; there are all, lewis"),
+        (["--labels", "label", "--strategies", "kmaens"], "--strategies names 'kmaens'; there are all, auto, lewis"),
         (["--labels", "label", "--heads", "svm"], "--heads names 'svm'; there are ridge, linear, knn"),
         (["--labels", "label", "--budgets", "half"], "budgets: budget must be a count like 500"),
         (["--labels", "label", "--folds", "3", "--splits", "2"], "folds and splits exclude each other"),
