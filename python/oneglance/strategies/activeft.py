@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._types import BoolArray
 from ..cluster import ActiveFT
 from ..cluster import activeft as fit
 from .coverage import Chosen, Task, coverage
@@ -25,8 +24,8 @@ def activeft(
 ) -> Picks:
     """The items nearest to parameters fitted to the global features of one backbone, scaled to unit norm.
 
-    objective  "released", with which the paper's results were made, or "paper", its formula: no better than random
-               picks on any pool here (docs/strategies.md). The other parameters are those of oneglance.activeft
+    objective  "released", with which the paper's results were made, or "paper", its formula, which was seen to do no
+               better than random picks (docs/strategies.md). The other parameters are those of oneglance.activeft
 
     Labelled items are parameters that stay where they are. Items nearest to their parameter come first. weights
     are the numbers of candidates nearest to each pick, scores too; inclusion_prob is NaN. The seed changes the start
@@ -49,7 +48,7 @@ def activeft(
             sample_rows=sample_rows,
             init=init,
             already=task.labelled if task.labelled.size else None,
-            mask=_used(task),
+            mask=task.used,
             seed=task.seed,
         )
         reports.append(found)
@@ -62,12 +61,3 @@ def activeft(
     picks.certificate["objective"] = objective
     picks.certificate["loss"] = [[float(report.loss[0]), float(report.loss[-1])] for report in reports]
     return picks
-
-
-def _used(task: Task) -> BoolArray | None:
-    """Candidates and labelled items."""
-    if task.mask is None:
-        return None
-    used = task.mask.copy()
-    used[task.labelled] = True
-    return used

@@ -39,10 +39,6 @@ def bilaf(
     def search(task: Task) -> Chosen:
         n_rows, width = task.space.rows.shape
         request.note(f"BiLAF of {space.backbone} ({n_rows} x {width}, cores by {cores}, {metric}) ...")
-        mask = None
-        if task.mask is not None:
-            mask = task.mask.copy()
-            mask[task.labelled] = True
         found = fit(
             task.space.rows,
             task.count,
@@ -54,7 +50,7 @@ def bilaf(
             penalty=penalty,
             metric=metric,
             already=task.labelled if task.labelled.size else None,
-            mask=mask,
+            mask=task.used,
             seed=task.seed,
             compat=compat,
         )

@@ -38,10 +38,7 @@ def facility(request: Request, *, metric: str = "cosine", neighbors: int = 50) -
     shares: list[float] = []
 
     def search(task: Task) -> Chosen:
-        free = np.ones(len(task.space.rows), dtype=np.bool_) if task.mask is None else task.mask
-        used = free.copy()
-        used[task.labelled] = True
-        there = np.flatnonzero(used).astype(np.int64)
+        free, there = task.free, np.flatnonzero(task.used).astype(np.int64)
         scale = 1.0
         if there.size > 1:
             scale = float(np.median(sampled_distances(task.space.rows, there, metric))) or 1.0

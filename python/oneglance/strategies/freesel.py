@@ -70,8 +70,7 @@ def freesel(
 
 def _random_item(task: Task) -> Any:
     """One candidate that has patterns, all alike; none if no candidate has."""
-    n_items = len(task.space.rows) if task.space.offsets is None else task.space.offsets.size - 1
-    free = np.ones(n_items, dtype=np.bool_) if task.mask is None else task.mask.copy()
+    free = task.free
     if task.space.offsets is not None:
         free &= np.diff(task.space.offsets) > 0
     items = np.flatnonzero(free).astype(np.int64)

@@ -47,10 +47,7 @@ def herding(
     widths: list[float] = []
 
     def search(task: Task) -> Chosen:
-        free = np.ones(len(task.space.rows), dtype=np.bool_) if task.mask is None else task.mask
-        used = free.copy()
-        used[task.labelled] = True
-        there = np.flatnonzero(used).astype(np.int64)
+        free, there = task.free, np.flatnonzero(task.used).astype(np.int64)
         sigma2 = _median(task, there) if sigma is None else sigma**2
         widths.append(float(np.sqrt(sigma2)))
         n_chosen = task.count + task.labelled.size

@@ -62,13 +62,11 @@ def hierarchical(
     sizes: list[list[int]] = []
 
     def search(task: Task) -> Chosen:
-        n_items = len(task.space.rows)
-        free = np.arange(n_items) if task.mask is None else np.flatnonzero(task.mask).astype(np.int64)
-        there = np.union1d(free, task.labelled)
+        free, there = np.flatnonzero(task.free), np.flatnonzero(task.used)
         counts = asked or _default(there.size, task.count + task.labelled.size)
         if counts[0] > there.size:
             raise InvalidInput(f"levels asks for {counts[0]} clusters of {there.size} items. Ask for fewer.")
-        points: Any = task.space.rows if there.size == n_items else task.space.rows.take(there)
+        points: Any = task.space.rows if there.size == task.n_items else task.space.rows.take(there)
         tree, key = [], np.empty(0)
         for depth, k in enumerate(counts):
             request.note(f"level {depth + 1} of {space.backbone}: {k} clusters of {len(points)} ...")

@@ -31,7 +31,7 @@ def kernel(request: Request, *, width: float = 0.5, evaluate: int | None = None)
     def search(task: Task) -> Chosen:
         n_rows, n_dims = task.space.rows.shape
         request.note(f"kernel coverage under {space.backbone} ({n_rows} x {n_dims}) ...")
-        free = np.arange(n_rows) if task.mask is None else np.flatnonzero(task.mask)
+        free = np.flatnonzero(task.free)
         median = median_distance(task.space.rows, free.astype(np.int64), cosine=False)
         found = kernel_coverage(
             task.space.rows,

@@ -36,10 +36,7 @@ def kmeans(request: Request, *, metric: str = "sqeuclidean", clusters: int | Non
     reports: list[KMeans] = []
 
     def search(task: Task) -> Chosen:
-        n_items = len(task.space.rows)
-        free = np.ones(n_items, dtype=np.bool_) if task.mask is None else task.mask
-        used = free.copy()
-        used[task.labelled] = True
+        free, used = task.free, task.used
         n_used = int(np.count_nonzero(used))
         k = task.count + task.labelled.size if clusters is None else clusters
         if k > n_used:

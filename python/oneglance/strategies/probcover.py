@@ -38,10 +38,7 @@ def probcover(request: Request, *, metric: str = "cosine", delta: float | None =
     told: list[float] = []
 
     def search(task: Task) -> Chosen:
-        free = np.ones(len(task.space.rows), dtype=np.bool_) if task.mask is None else task.mask
-        used = free.copy()
-        used[task.labelled] = True
-        there = np.flatnonzero(used).astype(np.int64)
+        free, there = task.free, np.flatnonzero(task.used).astype(np.int64)
         radius = delta or _radius(task, there, 1.0 / (task.count + task.labelled.size))
         request.note(f"cover of {space.backbone} by balls of radius {radius:.4g} ({metric}) ...")
         pairs = Pairs(task.space.rows, there, metric, np.float32)

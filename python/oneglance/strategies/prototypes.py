@@ -50,17 +50,13 @@ def prototypes(
     n_clusters: list[int] = []
 
     def search(task: Task) -> Chosen:
-        n_items = len(task.space.rows)
-        free = np.arange(n_items) if task.mask is None else np.flatnonzero(task.mask).astype(np.int64)
-        used = np.zeros(n_items, dtype=np.bool_)
-        used[free] = used[task.labelled] = True
+        free, used = np.flatnonzero(task.free), task.used
         n_used = int(np.count_nonzero(used))
         k = clusters or max(1, round(n_used**0.5))
         if k > n_used:
             raise InvalidInput(f"clusters is {k}, but only {n_used} items can be clustered. Ask for fewer.")
         request.note(f"k-means of {space.backbone} ({n_used} x {space.rows.shape[1]}, {k} clusters) ...")
-        mask = None if used.all() else used
-        found = kmeans(task.space.rows, k, metric=metric, max_iter=max_iter, seed=task.seed, mask=mask)
+        found = kmeans(task.space.rows, k, metric=metric, max_iter=max_iter, seed=task.seed, mask=used)
         n_clusters.append(k)
         key = found.distances if keep == "easy" else -found.distances
         if even:

@@ -47,6 +47,22 @@ class Task:
     costs: Float64Array | None = None
     money: float | None = None
 
+    @property
+    def n_items(self) -> int:
+        return len(self.space.rows) if self.space.offsets is None else self.space.offsets.size - 1
+
+    @property
+    def free(self) -> BoolArray:
+        """(n_items,) what may be picked; a new array."""
+        return np.ones(self.n_items, dtype=np.bool_) if self.mask is None else self.mask.copy()
+
+    @property
+    def used(self) -> BoolArray:
+        """(n_items,) what may be picked, and labelled items; a new array."""
+        used = self.free
+        used[self.labelled] = True
+        return used
+
 
 def in_rounds(task: Task, search: Callable[[Task], Chosen], claims: PartClaims | None, by_cost: bool) -> Chosen:
     """As many picks as the limits allow, by asking the search again for what is missing.
@@ -61,7 +77,7 @@ def in_rounds(task: Task, search: Callable[[Task], Chosen], claims: PartClaims |
     """
     if claims is None and (task.money is None or by_cost):
         return search(task)
-    free = np.ones(n_items(task.space), dtype=np.bool_) if task.mask is None else task.mask.copy()
+    free = task.free
     found, items, reasons, readings = None, list[int](), list[str](), 0.0
     while True:
         if claims is not None:
@@ -89,14 +105,10 @@ def _again(task: Task, search: Callable[[Task], Chosen]) -> Chosen:
     try:
         return search(task)
     except InvalidInput as error:
-        left = n_items(task.space) if task.mask is None else int(np.count_nonzero(task.mask))
+        left = int(np.count_nonzero(task.free))
         raise InvalidInput(
             f"{error} This came up when {task.count} picks were missing and groups and costs had left {left} items."
         ) from None
-
-
-def n_items(space: Space) -> int:
-    return len(space.rows) if space.offsets is None else space.offsets.size - 1
 
 
 def n_payable(costs: Float64Array, money: float) -> int:

@@ -50,10 +50,7 @@ def typiclust(
     n_clusters: list[int] = []
 
     def search(task: Task) -> Chosen:
-        n_items = len(task.space.rows)
-        free = np.ones(n_items, dtype=np.bool_) if task.mask is None else task.mask
-        used = free.copy()
-        used[task.labelled] = True
+        free, used = task.free, task.used
         n_used = int(np.count_nonzero(used))
         k = max(1, min(task.count + task.labelled.size, max_clusters, n_used // (2 * min_cluster)))
         request.note(f"k-means of {space.backbone} ({n_used} x {space.rows.shape[1]}, {k} clusters) ...")
