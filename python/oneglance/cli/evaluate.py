@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-from ..errors import InvalidInput
 from ..evaluation.estimate import EvaluationPlan, estimate
 from ..evaluation.evaluation import Evaluation
 from ..evaluation.prepare import BUDGETS, HEADS, prepare
@@ -17,14 +15,13 @@ from ..evaluation.report import conclusions, coverage_tables, reading_aid, score
 from ..store.files import human_bytes, json_bytes, write_atomic
 from ..strategies import Pool, strategy_names
 from ..strategies.result import write_table
-from .inputs import open_pool, read_column
+from .inputs import open_pool, read_column, read_labels
 from .output import duration, note, print_json, print_table, say
 from .pool_options import comma_list, some_pool_options
 from .pool_text import warn_of_bad_rows
 from .run_folder import check_writable
 
 _FILES = {"runs": "runs.parquet", "summary": "summary.parquet", "text": "evaluation.json", "plot": "evaluation.png"}
-_ARRAYS = (".npy", ".npz")
 
 
 @click.command(short_help="See what strategies are worth where labels are known.")
@@ -139,7 +136,7 @@ def evaluate(
     pool = source.pool
     job = prepare(
         pool,
-        _labels(labels, pool, "--labels"),
+        read_labels(labels, pool, "--labels"),
         strategies,
         budgets,
         seeds,
@@ -173,30 +170,6 @@ def _check_names(strategies: tuple[str, ...] | None, heads: tuple[str, ...]) -> 
             raise click.UsageError(f"{option} names {unknown[0]!r}; there are {', '.join(known)}.")
 
 
-def _labels(value: str, pool: Pool, option: str) -> Any:
-    """A column's name, or one class per item."""
-    name, _, array = value.partition(".npz:")
-    path = Path(f"{name}.npz" if array else value)
-    if value not in pool.columns and path.suffix.lower() in _ARRAYS:
-        if not path.exists():
-            raise InvalidInput(f"{option}: {path} does not exist.")
-        loaded = np.load(path, allow_pickle=False)
-        if path.suffix.lower() == ".npz":
-            names = list(loaded.files)
-            if array not in names:
-                raise InvalidInput(f"{option}: name an array of {path} as {path}:NAME; it has {', '.join(names)}.")
-            return loaded[array]
-        return loaded
-    found = read_column(value, pool, option, "label")
-    if isinstance(found, str) and found not in pool.columns:
-        columns = ", ".join(pool.columns) or "none"
-        raise InvalidInput(
-            f"{option}: {value!r} is neither a column of {pool.where} (it has {columns}) nor a .csv, .jsonl, .parquet, "
-            ".npy or .npz file."
-        )
-    return found
-
-
 def _test(value: str | None, labels: str, columns: tuple[str, ...], pool: Pool) -> Any:
     if value is None:
         return None
@@ -207,7 +180,7 @@ def _test(value: str | None, labels: str, columns: tuple[str, ...], pool: Pool) 
         paths = [Path(part) for part in value.split(",")]
     source = open_pool(paths, None, columns, None)
     warn_of_bad_rows(source)
-    return source.pool, _labels(labels, source.pool, "--test-labels")
+    return source.pool, read_labels(labels, source.pool, "--test-labels")
 
 
 def _print_plan(plan: EvaluationPlan, notes: Any, out: Path, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from .output import note
 
 _ID_COLUMNS = ("item_id", "id", "row_id", "path")
 _SCAN_ROWS = 8192
+_ARRAYS = (".npy", ".npz")
 _LARGE = 1 << 28  # bytes that take a second or more to read and hash
 
 
@@ -152,6 +153,30 @@ def read_column(value: str | None, pool: Pool, option: str, wanted: str) -> Any:
                 f"{option}: {path} puts the item {item!r} into {found[row]!r} and {entry!r}. Keep one of the lines."
             )
         found[row] = entry
+    return found
+
+
+def read_labels(value: str, pool: Pool, option: str) -> Any:
+    """A column's name; or the array of a .npy file, of FILE.npz:ARRAY, or one entry per item from a list file."""
+    name, _, array = value.partition(".npz:")
+    path = Path(f"{name}.npz" if array else value)
+    if value not in pool.columns and path.suffix.lower() in _ARRAYS:
+        if not path.exists():
+            raise InvalidInput(f"{option}: {path} does not exist.")
+        loaded = np.load(path, allow_pickle=False)
+        if path.suffix.lower() == ".npz":
+            names = list(loaded.files)
+            if array not in names:
+                raise InvalidInput(f"{option}: name an array of {path} as {path}:NAME; it has {', '.join(names)}.")
+            return loaded[array]
+        return loaded
+    found = read_column(value, pool, option, "label")
+    if isinstance(found, str) and found not in pool.columns:
+        columns = ", ".join(pool.columns) or "none"
+        raise InvalidInput(
+            f"{option}: {value!r} is neither a column of {pool.where} (it has {columns}) nor a .csv, .jsonl, .parquet, "
+            ".npy or .npz file."
+        )
     return found
 
 
