@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
 from .._check import METRICS
-from ..cluster.activeft import INITS, OBJECTIVES
+from ..cluster.activeft import INITS as PARAMETER_INITS
+from ..cluster.activeft import OBJECTIVES
+from ..cluster.kmeans import INITS as CENTER_INITS
 from ..strategies.freesel import RULES
 from ..strategies.hierarchical import DRAWS
 from ..strategies.prototypes import KEEPS
 from ..strategies.sampling import SAMPLERS
-from .pool_options import ITEMS_FILE
+from .pool_options import ITEMS_FILE, adding
 
 
 def _levels(ctx: click.Context, param: click.Parameter, value: str | None) -> list[int] | None:
@@ -106,7 +105,11 @@ _OPTIONS = (
         type=click.IntRange(1),
         help="activeft: rows per iteration, all by default. Example: --sample-rows 100000",
     ),
-    click.option("--init", type=click.Choice(INITS), help="activeft: where the parameters start; random by default."),
+    click.option(
+        "--init",
+        type=click.Choice(sorted({*PARAMETER_INITS, *CENTER_INITS})),
+        help="Where iterations start. activeft: random (default) or farthest; kmeans: k-means++ (default) or random.",
+    ),
     click.option(
         "--delta",
         type=float,
@@ -156,10 +159,4 @@ _OPTIONS = (
         help="prototypes: every cluster gives alike (default), or the easiest or hardest of all.",
     ),
 )
-
-
-def strategy_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds them in this order; the function takes them as keyword arguments."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+strategy_options = adding(_OPTIONS)

@@ -8,17 +8,26 @@ from .._check import is_cosine, positive_int
 from .._types import BoolArray, IntArray
 from ..cluster import KMeans
 from ..cluster import kmeans as clusters_of
+from ..cluster.kmeans import INITS
 from ..errors import InvalidInput
 from .coverage import Chosen, Task, coverage
 from .request import Picks, Request
 from .space import feature_space
 
 
-def kmeans(request: Request, *, metric: str = "sqeuclidean", clusters: int | None = None, max_iter: int = 100) -> Picks:
+def kmeans(
+    request: Request,
+    *,
+    metric: str = "sqeuclidean",
+    clusters: int | None = None,
+    init: str = "k-means++",
+    max_iter: int = 100,
+) -> Picks:
     """The items nearest to the centres of a k-means under the global features of one backbone.
 
     metric    "sqeuclidean" or "cosine" (spherical k-means)
     clusters  number of clusters, per stratum. Default: labelled items + budget
+    init      "k-means++", or "random" rows: it saves as much as an iteration where clusters are very many
     max_iter  most iterations
 
     Candidates and labelled items are clustered together. Clusters go in the order of the fewest labelled items,
@@ -26,10 +35,12 @@ def kmeans(request: Request, *, metric: str = "sqeuclidean", clusters: int | Non
     row). When all have given one and picks are missing (labelled items share clusters, duplicates leave clusters
     empty), they go round again with their next nearest. So the budget is met with distinct items.
     weights are the numbers of candidates nearest to each pick, scores too; inclusion_prob is NaN. The seed changes
-    the k-means++ start. Cost: oneglance.kmeans; with many labelled items name a smaller number of clusters.
+    the start. Cost: oneglance.kmeans; with many labelled items name a smaller number of clusters.
     """
     is_cosine(metric)
     positive_int(max_iter, "max_iter")
+    if init not in INITS:
+        raise InvalidInput(f"init must be one of {list(INITS)}, got {init!r}.")
     if clusters is not None:
         positive_int(clusters, "clusters")
     space = feature_space(request.pool, metric, "kmeans")
@@ -42,9 +53,7 @@ def kmeans(request: Request, *, metric: str = "sqeuclidean", clusters: int | Non
         if k > n_used:
             raise InvalidInput(f"clusters is {k}, but only {n_used} items can be clustered. Ask for fewer.")
         request.note(f"k-means of {space.backbone} ({n_used} x {space.rows.shape[1]}, {k} clusters) ...")
-        result = clusters_of(
-            task.space.rows, k, metric=metric, max_iter=max_iter, seed=task.seed, mask=None if used.all() else used
-        )
+        result = clusters_of(task.space.rows, k, metric=metric, init=init, max_iter=max_iter, seed=task.seed, mask=used)
         reports.append(result)
         return _picks(result, free, task.labelled, task.count)
 
