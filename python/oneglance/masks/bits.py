@@ -1,0 +1,144 @@
+"""Binary masks of one bit per weight: pack, unpack, compare, and apply to weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._types import BoolArray
+from ..errors import InvalidInput
+from ..reference import mask_bits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BitMask:
+    """Which weights of one tensor are kept.
+
+    shape  of the tensor; N weights in row-major order
+    bits   uint8 (ceil(N / 8),), read-only: weight i is bit i mod 8 of byte i // 8, the lowest bit first; the bits
+           after the last weight are 0
+    kept   number of weights kept, the ones in `bits`
+
+    Raises InvalidInput where the three do not fit together.
+    """
+
+    shape: tuple[int, ...]
+    bits: npt.NDArray[np.uint8]
+    kept: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
+        if any(size < 0 for size in self.shape):
+            raise InvalidInput(f"shape must hold sizes >= 0, got {self.shape}.")
+        bits = np.asarray(self.bits)
+        n_bytes = (self.n_weights + 7) // 8
+        if bits.dtype != np.uint8 or bits.shape != (n_bytes,):
+            raise InvalidInput(
+                f"bits must be uint8 of shape ({n_bytes},) for a mask of shape {self.shape}, got {bits.dtype} of shape "
+                f"{bits.shape}. Use pack_mask."
+            )
+        bits = np.ascontiguousarray(bits).view()
+        bits.flags.writeable = False
+        object.__setattr__(self, "bits", bits)
+        used = self.n_weights % 8
+        if used and bits[-1] >> used:
+            raise InvalidInput(f"bits after weight {self.n_weights - 1} must be 0. Use pack_mask.")
+        ones = mask_bits.popcount(bits)
+        if self.kept != ones:
+            raise InvalidInput(f"kept must be the number of ones in bits, {ones}, got {self.kept}. Use pack_mask.")
+        object.__setattr__(self, "kept", ones)
+
+    @property
+    def n_weights(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def keep_rate(self) -> float:
+        """kept / N; 1 for a tensor without weights."""
+        return self.kept / self.n_weights if self.n_weights else 1.0
+
+    @property
+    def divisor(self) -> np.float32:
+        """sqrt(r) that kept weights are divided by: float32 of sqrt(max(kept, 1) / N) in float64; 1 without weights."""
+        return mask_bits.divisor(self.kept, self.n_weights)
+
+
+def pack_mask(mask: Any) -> BitMask:
+    """A BitMask of a bool or uint8 array (or CPU torch tensor) of any shape; any value but 0 means kept."""
+    array = _as_array(mask, "mask", ("bool", "uint8"))
+    bits = mask_bits.pack(array)
+    return BitMask(array.shape, bits, mask_bits.popcount(bits))
+
+
+def pack_scores(scores: Any, mu: float = 0.0) -> BitMask:
+    """A BitMask of float32 scores: weight i is kept where score i > mu (strictly, in float32).
+
+    One reading of the scores. Raises InvalidInput for NaN among them: neither kept nor dropped is right.
+    """
+    array = _as_array(scores, "scores", ("float32",))
+    if math.isnan(mu):
+        raise InvalidInput("mu must be a number, got NaN.")
+    n_nan = int(np.isnan(array).sum())
+    if n_nan:
+        raise InvalidInput(
+            f"scores must not be NaN, got {n_nan} of {array.size}. The training has diverged: lower the learning rate."
+        )
+    bits = mask_bits.pack_scores(array, mu)
+    return BitMask(array.shape, bits, mask_bits.popcount(bits))
+
+
+def unpack_mask(mask: BitMask, start: int = 0, stop: int | None = None) -> BoolArray:
+    """The mask as booleans: in its shape, or (stop - start,) of weights start .. stop - 1 in row-major order."""
+    whole = start == 0 and stop is None
+    stop = mask.n_weights if stop is None else stop
+    if not 0 <= start <= stop <= mask.n_weights:
+        raise InvalidInput(f"start and stop must lie in 0..{mask.n_weights} in this order, got {start} and {stop}.")
+    flat = mask_bits.unpack(mask.bits, start, stop)
+    return flat.reshape(mask.shape) if whole else flat
+
+
+def xor_masks(a: BitMask, b: BitMask) -> BitMask:
+    """The weights in which two masks of one shape differ; `kept` of the answer is their Hamming distance."""
+    if a.shape != b.shape:
+        raise InvalidInput(f"a and b must have one shape, got {a.shape} and {b.shape}.")
+    bits = a.bits ^ b.bits
+    return BitMask(a.shape, bits, mask_bits.popcount(bits))
+
+
+def apply_mask(weights: Any, mask: BitMask, out: Any = None) -> Any:
+    """Masked weights w * m / sqrt(r): w / mask.divisor where kept, 0 elsewhere (also where w is NaN).
+
+    weights  float32 or float16 array, or CPU torch tensor, of the mask's shape; divided in float32, then rounded
+    out      where to write, same shape and dtype, contiguous; may be `weights` itself. Default: a new NumPy array
+    Returns out.
+    """
+    array = _as_array(weights, "weights", ("float32", "float16"))
+    if array.shape != mask.shape:
+        raise InvalidInput(f"weights must have the mask's shape {mask.shape}, got {array.shape}.")
+    answer = mask_bits.apply(array, mask.bits)
+    if out is None:
+        return answer
+    target = _as_array(out, "out", (array.dtype.name,))
+    if target.shape != mask.shape or not target.flags.c_contiguous or not target.flags.writeable:
+        raise InvalidInput(
+            f"out must be a writeable, contiguous array of shape {mask.shape}, got shape {target.shape}."
+        )
+    target[...] = answer
+    return out
+
+
+def _as_array(value: Any, name: str, dtypes: tuple[str, ...]) -> npt.NDArray[Any]:
+    """A view where there is one: NumPy array, or CPU torch tensor (torch itself is never imported here)."""
+    if hasattr(value, "detach"):
+        value = value.detach()
+        if getattr(value, "is_cuda", False):
+            raise InvalidInput(f"{name} is a CUDA tensor; this build computes on the CPU. Pass {name}.cpu().")
+        value = value.numpy()
+    array: npt.NDArray[Any] = np.asarray(value)
+    if array.dtype.name not in dtypes or not array.dtype.isnative:
+        raise InvalidInput(f"{name} must be {' or '.join(dtypes)}, got {array.dtype}. Convert it first.")
+    return array
