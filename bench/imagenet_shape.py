@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import oneglance as og
+from oneglance.evaluation.entrants import literal
 
 N_ROWS, N_DIMS, BUDGET = 1_281_167, 384, 64_058
 BLOCK = 20_000
@@ -59,16 +60,6 @@ class Watch(threading.Thread):
             time.sleep(0.1)
 
 
-def value(text):
-    """A number where it is one."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("strategy")
@@ -82,7 +73,7 @@ def main():
     if not path.exists():
         generate(path, arguments.rows)
     rows = np.load(path, mmap_mode="r")
-    params = {name: value(text) for name, _, text in (given.partition("=") for given in arguments.param)}
+    params = {name: literal(text) for name, _, text in (given.partition("=") for given in arguments.param)}
     start, watch = time.perf_counter(), Watch()
     watch.start()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 from ..store import open_store
 from ..strategies import Pool
 from .inputs import column_digest, items_digest, read_column, read_items
+from .pool_options import adding
 
 _OPTIONS = (
     click.option(
@@ -61,12 +61,8 @@ _DEFAULTS = {"per_group": ("groups", 1), "priority_weight": ("priority", 0.5), "
 _COLUMNS = {"groups": "group", "priority": "priority", "costs": "cost"}
 GOALS = (*_COLUMNS, *_DEFAULTS, "relevant_to")
 
-
-def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds them in this order; the function takes them as keyword arguments."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+goal_options = adding(_OPTIONS)
+"""A decorator that adds them in this order."""
 
 
 def read_goals(given: dict[str, Any], pool: Pool) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -92,15 +92,21 @@ _SHARED: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def some_pool_options(*names: str) -> Callable[[Command], Command]:
-    """Adds the shared options of these names (that of the parameter), in the order given."""
+def adding(options: Sequence[Callable[[Any], Any]]) -> Callable[[Command], Command]:
+    """A decorator that adds these options, in this order; the function takes them as keyword arguments."""
 
     def add(command: Command) -> Command:
-        for name in reversed(names):
-            command = _SHARED[name](command)
+        for option in reversed(options):
+            command = option(command)
         return command
 
     return add
+
+
+def some_pool_options(*names: str) -> Callable[[Command], Command]:
+    """Adds the shared options of these names (that of the parameter), in the order given."""
+
+    return adding([_SHARED[name] for name in names])
 
 
 def pool_options(command: Command) -> Command:

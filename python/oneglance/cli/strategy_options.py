@@ -159,4 +159,6 @@ _OPTIONS = (
         help="prototypes: every cluster gives alike (default), or the easiest or hardest of all.",
     ),
 )
+
 strategy_options = adding(_OPTIONS)
+"""A decorator that adds them in this order."""

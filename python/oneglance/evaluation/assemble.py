@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._types import Float64Array
-from .cells import CellStore, Key
+from .cells import Cell, CellStore, Key
 from .entrants import BASELINE
 from .evaluation import METRICS, Evaluation
 
@@ -22,7 +22,7 @@ _COLUMNS = (
 )
 
 
-def assembled(job: Job, store: CellStore, notes: list[str]) -> Evaluation:
+def assembled(job: Job, store: CellStore[Cell], notes: list[str]) -> Evaluation:
     """All cells as columns, in the order backbone, strategy, budget, seed."""
     columns: dict[str, list[Any]] = {}
     values: dict[tuple[str, str, int], dict[str, Float64Array]] = {}

@@ -7,10 +7,10 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -84,7 +84,16 @@ class Key:
         return self.backbone, self.strategy, self.split
 
 
-class CellStore:
+class Finished(Protocol):
+    """What a cell store can keep."""
+
+    def as_json(self) -> dict[str, Any]: ...
+
+
+AnyCell = TypeVar("AnyCell", bound=Finished)
+
+
+class CellStore(Generic[AnyCell]):
     """Finished cells, in memory and, with a folder, one small file each, whole or absent.
 
     Several processes may fill one folder: each unit of work (backbone, strategy, split) is locked while it is
@@ -92,12 +101,17 @@ class CellStore:
     """
 
     def __init__(
-        self, folder: Path | None, views: Mapping[str, str] | None = None, strategies: Mapping[str, str] | None = None
+        self,
+        folder: Path | None,
+        from_json: Callable[[dict[str, Any]], AnyCell],
+        views: Mapping[str, str] | None = None,
+        strategies: Mapping[str, str] | None = None,
     ) -> None:
-        """views, strategies: what their folders are called (`folder_name`)."""
+        """from_json reads a cell; views, strategies: what their folders are called (`folder_name`)."""
         self.folder = folder
+        self._from_json = from_json
         self._views, self._strategies = dict(views or {}), dict(strategies or {})
-        self._cells: dict[Key, Cell] = {}
+        self._cells: dict[Key, AnyCell] = {}
 
     def claim_folder(self, head: dict[str, Any], fresh: bool) -> None:
         """Takes up the folder, or makes it. InvalidInput if it holds anything but this evaluation."""
@@ -131,7 +145,7 @@ class CellStore:
             there = None
         request = there.get("request") if isinstance(there, dict) else None
         command = request.get("command") if isinstance(request, dict) else None
-        if command != "evaluate":
+        if command != head["request"]["command"]:
             raise InvalidInput(
                 f"out {self.folder} holds another run ({command or 'unreadable'}). Choose another folder."
             )
@@ -142,17 +156,17 @@ class CellStore:
                 "Choose another folder with out= / --out, or begin anew with fresh=True / --fresh."
             )
 
-    def get(self, key: Key) -> Cell | None:
+    def get(self, key: Key) -> AnyCell | None:
         """A finished cell, or None. A file that cannot be read counts as not finished."""
         if key not in self._cells and self.folder is not None:
             try:
                 document = json.loads(self._path(key).read_text(encoding="utf-8"))
-                self._cells[key] = Cell.from_json(document)
+                self._cells[key] = self._from_json(document)
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 return None
         return self._cells.get(key)
 
-    def put(self, key: Key, cell: Cell) -> None:
+    def put(self, key: Key, cell: AnyCell) -> None:
         if self.folder is not None:
             write_atomic(self._path(key), [json_bytes(cell.as_json())])
         self._cells[key] = cell

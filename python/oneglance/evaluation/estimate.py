@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..strategies.plan import flops_per_second
-from .cells import CellStore
+from .cells import Cell, CellStore
 from .entrants import Entrant
 from .job import Job
 from .scene import MOST_COVERED
@@ -35,7 +35,7 @@ class EvaluationPlan:
     seconds: float
 
 
-def estimate(job: Job, store: CellStore) -> EvaluationPlan:
+def estimate(job: Job, store: CellStore[Cell]) -> EvaluationPlan:
     """The plan of the cells that the store does not have. Products are timed for about 50 ms."""
     widths = {view: sum(job.features[name].shape[1] for name in names) for view, names in job.views.items()}
     entrants = {entrant.name: entrant for entrant in job.entrants}

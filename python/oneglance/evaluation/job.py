@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -15,14 +14,12 @@ from .._run_head import run_head
 from .._types import FloatArray, IntArray, Patterns, RowShards
 from ..store.files import digest_of
 from .assemble import assembled
-from .cells import CellStore, Key, folder_name
+from .cells import Cell, CellStore, Key, folder_name
 from .entrants import BASELINE, Entrant
 from .evaluation import Evaluation
 from .scene import Scene
 from .splits import TrainTest
-
-Unit: TypeAlias = tuple[str, str, int]
-"""backbone, strategy, split"""
+from .work import Unit, fill
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,16 +86,16 @@ class Job:
         }
         return run_head(request)
 
-    def store(self, out: str | PathLike[str] | None) -> CellStore:
+    def store(self, out: str | PathLike[str] | None) -> CellStore[Cell]:
         """Where finished cells are, or would be: features and parameters are part of the place. Reads all features."""
         if out is None:
-            return CellStore(None)
-        hashes = {
-            name: _hash(rows, None if self.test is None else self.test[0][name]) for name, rows in self.features.items()
-        }
+            return CellStore(None, Cell.from_json)
+        test = {} if self.test is None else self.test[0]
+        hashes = {name: hash_of_rows(rows, test.get(name)) for name, rows in self.features.items()}
         hashes.update({name: hashes[name] + _pattern_hash(found) for name, found in self.patterns.items()})
         views = {view: folder_name(view, "".join(hashes[name] for name in names)) for view, names in self.views.items()}
-        return CellStore(Path(out), views, {e.name: folder_name(e.name, e.identity) for e in self.entrants})
+        strategies = {entrant.name: folder_name(entrant.name, entrant.identity) for entrant in self.entrants}
+        return CellStore(Path(out), Cell.from_json, views, strategies)
 
     def run(
         self,
@@ -112,55 +109,17 @@ class Job:
         if out is not None:
             store.claim_folder(self.head(), fresh)
         told: dict[str, None] = dict.fromkeys(self.notes)
-        keys = list(self.cells())
-        watch = _Watch(sum(store.get(key) is None for key in keys), len(keys), progress)
         scenes = _Scenes(self)
-        units = list(dict.fromkeys(key.unit for key in keys))
-        waiting: list[Unit] = []
-        for wait, round_ in ((False, units), (True, waiting)):
-            for unit in round_:
-                if not self._run_unit(unit, store, scenes, told, watch, wait):
-                    waiting.append(unit)
+        entrants = {entrant.name: entrant for entrant in self.entrants}
+
+        def compute(unit: Unit, seed: int, budgets: list[int]) -> Iterator[Mapping[int, Cell]]:
+            view, name, split = unit
+            # One call per budget unless budgets share a selection: a kill then costs one cell.
+            for part in [budgets] if entrants[name].in_order else [[budget] for budget in budgets]:
+                yield scenes.get(view, split).cells(entrants[name], part, seed, self.heads, told)
+
+        fill(store, self.cells(), compute, progress)
         return assembled(self, store, list(told))
-
-    def _run_unit(
-        self,
-        unit: Unit,
-        store: CellStore,
-        scenes: _Scenes,
-        told: dict[str, None],
-        watch: _Watch,
-        wait: bool,
-    ) -> bool:
-        """False if another process is at it."""
-        view, name, split = unit
-        entrant = next(entrant for entrant in self.entrants if entrant.name == name)
-
-        def missing(seed: int) -> list[int]:
-            return [b for b in self.budgets_of(entrant) if store.get(Key(view, name, split, seed, b)) is None]
-
-        seeds = self.seeds_of(entrant, split)
-        if not any(missing(seed) for seed in seeds):
-            return True
-        lock = store.lock(unit, wait=wait)
-        if lock is None and store.folder is not None:
-            return False
-        try:
-            for seed in seeds:
-                wanted = missing(seed)
-                if not wanted:
-                    continue
-                scene = scenes.get(view, split)
-                # One call per budget unless budgets share a selection: a kill then costs one cell.
-                for part in [wanted] if entrant.in_order else [[budget] for budget in wanted]:
-                    found = scene.cells(entrant, part, seed, self.heads, told)
-                    for budget, cell in found.items():
-                        store.put(Key(view, name, split, seed, budget), cell)
-                    watch.done(len(found), f"{view}, {name}")
-        finally:
-            if lock is not None:
-                lock.release()
-        return True
 
     def test_rows(self, split: int) -> IntArray:
         """Test rows of a split: positions among the labelled items, or in the test set of its own."""
@@ -196,28 +155,8 @@ class _Scenes:
         return self._scene
 
 
-class _Watch:
-    """Says how far it is, at most every five seconds."""
-
-    def __init__(self, n_missing: int, n_cells: int, progress: Any) -> None:
-        from ..strategies.choose import noter
-
-        self._note = noter(progress)
-        self._left, self._total, self._finished = n_missing, n_missing, 0
-        self._start = self._last = time.perf_counter()
-        if n_missing < n_cells:
-            self._note(f"{n_cells - n_missing:,} of {n_cells:,} cells are there already")
-
-    def done(self, count: int, what: str) -> None:
-        self._finished += count
-        now = time.perf_counter()
-        if now - self._last >= 5 or self._finished == self._total:
-            left_s = (now - self._start) / self._finished * max(0, self._total - self._finished)
-            self._note(f"{self._finished:,} of {self._total:,} cells ({what}), about {left_s:.0f} s left")
-            self._last = now
-
-
-def _hash(rows: FloatArray, test: FloatArray | None) -> str:
+def hash_of_rows(rows: FloatArray, test: FloatArray | None) -> str:
+    """Content of the pool's rows and of the rows of a test set of its own."""
     parts = [rows] if test is None else [rows, test]
     return digest_of(np.ascontiguousarray(part).view(np.uint8).data.cast("B") for part in parts)
 

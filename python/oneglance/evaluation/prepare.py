@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .._check import seed_int
 from .._types import FloatArray, IntArray
@@ -42,7 +43,7 @@ def prepare(
 ) -> Job:
     """Checks everything that `evaluate` would be asked, and computes nothing."""
     entrants = as_entrants(strategies)
-    seed_list = _seeds(seeds)
+    seed_list = read_seeds(seeds)
     if not 0.5 <= level < 1.0:
         raise InvalidInput(f"level must lie in [0.5, 1), got {level:g}. Use 0.95 for 95 %.")
     head_list = [heads] if isinstance(heads, str) else list(heads)
@@ -55,11 +56,11 @@ def prepare(
     used = list(dict.fromkeys(name for names in views.values() for name in names))
     notes: list[str] = []
     names = as_classes(labels, pool)
-    kept, features = _usable_rows(pool, used, names, notes, "items")
+    kept, features = usable_rows(pool, used, [name is not None for name in names], notes, "items")
     own_test = None if test is None or isinstance(test, (int, float)) else test
     if own_test is None:
         (codes,), class_names = codes_of([names[row] for row in kept])
-        grouping, how_grouped = _groups(groups, pool, kept)
+        grouping, how_grouped = read_groups(groups, pool, kept)
         share = TEST_SHARE if test is None else float(test)
         divided = make_splits(kept.size, share, splits, folds, grouping)
         how = {"share": None if folds else share, "splits": len(divided), "folds": folds, "groups": how_grouped}
@@ -69,24 +70,15 @@ def prepare(
     else:
         if splits is not None or folds is not None:
             raise InvalidInput("splits and folds have no meaning with a test set of its own. Drop them, or test=.")
-        tested, codes, class_names = _own_test(own_test, used, names, kept, notes)
-        _same_widths(features, tested[0])
+        tested, codes, class_names = own_test_classes(own_test, used, names, kept, notes)
+        same_widths(features, tested[0])
         divided = [TrainTest(shuffled_pool(kept.size), np.empty(0, dtype=np.int64))]
         how = {"own_rows": int(tested[1].size)}
-    if len(class_names) < 2:
-        raise InvalidInput(f"labels must hold at least 2 classes, got {class_names}. Nothing can be told apart.")
-    if 2 * len(class_names) > kept.size:
-        raise InvalidInput(
-            f"labels hold {len(class_names)} classes for {kept.size} items: these look like names of items. "
-            "Give their classes."
-        )
-    if len(divided) > len(seed_list):
-        raise InvalidInput(f"seeds are {len(seed_list)}, splits {len(divided)}: each split needs one. Use more seeds.")
-    if {seed % len(divided) for seed in seed_list} != set(range(len(divided))):
-        raise InvalidInput(f"seeds leave some of {len(divided)} splits without one (seed mod splits). Use 0, 1, 2, ...")
+    check_classes(class_names, kept.size)
+    check_seeds_of_splits(seed_list, len(divided))
     smallest = min(split.pool.size for split in divided)
-    wanted = _budgets(budgets, smallest, notes, "budgets")
-    more = _budgets(baseline_budgets, smallest, notes, "baseline_budgets") if len(baseline_budgets) else []
+    wanted = read_budgets(budgets, smallest, notes, "budgets")
+    more = read_budgets(baseline_budgets, smallest, notes, "baseline_budgets") if len(baseline_budgets) else []
     if smallest > MOST_COVERED:
         notes.append(f"coverage is measured over {MOST_COVERED:,} random rows of the pool; its largest may be larger")
     alone = [entrant.name for entrant in entrants if not entrant.seeded]
@@ -112,7 +104,27 @@ def prepare(
     )
 
 
-def _seeds(seeds: Any) -> list[int]:
+def check_classes(class_names: Sequence[str], n_items: int) -> None:
+    """Raises InvalidInput where labels are no classes to learn."""
+    if len(class_names) < 2:
+        raise InvalidInput(f"labels must hold at least 2 classes, got {class_names}. Nothing can be told apart.")
+    if 2 * len(class_names) > n_items:
+        raise InvalidInput(
+            f"labels hold {len(class_names)} classes for {n_items} items: these look like names of items. "
+            "Give their classes."
+        )
+
+
+def check_seeds_of_splits(seeds: Sequence[int], n_splits: int) -> None:
+    """Raises InvalidInput where a split has no seed."""
+    if n_splits > len(seeds):
+        raise InvalidInput(f"seeds are {len(seeds)}, splits {n_splits}: each split needs one. Use more seeds.")
+    if {seed % n_splits for seed in seeds} != set(range(n_splits)):
+        raise InvalidInput(f"seeds leave some of {n_splits} splits without one (seed mod splits). Use 0, 1, 2, ...")
+
+
+def read_seeds(seeds: Any) -> list[int]:
+    """A number of seeds, or the seeds: at least three distinct ones."""
     if isinstance(seeds, (int, np.integer)) and not isinstance(seeds, bool):
         found = list(range(int(seeds)))
     elif isinstance(seeds, (str, bool)) or not hasattr(seeds, "__iter__"):
@@ -126,7 +138,8 @@ def _seeds(seeds: Any) -> list[int]:
     return found
 
 
-def _budgets(budgets: Any, n_pool: int, notes: list[str], name: str) -> list[int]:
+def read_budgets(budgets: Any, n_pool: int, notes: list[str], name: str) -> list[int]:
+    """Counts, ascending and distinct, of counts and percentages of the pool."""
     asked = [budgets] if isinstance(budgets, (str, int)) else list(budgets)
     if not asked:
         raise InvalidInput(f'{name} must hold at least one count or percentage like "2%", got none.')
@@ -155,11 +168,11 @@ def _views(known: list[str], backbones: Any) -> dict[str, tuple[str, ...]]:
     return views
 
 
-def _usable_rows(
-    pool: Pool, used: Sequence[str], names: Sequence[str | None], notes: list[str], what: str
+def usable_rows(
+    pool: Pool, used: Sequence[str], has_label: npt.ArrayLike, notes: list[str], what: str
 ) -> tuple[IntArray, dict[str, FloatArray]]:
     """Positions of items that are valid, labelled and finite, and their rows."""
-    labelled = np.array([name is not None for name in names], dtype=np.bool_)
+    labelled = np.asarray(has_label, dtype=np.bool_)
     kept = np.flatnonzero(labelled & pool.valid).astype(np.int64)
     if kept.size < pool.n_items:
         notes.append(
@@ -178,7 +191,8 @@ def _usable_rows(
     return kept, rows
 
 
-def _groups(groups: Any, pool: Pool, kept: IntArray) -> tuple[list[Any] | None, str | None]:
+def read_groups(groups: Any, pool: Pool, kept: IntArray) -> tuple[list[Any] | None, str | None]:
+    """A group per kept item, or None, and where groups come from in words."""
     if groups is None:
         values = pool.columns.get("group")
         if values is None or all(value is None for value in values.tolist()):
@@ -194,12 +208,11 @@ def _groups(groups: Any, pool: Pool, kept: IntArray) -> tuple[list[Any] | None, 
     return values[kept].tolist(), f"given, {digest_of([repr(values[kept].tolist()).encode()])[:8]}"
 
 
-def _own_test(
-    test: Any, used: Sequence[str], names: Sequence[str | None], kept: IntArray, notes: list[str]
-) -> tuple[tuple[dict[str, FloatArray], IntArray], IntArray, list[str]]:
+def as_test_pool(test: Any, used: Sequence[str]) -> Pool:
+    """The features of a test set of its own, (features, labels), under the backbones that are used."""
     if not isinstance(test, tuple) or len(test) != 2:
         raise InvalidInput(
-            "test must be a share such as 0.2, or (features, labels) of a test set: a store or arrays, its classes; "
+            "test must be a share such as 0.2, or (features, labels) of a test set: a store or arrays, its labels; "
             f"got {type(test).__name__}."
         )
     other = as_pool(test[0])
@@ -208,8 +221,16 @@ def _own_test(
     missing = [name for name in used if name not in other.features]
     if missing:
         raise InvalidInput(f"test lacks the backbones {missing}, it has {list(other.features)}. Embed both alike.")
+    return other
+
+
+def own_test_classes(
+    test: Any, used: Sequence[str], names: Sequence[str | None], kept: IntArray, notes: list[str]
+) -> tuple[tuple[dict[str, FloatArray], IntArray], IntArray, list[str]]:
+    """Features and codes of a test set of its own, codes of the pool, and the classes of both."""
+    other = as_test_pool(test, used)
     test_names = as_classes(test[1], other, "labels of test")
-    rows, features = _usable_rows(other, used, test_names, notes, "test rows")
+    rows, features = usable_rows(other, used, [name is not None for name in test_names], notes, "test rows")
     (codes, test_codes), class_names = codes_of([names[row] for row in kept], [test_names[row] for row in rows])
     strange = sorted(set(test_codes.tolist()) - set(codes.tolist()))
     if strange:
@@ -219,7 +240,8 @@ def _own_test(
     return (features, test_codes), codes, class_names
 
 
-def _same_widths(features: Mapping[str, FloatArray], test: Mapping[str, FloatArray]) -> None:
+def same_widths(features: Mapping[str, FloatArray], test: Mapping[str, FloatArray]) -> None:
+    """Raises InvalidInput where a test set was embedded with other weights."""
     for name, rows in features.items():
         if rows.shape[1] != test[name].shape[1]:
             raise InvalidInput(
