@@ -82,6 +82,10 @@ class Backbone:
         """
         return self.pooled(self.forward(batch, compute), batch)
 
+    def answer(self, batch: torch.Tensor) -> Any:
+        """What the module returns, in whatever mode and with whatever gradients it is run."""
+        return self.module(batch) if self._call is None else self._call(self.module, batch)
+
     def forward(self, batch: torch.Tensor, compute: str = "float32") -> Any:
         """What the module returns for a batch. Raises InvalidInput if it fails."""
         kind = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(compute)
@@ -90,7 +94,7 @@ class Backbone:
                 torch.inference_mode(),
                 torch.autocast(batch.device.type, dtype=kind) if kind is not None else contextlib.nullcontext(),
             ):
-                return self.module(batch) if self._call is None else self._call(self.module, batch)
+                return self.answer(batch)
         except torch.OutOfMemoryError:
             raise InvalidInput(
                 f'backbone "{self.name}": the device has no memory for a batch of {len(batch)} pictures. '
