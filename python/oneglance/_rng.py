@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     PIVOTAL = 15
     DIRECTION = 16
     PLAN = 17
+    AUDIT = 18
 
 
 def uniforms(seed: int, purpose: Purpose, items: IntArray, draw: int = 0) -> Float64Array:
