@@ -6,15 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..evaluation.estimate import EvaluationPlan, estimate
 from ..evaluation.evaluation import Evaluation
+from ..evaluation.one_shot.prepare import BUDGETS as ONE_SHOT_BUDGETS
+from ..evaluation.one_shot.prepare import prepare_one_shot
+from ..evaluation.one_shot.rounds import ITERATIVE
 from ..evaluation.prepare import BUDGETS, HEADS, prepare
 from ..evaluation.probes import PROBES
 from ..evaluation.report import conclusions, coverage_tables, reading_aid, score_tables, warnings_of
 from ..store.files import human_bytes, json_bytes, write_atomic
 from ..strategies import Pool, strategy_names
 from ..strategies.result import write_table
+from . import one_shot
 from .inputs import open_pool, read_column, read_labels
 from .output import duration, note, print_json, print_table, say
 from .pool_options import comma_list, some_pool_options
@@ -57,7 +62,8 @@ _FILES = {"runs": "runs.parquet", "summary": "summary.parquet", "text": "evaluat
     callback=comma_list,
     default=",".join(HEADS),
     show_default=True,
-    help="What is fitted on the picked labels: ridge, linear (logistic), knn. Example: --heads ridge,knn",
+    help="What is fitted on the picked labels: ridge, linear (logistic), knn; of one-shot linear or ridge. "
+    "Example: --heads ridge,knn",
 )
 @click.option(
     "--test",
@@ -90,7 +96,8 @@ _FILES = {"runs": "runs.parquet", "summary": "summary.parquet", "text": "evaluat
 )
 @click.option("--fresh", is_flag=True, help="Forget the finished cells in --out and begin anew.")
 @click.option("--plot/--no-plot", default=True, help="Draw evaluation.png (needs matplotlib). Default: where it is.")
-@click.option("--per-head", is_flag=True, help="Tables for every head, besides their mean.")
+@click.option("--per-head", is_flag=True, help="Tables for every head (of one-shot: backbone), besides their mean.")
+@one_shot.one_shot_options
 @some_pool_options("inputs", "backbones", "vector_columns", "id_column", "verify", "dry_run", "as_json")
 def evaluate(
     inputs: tuple[Path, ...],
@@ -111,6 +118,10 @@ def evaluate(
     fresh: bool,
     plot: bool,
     per_head: bool,
+    protocol: str,
+    task: str,
+    p: float,
+    initial: str,
     backbones: tuple[str, ...] | None,
     vector_columns: tuple[str, ...],
     id_column: str | None,
@@ -129,26 +140,36 @@ def evaluate(
       oneglance evaluate store --labels label
       oneglance evaluate store --labels done.csv --strategies kmeans --seeds 40
       oneglance evaluate store --labels label --dry-run
+      oneglance evaluate store --labels label --protocol one-shot --heads ridge
     """
-    _check_names(strategies, heads)
+    context = click.get_current_context()
+    given = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    several = protocol == "one-shot"
+    _check_protocol(several, given)
+    _check_names(strategies, heads, tuple(ITERATIVE) if several else ())
+    head = one_shot.head_of(heads if "heads" in given else None) if several else None
     source = open_pool(inputs, None, vector_columns, id_column, verify=verify)
     warn_of_bad_rows(source)
     pool = source.pool
-    job = prepare(
-        pool,
-        read_labels(labels, pool, "--labels"),
-        strategies,
-        budgets,
-        seeds,
-        heads=heads,
-        test=_test(test, test_labels or labels, test_columns, pool),
-        splits=splits,
-        folds=folds,
-        groups=read_column(groups, pool, "--groups", "group"),
-        backbones=backbones,
-        baseline_budgets=baseline_budgets or (),
-        level=level,
-    )
+    items = pool, read_labels(labels, pool, "--labels"), strategies
+    common: dict[str, Any] = {
+        "test": _test(test, test_labels or labels, test_columns, pool),
+        "splits": splits,
+        "folds": folds,
+        "groups": read_column(groups, pool, "--groups", "group"),
+        "backbones": backbones,
+        "level": level,
+    }
+    if several:
+        wanted = budgets if "budgets" in given else ONE_SHOT_BUDGETS
+        trial = prepare_one_shot(*items, wanted, seeds, task=task, head=head, p=p, initial=initial, **common)
+        if dry_run:
+            one_shot.print_plan(trial, trial.plan(trial.store(None if fresh else out)), out, as_json)
+            return
+        check_writable(out, out)
+        one_shot.write(trial.run(out, fresh=fresh, progress=note), out, as_json, per_head)
+        return
+    job = prepare(*items, budgets, seeds, heads=heads, baseline_budgets=baseline_budgets or (), **common)
     if dry_run:
         _print_plan(estimate(job, job.store(None if fresh else out)), job.notes, out, as_json)
         return
@@ -159,10 +180,18 @@ def evaluate(
         print_json(document)
 
 
-def _check_names(strategies: tuple[str, ...] | None, heads: tuple[str, ...]) -> None:
+def _check_protocol(several: bool, given: set[str]) -> None:
+    """Options that mean nothing under the protocol, before anything is read."""
+    foreign = [name for name in (one_shot.NOT_OF_ONE_SHOT if several else one_shot.OF_ONE_SHOT) if name in given]
+    if foreign:
+        which = "has no meaning with" if several else "belongs to"
+        raise click.UsageError(f"--{foreign[0].replace('_', '-')} {which} --protocol one-shot.")
+
+
+def _check_names(strategies: tuple[str, ...] | None, heads: tuple[str, ...], also: tuple[str, ...]) -> None:
     """Spelling mistakes in lists, before anything is read."""
     for option, names, known in (
-        ("--strategies", tuple(text.partition(":")[0] for text in strategies or ()), ("all", *strategy_names())),
+        ("--strategies", tuple(text.partition(":")[0] for text in strategies or ()), ("all", *strategy_names(), *also)),
         ("--heads", heads, tuple(PROBES)),
     ):
         unknown = [name for name in names if name not in known]

@@ -6,6 +6,7 @@ from .evaluation import Contrast, Evaluation
 from .heads import HeadScore, RidgeHead, Scaling, fit_ridge_head, one_hot, plain_pool_mse, score_head
 from .intervals import Interval, mean_interval, paired_difference, verdict
 from .job import Job
+from .one_shot import OneShot, OneShotContrast, evaluate_one_shot, prepare_one_shot
 from .pickers import Picker, Picks, UnitLength, kmeans_picker, strategy_picker
 from .prepare import HEADS, prepare
 from .statistics import Saving, curve_area, holm, label_saving, paired_p_value
@@ -20,6 +21,8 @@ __all__ = [
     "HeadScore",
     "Interval",
     "Job",
+    "OneShot",
+    "OneShotContrast",
     "Picker",
     "Picks",
     "RidgeHead",
@@ -30,6 +33,7 @@ __all__ = [
     "compare",
     "curve_area",
     "evaluate",
+    "evaluate_one_shot",
     "fit_ridge_head",
     "holm",
     "kmeans_picker",
@@ -40,6 +44,7 @@ __all__ = [
     "paired_p_value",
     "plain_pool_mse",
     "prepare",
+    "prepare_one_shot",
     "score_head",
     "strategy_picker",
     "verdict",

@@ -30,15 +30,23 @@ Rows at unit length per backbone (`UnitLength`). Nothing but the picked labels c
 
 
 def ridge_probe(rows: FloatArray, labels: IntArray, weights: Float64Array | None, test: FloatArray) -> IntArray:
-    """Least squares to one-hot classes with an intercept and the fixed `RIDGE_PENALTY`; the class with the largest
-    output."""
+    """Least squares to one-hot classes (`ridge_coefficients`); the class with the largest output."""
     seen, codes = np.unique(labels, return_inverse=True)
+    coef, intercept = ridge_coefficients(rows, codes, seen.size, weights)
+    guess = test @ coef.astype(test.dtype) + intercept.astype(test.dtype)
+    return np.asarray(seen[guess.argmax(axis=1)], dtype=np.int64)
+
+
+def ridge_coefficients(
+    rows: FloatArray, codes: IntArray, n_classes: int, weights: Float64Array | None
+) -> tuple[Float64Array, Float64Array]:
+    """coef (d, c) and intercept (c,) of least squares to one-hot classes, with the fixed `RIDGE_PENALTY`."""
     n_rows, width = rows.shape
     share = np.full(n_rows, 1.0 / n_rows) if weights is None else weights / weights.sum()
     mean = share @ rows.astype(np.float64)
     root = np.sqrt(share)[:, None]
     x = root * (rows - mean)
-    y = one_hot(codes, seen.size)
+    y = one_hot(codes, n_classes)
     average = share @ y
     y = root * (y - average)
     penalty = RIDGE_PENALTY / width  # rows of unit length have features of mean square 1 / width
@@ -46,8 +54,7 @@ def ridge_probe(rows: FloatArray, labels: IntArray, weights: Float64Array | None
         coef = x.T @ np.linalg.solve(x @ x.T + penalty * np.eye(n_rows), y)
     else:
         coef = np.linalg.solve(x.T @ x + penalty * np.eye(width), x.T @ y)
-    guess = test @ coef.astype(test.dtype) + (average - mean @ coef).astype(test.dtype)
-    return np.asarray(seen[guess.argmax(axis=1)], dtype=np.int64)
+    return coef, average - mean @ coef
 
 
 def linear_probe(rows: FloatArray, labels: IntArray, weights: Float64Array | None, test: FloatArray) -> IntArray:
