@@ -88,14 +88,15 @@ class Preprocess:
     def __call__(self, picture: Image.Image) -> torch.Tensor:
         import torch
 
-        array = np.asarray(self._place(picture), dtype=np.float32)
+        array = np.asarray(self.place(picture), dtype=np.float32)
         if self.channels == "bgr":
             array = array[:, :, ::-1]
         mean, std = np.array(self.mean, dtype=np.float32), np.array(self.std, dtype=np.float32)
         array = (array * np.float32(self.scale / 255) - mean) / std
         return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
 
-    def _place(self, picture: Image.Image) -> Image.Image:
+    def place(self, picture: Image.Image) -> Image.Image:
+        """The picture resized and cut, still as 8-bit RGB."""
         if self.size is None:
             return picture
         resample = _FILTERS[self.filter]

@@ -1,0 +1,304 @@
+"""adapt_masks: a frozen backbone and unlabelled pictures in, a SelfMask with a verdict out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .._check import positive_number
+from .._types import IntArray
+from ..errors import InvalidInput
+from ..features.backbones import as_backbones, pick_compute
+from ..features.listfile import Columns
+from ..features.progress import Callback, as_callback
+from ..store.files import digest
+from .crops import Crops
+from .evaluate import features_of, measure_statistics, view_features
+from .goals import Goal, LabelGoal, SwavGoal
+from .guard import N_LOOKED_AT, Looked, Verdict, judge
+from .hashes import weights_hash
+from .layer import keep_rate, masks_of
+from .pool import Opened, opened
+from .rules import Chosen, choose_tensors
+from .self_mask import SelfMask, as_stored, hash_of, make_mask
+from .settings import Settings, choose_settings
+from .shelf import Shelf
+from .train import EVERY_S, History, MaskTrainee, seeded, train
+
+HELD_OUT = 0.3
+"""Share of the labels that supervised masks leave to the verdict."""
+
+
+def adapt_masks(
+    backbone: Any,
+    images: Any,
+    *,
+    labels: Any = None,
+    supervised: bool = False,
+    tensors: str | Sequence[str] = "auto",
+    shortcut_norms: bool = False,
+    start: SelfMask | None = None,
+    crops: Mapping[str, Any] | None = None,
+    n_classes: int | None = None,
+    device: Any = "auto",
+    compute: str = "auto",
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every_s: float = EVERY_S,
+    guard: bool = True,
+    columns: Columns | None = None,
+    max_bad_fraction: float = 0.1,
+    workers: int | None = None,
+    progress: bool | Callback = False,
+    **settings: Any,
+) -> SelfMask:
+    """Learns, without labels, which weights of a frozen network to switch off for a pool of pictures.
+
+    backbone    a torch module, a Backbone, or a string as for embed (no TorchScript). Its weights are never changed
+    images      folder, list of paths, pictures as uint8 arrays, preprocessed floats (N, C, H, W) of any number of
+                channels and any sides, or a Dataset: see features.source.open_source
+    labels      a few, for the verdict only: one per picture (None: unknown), a dict id or row -> class, or "label" for
+                the sub-folders. supervised=True trains the masks on 70 % of them instead, and judges on the rest
+    tensors     which are masked: "auto", a family, or patterns of names; shortcut_norms: see rules.choose_tensors
+    start       a SelfMask of this training session, to continue from its scores (experts of a cascade)
+    crops       fields of Crops to change, e.g. {"flip": 0} for digits
+    n_classes   roughly expected: sets the number of prototypes
+    compute     "auto": bfloat16 autocast on CUDA where it has it, float32 elsewhere
+    checkpoint  file to write every checkpoint_every_s seconds and on Ctrl-C; the same call goes on from it, and it is
+                removed in the end
+    guard       False leaves the verdict out
+    settings    fields of Settings to fix: epochs, batch_size, lr, bn, n_prototypes, queue, eps, seed, ...
+
+    The result holds masks, batch norm statistics, the verdict, and how training went (.history, .report). Same
+    arguments, pictures and threads: same bits on a CPU, however often it was interrupted.
+    Cost: per step the forward and backward passes of all crops, and less than a quarter more for the masks; memory the
+    pictures as bytes (up to 2 GB, else they are decoded again) and four times the masked weights.
+    Source: Self-Masking Networks, arXiv 2409.07577; SwAV, arXiv 2006.09882.
+    Raises InvalidInput, BadData, StoreError, MissingDependency; KeyboardInterrupt after writing the checkpoint.
+    """
+    (base,) = as_backbones([backbone])
+    positive_number(checkpoint_every_s, "checkpoint_every_s", zero_ok=True)
+    chosen = choose_tensors(base.module, tensors, shortcut_norms=shortcut_norms)
+    callback = as_callback(progress)
+    if supervised and labels is None:
+        raise InvalidInput("supervised=True needs labels. Pass labels=, or leave supervised out.")
+    with opened(
+        base,
+        images,
+        device=device,
+        columns=columns,
+        max_bad_fraction=max_bad_fraction,
+        workers=workers,
+        callback=callback,
+    ) as pool:
+        arithmetic = pick_compute(compute, pool.device, base)
+        given = {"compute": "bfloat16" if arithmetic == "bfloat16" else "float32", **settings}
+        if supervised:
+            given = {"warm_up": 40 / 150, **given}
+        cut = _crops(pool, crops, supervised)
+        known = pool.labels(labels)
+        shelf, judged, target = _roles(pool, known, supervised, int(given.get("seed", 0)))
+        n_dims = pool.net.features(pool.shelf.plain(torch.arange(1), pool.device), {}, {}).shape[1]
+        plan = choose_settings(len(shelf), n_dims, chosen.family, n_classes=n_classes, given=given)
+        goal = _goal(plan, n_dims, cut, target, pool)
+        weights = {name: pool.net.tensors[name] for name in chosen.names}
+        trainee = MaskTrainee(weights, _continued(start, chosen, base.module))
+        statistics = pool.net.copy_statistics()
+        place = None if checkpoint is None else Path(checkpoint)
+        history = train(
+            pool.net,
+            shelf,
+            trainee,
+            goal,
+            plan,
+            statistics,
+            pool.device,
+            checkpoint=place,
+            every_s=checkpoint_every_s,
+            mark=_mark(plan, cut, chosen, shelf, pool, target, trainee),
+            callback=callback,
+        )
+        masks = masks_of(trainee.scores)
+        if plan.bn == "adabn":
+            statistics = measure_statistics(pool.net, pool.shelf, trainee_tensors(trainee), pool.device)
+        if plan.bn == "frozen":
+            statistics = {}
+        verdict = _verdict(pool, trainee, statistics, cut, judged, history, plan, supervised) if guard else None
+        result = make_mask(
+            base,
+            masks,
+            statistics,
+            {"base": base.spec, "preprocessing": base.preprocessing, "mu": 0.0},
+            verdict=verdict,
+            history=history,
+            scores={name: value.detach().cpu() for name, value in trainee.scores.items()},
+            report={
+                "tensors": str(chosen),
+                "pictures": len(pool.shelf),
+                "bad": dict(pool.shelf.bad),
+                "settings": plan.as_dict(),
+                "crops": vars(cut).copy(),
+            },
+        )
+    if place is not None:
+        place.unlink(missing_ok=True)
+    return result
+
+
+def trainee_tensors(trainee: MaskTrainee) -> dict[str, Tensor]:
+    """The effective tensors without gradient."""
+    with torch.no_grad():
+        return trainee.materialise()
+
+
+def _crops(pool: Opened, given: Mapping[str, Any] | None, supervised: bool) -> Crops:
+    """Big views of the network's own size; small ones of half of it (3/7 from 96 pixels on) where it takes them."""
+    height, width = pool.shelf.size
+    small = tuple(round(side * 3 / 7 / 8) * 8 if side >= 96 else max(4, side // 2) for side in (height, width))
+    changed = dict(given or {})
+    fields: dict[str, Any] = {"big": (height, width), "small": small, "n_small": 6 if min(height, width) >= 96 else 4}
+    if supervised:
+        fields |= {"n_big": 1, "n_small": 0, "scale_big": (0.5, 1.0), "jitter": 0.5, "blur": 0.0}
+    unknown = sorted(set(changed) - set(Crops.__dataclass_fields__))
+    if unknown:
+        raise InvalidInput(f"crops: no field {unknown[0]!r}; there are {list(Crops.__dataclass_fields__)}.")
+    cut = Crops(**{**fields, **changed})
+    if not supervised and cut.n_big != 2:
+        raise InvalidInput(f"crops: n_big must be 2, as two views get codes, got {cut.n_big}.")
+    if cut.n_small and "small" not in changed and not _takes(pool, cut.small):
+        cut = replace(cut, small=cut.big)
+    return cut
+
+
+def _takes(pool: Opened, size: tuple[int, int]) -> bool:
+    """Whether the network runs on pictures of that size; transformers with fixed positions do not."""
+    trial = torch.zeros(2, pool.shelf.n_channels, *size, device=pool.device)
+    try:
+        with torch.no_grad():
+            pool.net.features(pool.shelf.levels.to_input(trial), {}, {})
+    except (RuntimeError, ValueError, AssertionError):
+        return False
+    return True
+
+
+def _roles(
+    pool: Opened, known: tuple[IntArray, npt.NDArray[Any]] | None, supervised: bool, seed: int
+) -> tuple[Shelf, tuple[IntArray, npt.NDArray[Any]] | None, tuple[Tensor, int] | None]:
+    """What is trained on, the labelled pictures of the verdict, and the class numbers of a supervised training."""
+    if known is None or not supervised:
+        return pool.shelf, known, None
+    numbers, classes = known
+    names, codes = np.unique(classes, return_inverse=True)
+    held = np.zeros(len(numbers), dtype=bool)
+    for code in range(len(names)):
+        own = np.flatnonzero(codes == code)
+        order = torch.randperm(len(own), generator=seeded(seed, "held out", code)).numpy()
+        held[own[order[: int(HELD_OUT * len(own))]]] = True
+    trained = numbers[~held]
+    if len(np.unique(codes[~held])) < 2:
+        raise InvalidInput("labels must hold two classes at least to train on.")
+    target = torch.from_numpy(codes[~held].astype(np.int64))
+    judged = (numbers[held], classes[held]) if held.any() else None
+    return pool.shelf.part(trained.tolist()), judged, (target, len(names))
+
+
+def _goal(plan: Settings, n_dims: int, cut: Crops, target: tuple[Tensor, int] | None, pool: Opened) -> Goal:
+    random = seeded(plan.seed, "head")
+    if target is not None:
+        return LabelGoal(n_dims, target[0], target[1], cut, pool.device, random)
+    return SwavGoal(n_dims, plan, cut, pool.device, random)
+
+
+def _continued(start: SelfMask | None, chosen: Chosen, module: torch.nn.Module) -> dict[str, Tensor] | None:
+    if start is None:
+        return None
+    start.check_base(module)
+    if start.scores is None or set(start.scores) != set(chosen.names):
+        raise InvalidInput(
+            "start must be a SelfMask with scores of the same tensors, as adapt_masks returns it; a loaded one has not."
+        )
+    return start.scores
+
+
+def _mark(
+    plan: Settings,
+    cut: Crops,
+    chosen: Chosen,
+    shelf: Shelf,
+    pool: Opened,
+    target: tuple[Tensor, int] | None,
+    trainee: MaskTrainee,
+) -> str:
+    """Of all that the training depends on."""
+    codes = "" if target is None else repr(target[0].tolist())
+    scores = weights_hash(trainee.scores)
+    parts = (repr(plan), repr(cut), repr(chosen.names), pool.shelf.content, repr(shelf.rows.tolist()), codes, scores)
+    return digest(hash_of(pool.net.backbone.module).encode(), *(part.encode() for part in parts))
+
+
+def _verdict(
+    pool: Opened,
+    trainee: MaskTrainee,
+    statistics: Mapping[str, Tensor],
+    cut: Crops,
+    judged: tuple[IntArray, npt.NDArray[Any]] | None,
+    history: History,
+    plan: Settings,
+    supervised: bool,
+) -> Verdict:
+    masks = masks_of(trainee.scores)
+    rounded = {
+        name: torch.as_tensor(as_stored(value)).to(value) if value.is_floating_point() else value
+        for name, value in statistics.items()
+    }
+    states: dict[str, tuple[Mapping[str, Tensor], Mapping[str, Tensor]]] = {"base": ({}, {})}
+    if pool.net.has_batch_norm:
+        states["adabn"] = ({}, measure_statistics(pool.net, pool.shelf, {}, pool.device))
+    states["mask"] = (trainee_tensors(trainee), rounded)
+    return judge_states(
+        pool,
+        states,
+        replace(cut, n_big=2, n_small=0),
+        judged,
+        plan.seed,
+        keep_rate=keep_rate(masks.values()),
+        emptied=sum(not bool(mask.any()) for mask in masks.values()),
+        loss=history.last_loss,
+        ln_k=history.ln_k,
+        supervised=supervised,
+    )
+
+
+def judge_states(
+    pool: Opened,
+    states: Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Tensor]]],
+    cut: Crops,
+    judged: tuple[IntArray, npt.NDArray[Any]] | None,
+    seed: int,
+    **facts: Any,
+) -> Verdict:
+    """guard.judge on features computed here; states: network -> (replaced tensors, statistics)."""
+    n_looked = min(N_LOOKED_AT, len(pool.shelf))
+    some = pool.shelf.part(np.linspace(0, len(pool.shelf) - 1, n_looked).round().astype(np.int64).tolist())
+    looked, labelled = {}, {}
+    for name, (replaced, statistics) in states.items():
+        plain = features_of(pool.net, some, replaced, statistics, pool.device)
+        views = view_features(pool.net, some, replaced, statistics, cut, pool.device, seed)
+        looked[name] = Looked(plain, views)
+        if judged is not None:
+            part = pool.shelf.part(judged[0].tolist())
+            labelled[name] = features_of(pool.net, part, replaced, statistics, pool.device)
+    return judge(
+        looked,
+        classes=None if judged is None else judged[1],
+        labelled_features=labelled or None,
+        seed=seed,
+        **facts,
+    )

@@ -1,0 +1,73 @@
+"""Features of a shelf under given tensors, and statistics of batch norms measured over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .crops import Crops, make_views
+from .network import Network, reset_statistics
+from .shelf import Shelf
+from .train import seeded
+
+_BATCH = 256
+
+
+def _parts(n_rows: int) -> list[Tensor]:
+    """Row numbers in parts of nearly one size, so that a mean over parts is one over rows."""
+    return list(torch.arange(n_rows).tensor_split(max(1, -(-n_rows // _BATCH))))
+
+
+@torch.no_grad()
+def measure_statistics(
+    net: Network, shelf: Shelf, replaced: Mapping[str, Tensor], device: torch.device, compute: str = "float32"
+) -> dict[str, Tensor]:
+    """AdaBN: means and variances of every batch norm over the plain pictures, from scratch. One pass."""
+    statistics = net.copy_statistics()
+    reset_statistics(statistics)
+    with net.norms_in_training(momentum=None):
+        for numbers in _parts(len(shelf)):
+            net.features(shelf.plain(numbers, device), replaced, statistics, compute)
+    return statistics
+
+
+@torch.no_grad()
+def features_of(
+    net: Network,
+    shelf: Shelf,
+    replaced: Mapping[str, Tensor],
+    statistics: Mapping[str, Tensor],
+    device: torch.device,
+    compute: str = "float32",
+) -> npt.NDArray[np.float32]:
+    """(n, d) of the plain pictures, batch norms at rest."""
+    found = [
+        net.features(shelf.plain(numbers, device), replaced, statistics, compute).cpu()
+        for numbers in _parts(len(shelf))
+    ]
+    return np.asarray(torch.cat(found).numpy(), dtype=np.float32)
+
+
+@torch.no_grad()
+def view_features(
+    net: Network,
+    shelf: Shelf,
+    replaced: Mapping[str, Tensor],
+    statistics: Mapping[str, Tensor],
+    crops: Crops,
+    device: torch.device,
+    seed: int,
+    compute: str = "float32",
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """(n, d) twice: of two views of every picture; the same views for every network."""
+    first, second = [], []
+    for at, numbers in enumerate(_parts(len(shelf))):
+        big, _ = make_views(shelf.unit(numbers, device), crops, seeded(seed, "guard", at))
+        both = net.features(shelf.levels.to_input(big), replaced, statistics, compute).cpu()
+        first.append(both[: len(numbers)])
+        second.append(both[len(numbers) :])
+    return np.asarray(torch.cat(first).numpy()), np.asarray(torch.cat(second).numpy())
