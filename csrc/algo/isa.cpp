@@ -99,4 +99,17 @@ const DistanceKernels& distance_kernels() {
   }
 }
 
+const MaskKernels& mask_kernels() {
+  switch (active_isa()) {
+#if defined(ONEGLANCE_X86_KERNELS)
+    case Isa::avx512:
+      return mask_kernels_avx512;
+    case Isa::avx2:
+      return mask_kernels_avx2;
+#endif
+    default:
+      return mask_kernels_baseline;
+  }
+}
+
 }  // namespace oneglance

@@ -42,6 +42,7 @@ PYBIND11_MODULE(_core, module) {
   bind_cluster(module);
   bind_heads(module);
   bind_linalg(module);
+  bind_masks(module);
   bind_random(module);
   bind_search(module);
 }

@@ -1,5 +1,6 @@
 #pragma once
 #include "oneglance/distance_kernels.h"
+#include "oneglance/mask_kernels.h"
 #include "oneglance/panel_kernels.h"
 
 namespace oneglance {
@@ -10,5 +11,8 @@ extern const PanelKernels panel_kernels_avx512;
 extern const DistanceKernels distance_kernels_baseline;
 extern const DistanceKernels distance_kernels_avx2;
 extern const DistanceKernels distance_kernels_avx512;
+extern const MaskKernels mask_kernels_baseline;
+extern const MaskKernels mask_kernels_avx2;
+extern const MaskKernels mask_kernels_avx512;
 
 }  // namespace oneglance

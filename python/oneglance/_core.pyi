@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'activeft', 'activeft_gradient', 'boundary_picks', 'build_info', 'denoise', 'farthest', 'kernel_coverage', 'kmeans', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'nearest', 'philox_uniforms', 'row_products', 'set_panel_rows', 'set_small_work', 'set_threads', 'small_kmeans', 'weighted_draw', 'weighted_gram']
+__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'activeft', 'activeft_gradient', 'apply_mask', 'boundary_picks', 'build_info', 'decode_masks', 'denoise', 'encode_masks', 'farthest', 'kernel_coverage', 'kmeans', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'mask_popcount', 'mask_xor', 'nearest', 'pack_mask', 'pack_scores', 'philox_uniforms', 'row_products', 'set_panel_rows', 'set_small_work', 'set_threads', 'small_kmeans', 'unpack_mask', 'weighted_draw', 'weighted_gram']
 class NonFiniteRows(ValueError):
     pass
 class NonFiniteQueries(NonFiniteRows):
@@ -23,6 +23,10 @@ def activeft_gradient(shards: collections.abc.Sequence[numpy.ndarray], theta: ty
     """
     (loss, gradient) at theta.
     """
+def apply_mask(weights: numpy.ndarray, bits: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8], kept: typing.SupportsInt | typing.SupportsIndex, out: numpy.ndarray) -> None:
+    """
+    out = kept ? weights / sqrt(max(kept, 1) / n) : 0.
+    """
 def boundary_picks(shards: collections.abc.Sequence[numpy.ndarray], members: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], cores: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], near_core: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], near_distance: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], mean_distance: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], budget: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], penalty: typing.SupportsFloat | typing.SupportsIndex, cosine: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]]:
     """
     (rows, scores, opponents): boundary samples of every class.
@@ -31,9 +35,17 @@ def build_info() -> dict[str, typing.Any]:
     """
     How this module was built and what it uses on this machine.
     """
+def decode_masks(streams: collections.abc.Sequence[typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]], sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weights: collections.abc.Sequence[typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None]) -> list[tuple[numpy.typing.NDArray[numpy.uint8], int, str]]:
+    """
+    (bits, ones, what is wrong with the stream) per mask.
+    """
 def denoise(shards: collections.abc.Sequence[numpy.ndarray], members: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], cores: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], n_neighbors: typing.SupportsInt | typing.SupportsIndex, growth: typing.SupportsFloat | typing.SupportsIndex, removal: typing.SupportsFloat | typing.SupportsIndex, cosine: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64]]:
     """
     (order, mean distances): members of every class in the order in which density lets them join, and the mean distance of each member to those that stay.
+    """
+def encode_masks(bits: collections.abc.Sequence[typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]], sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], ones: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weights: collections.abc.Sequence[typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None], coders: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], adaptive_up_to: typing.SupportsInt | typing.SupportsIndex) -> list[numpy.typing.NDArray[numpy.uint8]]:
+    """
+    A stream per mask, by the shortest of the coders.
     """
 def farthest(shards: collections.abc.Sequence[numpy.ndarray], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None, n_picks: typing.SupportsInt | typing.SupportsIndex, cosine: bool, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, already: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], start: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], assign: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64] | None, numpy.typing.NDArray[numpy.int64] | None, float, float]:
     """
@@ -59,9 +71,25 @@ def lewis_weights(shards: collections.abc.Sequence[numpy.ndarray], p: typing.Sup
     """
     (weights, rank, passes, residual, converged, restarts, precision, condition).
     """
+def mask_popcount(bits: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]) -> int:
+    """
+    Ones in the bytes.
+    """
+def mask_xor(a: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8], b: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]) -> tuple[numpy.typing.NDArray[numpy.uint8], int]:
+    """
+    (bits, ones) of a xor b.
+    """
 def nearest(queries: collections.abc.Sequence[numpy.ndarray], shards: collections.abc.Sequence[numpy.ndarray], k: typing.SupportsInt | typing.SupportsIndex, cosine: bool, skip_self: bool, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, query_mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None = None) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64]]:
     """
     (indices (n, k), distances (n, k)) of the k nearest rows.
+    """
+def pack_mask(mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]) -> tuple[numpy.typing.NDArray[numpy.uint8], int]:
+    """
+    (bits, ones) of uint8 values, any but 0 a 1.
+    """
+def pack_scores(scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], mu: typing.SupportsFloat | typing.SupportsIndex) -> tuple[numpy.typing.NDArray[numpy.uint8], int, int]:
+    """
+    (bits, ones, number of NaN) of score > mu.
     """
 def philox_uniforms(seed: typing.SupportsInt | typing.SupportsIndex, purpose: typing.SupportsInt | typing.SupportsIndex, items: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], draw: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
     """
@@ -86,6 +114,10 @@ def set_threads(n_threads: typing.SupportsInt | typing.SupportsIndex) -> None:
 def small_kmeans(points: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], k: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, items: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], max_iter: typing.SupportsInt | typing.SupportsIndex, tol: typing.SupportsFloat | typing.SupportsIndex) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]:
     """
     (patterns, offsets): k-means of every set of points on its own.
+    """
+def unpack_mask(bits: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8], start: typing.SupportsInt | typing.SupportsIndex, stop: typing.SupportsInt | typing.SupportsIndex, out: numpy.typing.NDArray[numpy.uint8]) -> None:
+    """
+    Weights start .. stop - 1 as 0 or 1.
     """
 def weighted_draw(shards: collections.abc.Sequence[numpy.ndarray], offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None, n_picks: typing.SupportsInt | typing.SupportsIndex, cosine: bool, gamma: typing.SupportsFloat | typing.SupportsIndex, mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, already: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], start: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], seed: typing.SupportsInt | typing.SupportsIndex, assign: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64] | None, numpy.typing.NDArray[numpy.int64] | None, float, float]:
     """

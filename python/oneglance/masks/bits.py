@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _core
 from .._types import BoolArray
 from ..errors import InvalidInput
-from ..reference import mask_bits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +47,7 @@ class BitMask:
         used = self.n_weights % 8
         if used and bits[-1] >> used:
             raise InvalidInput(f"bits after weight {self.n_weights - 1} must be 0. Use pack_mask.")
-        ones = mask_bits.popcount(bits)
+        ones = _core.mask_popcount(bits)
         if self.kept != ones:
             raise InvalidInput(f"kept must be the number of ones in bits, {ones}, got {self.kept}. Use pack_mask.")
         object.__setattr__(self, "kept", ones)
@@ -64,14 +64,14 @@ class BitMask:
     @property
     def divisor(self) -> np.float32:
         """sqrt(r) that kept weights are divided by: float32 of sqrt(max(kept, 1) / N) in float64; 1 without weights."""
-        return mask_bits.divisor(self.kept, self.n_weights)
+        return np.float32(math.sqrt(max(self.kept, 1) / self.n_weights)) if self.n_weights else np.float32(1)
 
 
 def pack_mask(mask: Any) -> BitMask:
     """A BitMask of a bool or uint8 array (or CPU torch tensor) of any shape; any value but 0 means kept."""
     array = _as_array(mask, "mask", ("bool", "uint8"))
-    bits = mask_bits.pack(array)
-    return BitMask(array.shape, bits, mask_bits.popcount(bits))
+    bits, kept = _core.pack_mask(np.ascontiguousarray(array).view(np.uint8))
+    return BitMask(array.shape, bits, kept)
 
 
 def pack_scores(scores: Any, mu: float = 0.0) -> BitMask:
@@ -82,53 +82,59 @@ def pack_scores(scores: Any, mu: float = 0.0) -> BitMask:
     array = _as_array(scores, "scores", ("float32",))
     if math.isnan(mu):
         raise InvalidInput("mu must be a number, got NaN.")
-    n_nan = int(np.isnan(array).sum())
+    bits, kept, n_nan = _core.pack_scores(array, mu)
     if n_nan:
         raise InvalidInput(
             f"scores must not be NaN, got {n_nan} of {array.size}. The training has diverged: lower the learning rate."
         )
-    bits = mask_bits.pack_scores(array, mu)
-    return BitMask(array.shape, bits, mask_bits.popcount(bits))
+    return BitMask(array.shape, bits, kept)
 
 
-def unpack_mask(mask: BitMask, start: int = 0, stop: int | None = None) -> BoolArray:
-    """The mask as booleans: in its shape, or (stop - start,) of weights start .. stop - 1 in row-major order."""
+def unpack_mask(mask: BitMask, start: int = 0, stop: int | None = None, *, out: Any = None) -> BoolArray:
+    """The mask as booleans: in its shape, or (stop - start,) of weights start .. stop - 1 in row-major order.
+
+    out  bool array of that shape, contiguous, to write to. Default: a new one
+    """
     whole = start == 0 and stop is None
     stop = mask.n_weights if stop is None else stop
     if not 0 <= start <= stop <= mask.n_weights:
         raise InvalidInput(f"start and stop must lie in 0..{mask.n_weights} in this order, got {start} and {stop}.")
-    flat = mask_bits.unpack(mask.bits, start, stop)
-    return flat.reshape(mask.shape) if whole else flat
+    shape = mask.shape if whole else (stop - start,)
+    flat: BoolArray = np.empty(shape, dtype=np.bool_) if out is None else _as_target(out, "bool", shape)
+    _core.unpack_mask(mask.bits, start, stop, flat.reshape(-1).view(np.uint8))
+    return flat
 
 
 def xor_masks(a: BitMask, b: BitMask) -> BitMask:
     """The weights in which two masks of one shape differ; `kept` of the answer is their Hamming distance."""
     if a.shape != b.shape:
         raise InvalidInput(f"a and b must have one shape, got {a.shape} and {b.shape}.")
-    bits = a.bits ^ b.bits
-    return BitMask(a.shape, bits, mask_bits.popcount(bits))
+    return BitMask(a.shape, *_core.mask_xor(a.bits, b.bits))
 
 
 def apply_mask(weights: Any, mask: BitMask, out: Any = None) -> Any:
-    """Masked weights w * m / sqrt(r): w / mask.divisor where kept, 0 elsewhere (also where w is NaN).
+    """Masked weights w * m / sqrt(r): w / mask.divisor where kept, +0 elsewhere (also where w is NaN).
 
     weights  float32 or float16 array, or CPU torch tensor, of the mask's shape; divided in float32, then rounded
     out      where to write, same shape and dtype, contiguous; may be `weights` itself. Default: a new NumPy array
-    Returns out.
+    Returns out. One reading and one writing, at the speed of memory.
     """
     array = _as_array(weights, "weights", ("float32", "float16"))
     if array.shape != mask.shape:
         raise InvalidInput(f"weights must have the mask's shape {mask.shape}, got {array.shape}.")
-    answer = mask_bits.apply(array, mask.bits)
-    if out is None:
-        return answer
-    target = _as_array(out, "out", (array.dtype.name,))
-    if target.shape != mask.shape or not target.flags.c_contiguous or not target.flags.writeable:
-        raise InvalidInput(
-            f"out must be a writeable, contiguous array of shape {mask.shape}, got shape {target.shape}."
-        )
-    target[...] = answer
-    return out
+    target = np.empty(array.shape, array.dtype) if out is None else _as_target(out, array.dtype.name, mask.shape)
+    source = np.ascontiguousarray(array).reshape(array.shape)
+    if source.ctypes.data != target.ctypes.data and np.may_share_memory(source, target):
+        source = source.copy()
+    _core.apply_mask(source, mask.bits, mask.kept, target)
+    return target if out is None else out
+
+
+def _as_target(out: Any, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    target = _as_array(out, "out", (dtype,))
+    if target.shape != shape or not target.flags.c_contiguous or not target.flags.writeable:
+        raise InvalidInput(f"out must be a writeable, contiguous array of shape {shape}, got shape {target.shape}.")
+    return target
 
 
 def _as_array(value: Any, name: str, dtypes: tuple[str, ...]) -> npt.NDArray[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import InvalidInput
 from .bits import BitMask
@@ -18,7 +19,7 @@ def weights_hash(named_arrays: Mapping[str, Any]) -> str:
     named_arrays  name -> NumPy array or torch tensor, e.g. the parameters of a base as they were before adaptation.
                   bfloat16 tensors count by their values. The same on every machine (little-endian bytes).
     """
-    return _digest((name, *_spelled(name, named_arrays[name])) for name in sorted(named_arrays))
+    return _digest(_spelled(name, named_arrays[name]) for name in sorted(named_arrays))
 
 
 def masks_hash(masks: Mapping[str, BitMask]) -> str:
@@ -35,7 +36,14 @@ def _digest(entries: Iterator[tuple[str, str, tuple[int, ...], Any]]) -> str:
     return state.hexdigest()
 
 
-def _spelled(name: str, value: Any) -> tuple[str, tuple[int, ...], Any]:
+def _spelled(name: str, value: Any) -> tuple[str, str, tuple[int, ...], Any]:
+    dtype, array = as_numbers(name, value)
+    # ascontiguousarray would make a scalar 1-D
+    return name, dtype, array.shape, np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+
+
+def as_numbers(name: str, value: Any) -> tuple[str, npt.NDArray[Any]]:
+    """(name of the dtype, array) of an array or a torch tensor; torch is never imported here."""
     dtype = ""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
@@ -44,7 +52,5 @@ def _spelled(name: str, value: Any) -> tuple[str, tuple[int, ...], Any]:
         value = value.numpy()
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
-        raise InvalidInput(f"named_arrays: {name} must hold numbers, got dtype {array.dtype}.")
-    # ascontiguousarray would make a scalar 1-D
-    flat = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return dtype or array.dtype.name, array.shape, flat
+        raise InvalidInput(f"{name} must hold numbers, got dtype {array.dtype}.")
+    return dtype or array.dtype.name, array

@@ -61,7 +61,7 @@ def write_mask_file(
         raise InvalidInput("state.masks must hold at least one mask, got none.")
     weights = None if base_weights is None else _matching(base_weights, state.masks)
     parents = _masks_of(parent)
-    streams = encode_masks(state.masks, coder=coder)
+    streams = encode_masks(state.masks, coder=coder, weights=weights)
     differing = {
         name: xor_masks(mask, parents[name])
         for name, mask in state.masks.items()
@@ -69,7 +69,7 @@ def write_mask_file(
     }
     shorter = {
         name: stream
-        for name, stream in encode_masks(differing, coder=coder).items()
+        for name, stream in encode_masks(differing, coder=coder, weights=weights).items()
         if stream.size < streams[name].size
     }
     streams.update(shorter)
@@ -121,7 +121,7 @@ def read_mask_file(
         _refuse_other(path, "parent", facts["parent_hash"], masks_hash(parents))
     try:
         shapes = {name: tuple(shape) for name, shape in json.loads(facts["shapes"]).items()}
-        masks = decode_masks({name: tensors.pop(name + _MASK) for name in shapes}, shapes)
+        masks = decode_masks({name: tensors.pop(name + _MASK) for name in shapes}, shapes, weights=base_weights)
         for name in json.loads(facts.get("differing", "[]")):
             masks[name] = xor_masks(masks[name], parents[name])
         metadata = {

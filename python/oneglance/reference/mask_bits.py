@@ -36,5 +36,7 @@ def divisor(kept: int, n_weights: int) -> np.float32:
 
 def apply(weights: npt.NDArray[Any], bits: Bytes) -> npt.NDArray[Any]:
     """w / sqrt(r) in float32 where kept, else 0; rounded to the dtype of the weights."""
-    wide = weights.astype(np.float32) / divisor(popcount(bits), weights.size)
-    return np.where(unpack(bits, 0, weights.size).reshape(weights.shape), wide, np.float32(0)).astype(weights.dtype)
+    kept = unpack(bits, 0, weights.size).reshape(weights.shape)
+    with np.errstate(over="ignore", invalid="ignore"):
+        wide = np.where(kept, weights, 0).astype(np.float32) / divisor(popcount(bits), weights.size)
+        return wide.astype(weights.dtype)
