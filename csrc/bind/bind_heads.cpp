@@ -1,8 +1,15 @@
 #include <pybind11/typing.h>
 
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "array_in.h"
 #include "bind.h"
 #include "oneglance/check.h"
+#include "oneglance/dense.h"
 #include "oneglance/row_products.h"
 
 namespace py = pybind11;
@@ -55,6 +62,43 @@ Matrix weighted_gram_binding(const std::vector<py::array>& shards, const std::op
   return gram;
 }
 
+/// A copy of a square matrix as the algorithms want it.
+dense::Square square_of(const Float64Array& matrix, const char* name) {
+  require(matrix.ndim() == 2 && matrix.shape(0) == matrix.shape(1), std::string(name) + " must be square.");
+  return dense::Square(matrix.data(), matrix.data() + matrix.size());
+}
+
+Matrix as_matrix(const dense::Square& square, std::int64_t n) {
+  Matrix out({n, n});
+  std::copy(square.begin(), square.end(), out.mutable_data());
+  return out;
+}
+
+std::optional<Matrix> cholesky_inverse_binding(const Float64Array& matrix) {
+  dense::Square square = square_of(matrix, "matrix");
+  const std::int64_t n = matrix.shape(0);
+  bool definite = false;
+  {
+    const py::gil_scoped_release nogil;
+    definite = dense::cholesky_upper(square, n);
+    if (definite) square = dense::upper_inverse(std::move(square), n);
+  }
+  if (!definite) return std::nullopt;
+  return as_matrix(square, n);
+}
+
+Matrix congruence_binding(const Float64Array& matrix, const Float64Array& upper) {
+  const dense::Square square = square_of(matrix, "matrix"), right = square_of(upper, "upper");
+  require(square.size() == right.size(), "matrix and upper must be of one size.");
+  const std::int64_t n = matrix.shape(0);
+  dense::Square out;
+  {
+    const py::gil_scoped_release nogil;
+    out = dense::congruence(square, right, n);
+  }
+  return as_matrix(out, n);
+}
+
 }  // namespace
 
 void bind_heads(py::module_& module) {
@@ -64,6 +108,11 @@ void bind_heads(py::module_& module) {
              "without values they are A' products.");
   module.def("weighted_gram", &weighted_gram_binding, py::arg("shards"), py::arg("mask"), py::arg("row_scale"),
              "(d, d): sum_i row_scale_i^2 a_i a_i', float64.");
+  module.def(
+      "cholesky_inverse", &cholesky_inverse_binding, py::arg("matrix"),
+      "Upper triangular (n, n) U with matrix^-1 = U U' for a symmetric positive definite matrix; None for others.");
+  module.def("congruence", &congruence_binding, py::arg("matrix"), py::arg("upper"),
+             "upper' matrix upper for a symmetric matrix and an upper triangular one, both (n, n).");
 }
 
 }  // namespace oneglance

@@ -284,6 +284,69 @@ void dots_f32(const float* rows, int64_t n_rows, const float* centers, int64_t n
   for (; i < n_rows; ++i) dots_rows<1>(rows + i * n, centers, n_centers, n, products + i * n_centers);
 }
 
+inline Doubles doubles_at(const float* from) {
+  Half values;
+  __builtin_memcpy(&values, from, sizeof values);
+  return __builtin_convertvector(values, Doubles);
+}
+
+inline Doubles doubles_at(const double* from) {
+  Doubles values;
+  __builtin_memcpy(&values, from, sizeof values);
+  return values;
+}
+
+// One row after the other: memory is read in one stream, which processors fetch ahead. kAhead numbers are asked for
+// beforehand all the same, for the first pass over a row is the one that waits.
+template <typename Real>
+void times(const Real* const* rows, int64_t n_rows, const double* x, int64_t n, double* out) {
+  constexpr int64_t kChains = 4, kStep = kChains * kDoubles, kAhead = 4096 / sizeof(Real);
+  for (int64_t i = 0; i < n_rows; ++i) {
+    const Real* row = rows[i];
+    Doubles sums[kChains] = {};
+    int64_t j = 0;
+    for (; j + kStep <= n; j += kStep) {
+      for (int64_t byte = 0; byte < kStep * static_cast<int64_t>(sizeof(Real)); byte += 64) {
+        __builtin_prefetch(reinterpret_cast<const char*>(row + j + kAhead) + byte);
+      }
+      for (int64_t k = 0; k < kChains; ++k) {
+        sums[k] += doubles_at(row + j + k * kDoubles) * doubles_at(x + j + k * kDoubles);
+      }
+    }
+    Doubles both = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    for (; j + kDoubles <= n; j += kDoubles) both += doubles_at(row + j) * doubles_at(x + j);
+    double sum = 0.0;
+    for (int64_t k = 0; k < kDoubles; ++k) sum += both[k];
+    for (; j < n; ++j) sum += static_cast<double>(row[j]) * x[j];
+    out[i] = sum;
+  }
+}
+
+constexpr int64_t kRowsPerBlock = 4;
+
+// Each vector of y is loaded and stored once for several rows.
+template <int64_t kRows, typename Real>
+void add_rows_block(const Real* const* rows, const double* factors, int64_t n, double* y) {
+  int64_t j = 0;
+  for (; j + kDoubles <= n; j += kDoubles) {
+    Doubles sum = doubles_at(y + j);
+    for (int64_t r = 0; r < kRows; ++r) sum += doubles_at(rows[r] + j) * factors[r];
+    __builtin_memcpy(y + j, &sum, sizeof sum);
+  }
+  for (; j < n; ++j) {
+    for (int64_t r = 0; r < kRows; ++r) y[j] += factors[r] * static_cast<double>(rows[r][j]);
+  }
+}
+
+template <typename Real>
+void add_rows(const Real* const* rows, int64_t n_rows, const double* factors, int64_t n, double* y) {
+  int64_t i = 0;
+  for (; i + kRowsPerBlock <= n_rows; i += kRowsPerBlock) {
+    add_rows_block<kRowsPerBlock>(rows + i, factors + i, n, y);
+  }
+  for (; i < n_rows; ++i) add_rows_block<1>(rows + i, factors + i, n, y);
+}
+
 }  // namespace
 
 #define ONEGLANCE_PANEL_TABLE \
@@ -310,4 +373,8 @@ void dots_f32(const float* rows, int64_t n_rows, const float* centers, int64_t n
    weigh_f32,                 \
    weigh_by_f32,              \
    add_gains_f32,             \
-   above_f32}
+   above_f32,                 \
+   times<float>,              \
+   times<double>,             \
+   add_rows<float>,           \
+   add_rows<double>}

@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'activeft', 'activeft_gradient', 'apply_mask', 'boundary_picks', 'build_info', 'decode_masks', 'denoise', 'encode_masks', 'farthest', 'kernel_coverage', 'kmeans', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'mask_popcount', 'mask_xor', 'nearest', 'pack_mask', 'pack_scores', 'philox_uniforms', 'row_products', 'set_panel_rows', 'set_small_work', 'set_threads', 'small_kmeans', 'unpack_mask', 'weighted_draw', 'weighted_gram']
+__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'activeft', 'activeft_gradient', 'apply_mask', 'boundary_picks', 'build_info', 'cholesky_inverse', 'congruence', 'decode_masks', 'denoise', 'encode_masks', 'farthest', 'kernel_coverage', 'kmeans', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'mask_popcount', 'mask_xor', 'nearest', 'pack_mask', 'pack_scores', 'philox_uniforms', 'row_products', 'set_panel_rows', 'set_small_work', 'set_threads', 'small_kmeans', 'unpack_mask', 'weighted_draw', 'weighted_gram']
 class NonFiniteRows(ValueError):
     pass
 class NonFiniteQueries(NonFiniteRows):
@@ -34,6 +34,14 @@ def boundary_picks(shards: collections.abc.Sequence[numpy.ndarray], members: typ
 def build_info() -> dict[str, typing.Any]:
     """
     How this module was built and what it uses on this machine.
+    """
+def cholesky_inverse(matrix: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> numpy.typing.NDArray[numpy.float64] | None:
+    """
+    Upper triangular (n, n) U with matrix^-1 = U U' for a symmetric positive definite matrix; None for others.
+    """
+def congruence(matrix: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], upper: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    upper' matrix upper for a symmetric matrix and an upper triangular one, both (n, n).
     """
 def decode_masks(streams: collections.abc.Sequence[typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]], sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weights: collections.abc.Sequence[typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None]) -> list[tuple[numpy.typing.NDArray[numpy.uint8], int, str]]:
     """

@@ -8,7 +8,7 @@ import pytest
 from oneglance import _core
 from oneglance.errors import InvalidInput
 from oneglance.reference.heads import least_norm, lp_dual, lp_objective
-from oneglance.solvers import losses, lp_regression, normal
+from oneglance.solvers import design, losses, lp_regression, normal
 from oneglance.solvers.design import Design
 
 RNG = np.random.default_rng(7)
@@ -213,6 +213,67 @@ def test_many_rows_go_through_products_and_reach_the_same_value(p, monkeypatch):
     assert fit.value[0] - fit.gap[0] <= other.value[0]
 
 
+@pytest.fixture
+def no_problem_is_small(monkeypatch):
+    """Coordinates from a sample of the rows, and conjugate gradients, whatever the size."""
+    monkeypatch.setattr(normal, "_SMALL_WORK", 0.0)
+    monkeypatch.setattr(design, "_MUCH_WORK", 0.0)
+
+
+@pytest.mark.parametrize("p", [1.2, 1.7, 3, 8, 20, "huber"])
+@pytest.mark.parametrize("name", [name for name in CASES if len(CASES[name][0]) == 300])
+def test_coordinates_from_a_sample_reach_the_same_value(name, p, no_problem_is_small, monkeypatch):
+    rows, targets, weights = CASES[name]
+    rows, targets = np.tile(rows, (2, 1)), np.concatenate([targets, 0.9 * targets])
+    asked = {"weights": None if weights is None else np.tile(weights, 2), "intercept": True}
+    asked |= {"p": 2, "huber": 0.5 * float(np.abs(targets).mean()) + 1e-3} if p == "huber" else {"p": p}
+    fit = lp_regression(rows, targets, **asked)
+    assert fit.converged.all()
+    assert fit.steps[0] <= 25
+    monkeypatch.setattr(design, "_MUCH_WORK", np.inf)
+    monkeypatch.setattr(normal, "_SMALL_WORK", np.inf)
+    other = lp_regression(rows, targets, **asked)
+    assert fit.value[0] <= other.value[0] * (1 + 2e-8) + 1e-300
+    assert fit.rank == other.rank
+    top = np.abs(rows @ other.coef).max() + 1e-300
+    assert np.abs(rows @ fit.coef + fit.intercept - rows @ other.coef - other.intercept).max() <= 0.02 * top
+
+
+@pytest.mark.parametrize("intercept", [False, True])
+def test_a_feature_that_a_sample_misses_is_not_lost(intercept, no_problem_is_small):
+    """Sampled rows alone would call the last columns dead, or dependent."""
+    rows = np.tile(A, (3, 1))
+    rare, twin = np.zeros((900, 1)), rows[:, :1].copy()
+    unseen = np.setdiff1d(np.arange(900), np.linspace(0, 899, design.SAMPLED_ROWS * 12).astype(int))
+    rare[unseen[[100, 400]]], twin[unseen[[200, 600]]] = 2.0, 7.0
+    rows = np.hstack([rows, rare, twin])
+    fit = lp_regression(rows, np.tile(B, 3) + rows @ np.arange(12.0), 3, intercept=intercept)
+    assert fit.converged.all()
+    assert fit.rank == 12 + intercept
+    np.testing.assert_allclose(fit.coef[-2:, 0], [10, 11], atol=1.5)
+
+
+def test_rows_that_a_sample_misses_are_checked(no_problem_is_small):
+    rows = np.tile(A, (2, 1))
+    rows[333, 4] = np.nan
+    with pytest.raises(InvalidInput, match=r"X has 1 row with NaN or infinity: 333\."):
+        lp_regression(rows, np.tile(B, 2), 3)
+
+
+def test_even_samples_hold_their_shares():
+    weights = np.where(RNG.random(5000) < 0.1, 0.0, 10.0 ** RNG.uniform(-12, 0, 5000))
+    rows, share = normal._even_sample(weights, 600)
+    assert 550 <= rows.size <= 601
+    assert (weights[rows] > 0).all()
+    assert ((share > 0) & (share <= 1)).all()
+    assert (share[np.isin(rows, np.argsort(weights)[-100:])] == 1.0).all()  # what holds nearly all is all there
+    whole = float((weights[rows] / share).sum())
+    assert abs(whole - weights.sum()) <= 0.02 * weights.sum()
+    few = np.zeros(50)
+    few[[3, 9]] = 1.0, 1e-9
+    assert normal._even_sample(few, 20)[0].tolist() == [3, 9]
+
+
 @pytest.mark.parametrize("loss", [losses.Power(1.3), losses.Power(2.0), losses.Power(5.0), losses.Huber(0.8)])
 def test_slopes_curvatures_and_conjugates(loss):
     s, r = RNG.random(50) + 0.1, RNG.standard_normal(50)
@@ -241,18 +302,18 @@ def test_design_is_the_same_matrix_in_other_coordinates(n_rows, intercept):
     rows = np.hstack([A[:n_rows] + 3.0, A[:n_rows, :2]])
     from oneglance import RowShards
 
-    design = Design(RowShards((rows[: n_rows // 2], rows[n_rows // 2 :])), None, intercept, "X")
-    z = RNG.standard_normal((design.rank, 2))
-    coef, constant = design.coef(z)
+    built = Design(RowShards((rows[: n_rows // 2], rows[n_rows // 2 :])), None, intercept, "X")
+    z = RNG.standard_normal((built.rank, 2))
+    coef, constant = built.coef(z)
     products = rows @ coef + constant
-    np.testing.assert_allclose(design.times(z), products, atol=1e-10)
-    basis = design.times(np.eye(design.rank))
-    np.testing.assert_allclose(basis.T @ basis, np.eye(design.rank), atol=1e-9)
+    np.testing.assert_allclose(built.times(z), products, atol=1e-10)
+    basis = built.times(np.eye(built.rank))
+    np.testing.assert_allclose(basis.T @ basis, np.eye(built.rank), atol=1e-9)
     w, y = RNG.random(n_rows), RNG.standard_normal((n_rows, 2))
-    np.testing.assert_allclose(design.gram(w), (basis.T * w) @ basis, atol=1e-9)
-    np.testing.assert_allclose(design.sums(y), basis.T @ y, atol=1e-9)
-    np.testing.assert_allclose(design.normal(w, design.totals(w), z[:, 0]), (basis.T * w) @ basis @ z[:, 0], atol=1e-9)
-    assert abs(z[:, 0] @ design.penalty(2.0) @ z[:, 0] - 2.0 * coef[:, 0] @ coef[:, 0]) <= 1e-9
+    np.testing.assert_allclose(built.gram(w), (basis.T * w) @ basis, atol=1e-9)
+    np.testing.assert_allclose(built.sums(y), basis.T @ y, atol=1e-9)
+    np.testing.assert_allclose(built.normal(w, built.totals(w), z[:, 0]), (basis.T * w) @ basis @ z[:, 0], atol=1e-9)
+    assert abs(z[:, 0] @ built.penalty(2.0) @ z[:, 0] - 2.0 * coef[:, 0] @ coef[:, 0]) <= 1e-9
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -267,6 +328,18 @@ def test_products_of_the_core(n, d, c, dtype):
     products, sums = _core.row_products(shards, mask, None, values, True)
     assert products.shape == (0, c)
     np.testing.assert_allclose(sums, wide[mask].T @ values[mask], atol=1e-9)
+    if c == 1:
+        hurt = rows.copy()
+        hurt[n // 2, -1], mask[n // 2] = np.nan, True
+        for asked in ((coef, None, False), (None, values, True), (0 * coef, 0 * values, True)):
+            with pytest.raises(_core.NonFiniteRows) as error:
+                _core.row_products([hurt[: n // 3], hurt[n // 3 :]], mask, *asked)
+            assert error.value.args == (1, [n // 2])
+        mask[n // 2] = False
+        assert np.isfinite(_core.row_products([hurt], mask, coef, values, True)[1]).all()
+        if dtype != np.float16:  # an overflow is no bad row
+            huge = _core.row_products([np.full((3, d), np.finfo(dtype).max)], None, 1e300 * np.ones((d, 1)), None, True)
+            assert np.isinf(huge[1]).all()
     scale = RNG.random(n)
     gram = _core.weighted_gram(shards, mask, scale)
     np.testing.assert_allclose(gram, (wide[mask].T * scale[mask] ** 2) @ wide[mask], atol=1e-9)
@@ -304,3 +377,17 @@ def test_rows_without_label_are_never_read():
     for p in (1.5, 2):
         fit = lp_regression(rows, targets, p)
         np.testing.assert_allclose(fit.coef, lp_regression(A[40:], B[40:], p).coef, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 5, 64, 130])
+def test_small_dense_matrices_of_the_core(n):
+    square = RNG.standard_normal((n, 2 * n))
+    square = square @ square.T
+    upper = _core.cholesky_inverse(square)
+    assert not np.tril(upper, -1).any()
+    np.testing.assert_allclose(upper.T @ square @ upper, np.eye(n), atol=1e-7)
+    np.testing.assert_allclose(_core.congruence(square, upper), np.eye(n), atol=1e-7)
+    assert _core.cholesky_inverse(-square) is None
+    assert _core.cholesky_inverse(np.full((n, n), np.nan)) is None
+    with pytest.raises(ValueError, match="matrix must be square"):
+        _core.cholesky_inverse(np.ones((n, n + 1)))

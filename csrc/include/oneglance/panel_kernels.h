@@ -47,6 +47,13 @@ struct PanelKernels {
   /// positions[0..count) of values[j] > levels[j] + more, ascending; room for n + 1 of them. Returns the count.
   std::int64_t (*above_f32)(const float* values, const float* levels, float more, std::int64_t n,
                             std::int32_t* positions);
+  /// out[i] = rows[i] dot x for n_rows rows of n numbers, products and sums in float64
+  void (*times_f32)(const float* const* rows, std::int64_t n_rows, const double* x, std::int64_t n, double* out);
+  void (*times_f64)(const double* const* rows, std::int64_t n_rows, const double* x, std::int64_t n, double* out);
+  /// y[j] += sum over i of factors[i] * rows[i][j], in float64
+  void (*add_rows_f32)(const float* const* rows, std::int64_t n_rows, const double* factors, std::int64_t n, double* y);
+  void (*add_rows_f64)(const double* const* rows, std::int64_t n_rows, const double* factors, std::int64_t n,
+                       double* y);
 };
 
 /// The table of the active instruction set.

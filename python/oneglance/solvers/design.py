@@ -13,6 +13,11 @@ from .._types import BoolArray, Float64Array, RowShards
 
 _SAFE_CONDITION = 1e5
 """Up to here Cholesky of a float64 Gram matrix of unit columns is kept; above it eigenvectors decide."""
+_MANY_ROWS, _MUCH_WORK = 24, 2e8
+"""Rows per column, and multiply-adds of a Gram matrix, from which `sampled` coordinates save anything."""
+SAMPLED_ROWS = 12
+"""Rows per column that stand in for all: their Gram matrix is then off by a factor of 3.3 at most, on rows that are
+much alike."""
 _DEPENDENT = 1e-12
 """Eigenvalues of that Gram matrix below this share of the largest are taken for 0 (1e-6 in singular values)."""
 
@@ -24,15 +29,20 @@ class Design:
     mask       (n,) bool or None: rows with False are never read; whoever calls gives them weight 0
     intercept  a constant column, which is centred away from the others and is not part of any norm
     name       what to call the rows in a message
+    sampled    from 24 rows per column on, take the coordinates from 12 d of them, if these are of full rank
 
     With X = design.coef(Z) every z has a_i' x + x_0 = b_i' z, and x has the least norm among all that predict the
-    same: dependent, dead and constant columns and n < d need no care. Unweighted, sum_i b_i b_i' is the identity.
-    A direction counts as dependent when the rows' spread along it is below 1e-6 of the largest, columns of unit norm.
-    Cost: one weighted Gram, n d^2, and O(d^3). For n <= d the rows are read into memory (no more than d^2 numbers).
+    same: dependent, dead and constant columns and n < d need no care. Unweighted, sum_i b_i b_i' is the identity
+    (`exact`); in sampled coordinates it is somewhere near. A direction counts as dependent when the rows' spread along
+    it is below 1e-6 of the largest, columns of unit norm: rows that hold some of full rank are of full rank.
+    Cost: one weighted Gram, n d^2, or that of the sample, and O(d^3). For n <= d the rows are read into memory (no
+    more than d^2 numbers).
     Raises InvalidInput for rows with NaN.
     """
 
-    def __init__(self, rows: RowShards, mask: BoolArray | None, intercept: bool, name: str) -> None:
+    def __init__(
+        self, rows: RowShards, mask: BoolArray | None, intercept: bool, name: str, *, sampled: bool = False
+    ) -> None:
         self.n_rows, self.n_dims = rows.shape
         self.intercept = intercept
         self._mask = mask
@@ -41,10 +51,14 @@ class Design:
         self._source = rows
         self.n_used = self.n_rows if mask is None else int(np.count_nonzero(mask))
         self._constant = 1.0 / np.sqrt(self.n_used)
+        self.exact, self._upper = True, False
         if mask is None and self.n_rows <= self.n_dims:
             self._from_wide(np.asarray(rows, dtype=np.float64))
         else:
-            self._from_tall(self.n_used)
+            much = self.n_used >= _MANY_ROWS * self.n_dims and self.n_used * self.n_dims**2 >= _MUCH_WORK
+            self.exact = not (sampled and much and self._from_sample())
+            if self.exact:
+                self._from_tall(self.n_used)
         self.rank = self._outer.shape[1] + int(intercept)
 
     def _from_wide(self, rows: Float64Array) -> None:
@@ -73,6 +87,7 @@ class Design:
         scale = 1.0 / np.sqrt(np.diag(spread)[alive])
         spread = spread[np.ix_(alive, alive)] * scale * scale[:, None]
         basis = _whitening(spread)
+        self._upper = basis.shape[1] == self.n_dims and not np.tril(basis, -1).any()
         outer = np.zeros((self.n_dims, basis.shape[1]))
         outer[alive] = scale[:, None] * basis
         if basis.shape[1] < alive.size:  # the part along the null space predicts nothing: without it the norm is least
@@ -82,6 +97,29 @@ class Design:
             outer -= flat @ (flat.T @ outer)
         self._outer = self._inner = outer
         self._outer_center = self._center @ outer
+
+    def _from_sample(self) -> bool:
+        """Coordinates from evenly spaced rows; False where these leave the rank open."""
+        used = np.arange(self.n_rows) if self._mask is None else np.flatnonzero(self._mask)
+        rows = used[np.linspace(0, used.size - 1, SAMPLED_ROWS * self.n_dims).astype(np.int64)]
+        ones = np.ones(self.n_rows)
+        gram, total = self._raw_gram([self._source.take(rows)], None, ones[: rows.size])
+        center = np.zeros(self.n_dims)
+        if self.intercept:
+            with named_rows(self._name, cure=CURE):
+                whole = _core.row_products(self._shards, self._mask, None, ones[:, None], True)[1][:, 0]
+            center = whole / used.size
+        spread = gram - np.outer(center, total) - np.outer(total, center) + rows.size * np.outer(center, center)
+        if not (np.diag(spread) > 1e-14 * np.diag(gram)).all():
+            return False
+        scale = np.sqrt(rows.size / used.size / np.diag(spread))
+        basis = _core.cholesky_inverse(spread * scale * scale[:, None] * (used.size / rows.size))
+        if basis is None or not np.linalg.norm(basis) <= _SAFE_CONDITION:
+            return False
+        self._center, self._upper = center, True
+        self._outer = self._inner = scale[:, None] * basis
+        self._outer_center = center @ self._outer
+        return True
 
     def _raw_gram(
         self, shards: list[Any], mask: BoolArray | None, weights: Float64Array
@@ -99,8 +137,11 @@ class Design:
         return np.asarray(_core.row_products(self._shards, self._mask, inner, None, False)[0] + constant)
 
     def sums(self, Y: Float64Array) -> Float64Array:
-        """(n, c) -> (r, c): sum_i b_i y_i'. One reading."""
-        return self._join(_core.row_products(self._shards, self._mask, None, Y, True)[1], Y.sum(axis=0))
+        """(n, c) -> (r, c): sum_i b_i y_i'. One reading. Raises InvalidInput for rows with NaN: the first to see them
+        where the coordinates come from a sample."""
+        with named_rows(self._name, cure=CURE):
+            sums = _core.row_products(self._shards, self._mask, None, Y, True)[1]
+        return self._join(sums, Y.sum(axis=0))
 
     def totals(self, weights: Float64Array) -> Float64Array:
         """(n,) -> (d,): sum_i w_i a_i, which `normal` needs where there is a constant. One reading."""
@@ -122,18 +163,25 @@ class Design:
         shards, mask = (self._shards, self._mask) if only is None else ([self._source.take(only)], None)
         gram, total = self._raw_gram(shards, mask, weights)
         if not self.intercept:
-            return gram if self._inner is None else np.asarray(self._inner.T @ gram @ self._inner)
+            return self._turned(gram)
         whole = float(weights.sum())
         border = total - whole * self._center
         gram = gram - np.outer(border, self._center) - np.outer(self._center, total)
-        if self._inner is not None:
-            gram, border = self._inner.T @ gram @ self._inner, border @ self._inner
-        border = border * self._constant
+        gram = self._turned(gram)
+        border = (border if self._inner is None else border @ self._inner) * self._constant
         return np.block([[gram, border[:, None]], [border[None, :], np.array([[whole * self._constant**2]])]])
+
+    def _turned(self, gram: Float64Array) -> Float64Array:
+        """A Gram matrix of rows as they lie, in the new coordinates."""
+        if self._inner is None:
+            return gram
+        return _core.congruence(gram, self._inner) if self._upper else np.asarray(self._inner.T @ gram @ self._inner)
 
     def penalty(self, factor: float) -> Float64Array:
         """(r, r) K with z' K z = factor |x|^2; the constant goes free."""
         out = np.zeros((self.rank, self.rank))
+        if factor == 0:
+            return out
         width = self._outer.shape[1]
         out[:width, :width] = factor * (self._outer.T @ self._outer)
         return out
@@ -165,12 +213,9 @@ def _whitening(gram: Float64Array) -> Float64Array:
     """T (a, r) with T' gram T = I for a Gram matrix of unit columns; r < a where columns are dependent."""
     if gram.shape[0] == 0:
         return np.zeros((0, 0))
-    try:
-        inverse = np.linalg.inv(np.linalg.cholesky(gram))
-        if np.linalg.norm(inverse) <= _SAFE_CONDITION:
-            return np.asarray(inverse.T)
-    except np.linalg.LinAlgError:
-        pass
+    inverse = _core.cholesky_inverse(gram)
+    if inverse is not None and np.linalg.norm(inverse) <= _SAFE_CONDITION:
+        return inverse
     values, vectors = np.linalg.eigh(gram)
     kept = values > _DEPENDENT * values[-1]
     return np.asarray(vectors[:, kept] / np.sqrt(values[kept]))

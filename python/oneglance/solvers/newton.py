@@ -15,6 +15,9 @@ from .design import Design
 from .losses import Huber, Power, line_minimum
 from .normal import NormalSystem
 
+_ROUGHLY = 0.03
+"""How exactly the first steps are solved."""
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -64,7 +67,7 @@ def newton(problem: Problem, loss: Power | Huber, z: Float64Array, tol: float, m
     """
     s, K, system = problem.weights, problem.penalty, NormalSystem(problem.design, problem.penalty)
     r = problem.residuals(z)
-    accuracy, value, gap = 0.03, np.inf, np.inf
+    accuracy, value, gap = _ROUGHLY, np.inf, np.inf
     for step in range(most + 1):
         y = loss.slope(s, r)
         before, value = value, loss.value(s, r) + 0.5 * float(z @ K @ z)
@@ -75,12 +78,13 @@ def newton(problem: Problem, loss: Power | Huber, z: Float64Array, tol: float, m
         moved = problem.design.times(dz[:, None])[:, 0]
         gap = min(gap, _gap(value - _dual(problem, loss, y - curve * moved, z + dz, r, z), system.size(left)))
         if gap > tol * value and system.size(left) > 0.1 * tol * value and gap < 100.0 * tol * value:
-            more, left = system.solve(left, 1e-3)  # the system, not z, stands in the way of the certificate
+            # the system, not z, stands in the way of the certificate
+            more, left = system.solve(left, _remaining(system.size(left), tol * value))
             dz, moved = dz + more, moved + problem.design.times(more[:, None])[:, 0]
             gap = min(gap, _gap(value - _dual(problem, loss, y - curve * moved, z + dz, r, z), system.size(left)))
         if gap <= tol * value or step == most:
             break
-        accuracy = _forcing(gap, value)
+        accuracy = _forcing(gap, value, tol)
         t = _line(lambda u: loss.slope(s, u), lambda u: loss.curvature(s, u, 99), r, -moved, K @ z, K, dz)
         t = _no_worse(problem, loss, z, r, dz, moved, t, value)
         if t == 0.0:
@@ -99,7 +103,7 @@ def dual_newton(problem: Problem, loss: Power, z: Float64Array, tol: float, most
     s, K, system = problem.weights, problem.penalty, NormalSystem(problem.design, problem.penalty)
     y, x = _dual_start(problem, loss, z)
     r, chord = problem.residuals(z), y
-    accuracy, value, gap = 0.03, np.inf, np.inf
+    accuracy, value, gap = _ROUGHLY, np.inf, np.inf
     for step in range(most + 1):
         before, value = value, loss.value(s, r) + 0.5 * float(z @ K @ z)
         gap = max(gap - (before - value), 0.0) if step else np.inf
@@ -107,15 +111,15 @@ def dual_newton(problem: Problem, loss: Power, z: Float64Array, tol: float, most
         if step:
             apart = value - _dual(problem, loss, y, x, r, z)
             if system.size(left) > 0.1 * max(apart, tol * value):  # what the system left of A'y = K x
-                more, left = system.solve(left, 1e-3)
+                more, left = system.solve(left, _remaining(system.size(left), max(apart, tol * value)))
                 y, x = y - chord * problem.design.times(more[:, None])[:, 0], x + more
                 apart = value - _dual(problem, loss, y, x, r, z)
             gap = min(gap, _gap(apart, system.size(left)))
-        else:  # least squares leaves nothing
+        elif np.linalg.norm(left) <= 1e-12 * np.linalg.norm(y):  # least squares that were solved left nothing
             gap = max(value - _dual(problem, loss, y, x, r, z), 0.0)
         if gap <= tol * value or step == most:
             break
-        accuracy = _forcing(gap, value)
+        accuracy = _forcing(gap, value, tol)
         wanted = loss.residual(s, y)
         chord, off = _chords(loss, s, y, wanted, r), r - wanted
         system.prepare(chord.sum(axis=0))
@@ -150,9 +154,17 @@ def _gap(apart: float, loose: float) -> float:
     return float(np.sqrt(loose) + np.sqrt(loose + max(apart, 0.0))) ** 2
 
 
-def _forcing(gap: float, value: float) -> float:
-    """How exactly a step is worth solving for."""
-    return min(0.03, max(1e-7, 0.1 * gap / value)) if np.isfinite(gap) and value > 0 else 0.03
+def _forcing(gap: float, value: float, tol: float) -> float:
+    """How exactly a step is worth solving for: to a, it leaves a^2 of the gap, beside what Newton itself leaves (about
+    gap^2 / value). Less than the tolerance, or than the latter, need not be left."""
+    if not (np.isfinite(gap) and gap > 0 and value > 0):
+        return _ROUGHLY
+    return float(min(_ROUGHLY, np.sqrt(max(0.05 * tol * value / gap, 0.1 * gap / value))))
+
+
+def _remaining(loose: float, wanted: float) -> float:
+    """The accuracy that brings what a system left, `loose`, down to a tenth of `wanted`."""
+    return float(min(_ROUGHLY, np.sqrt(0.1 * wanted / loose)))
 
 
 def _dual_start(problem: Problem, loss: Power, z: Float64Array) -> tuple[Float64Array, Float64Array]:
