@@ -62,8 +62,8 @@ _FILES = {"runs": "runs.parquet", "summary": "summary.parquet", "text": "evaluat
     callback=comma_list,
     default=",".join(HEADS),
     show_default=True,
-    help="What is fitted on the picked labels: ridge, linear (logistic), knn; of one-shot linear or ridge. "
-    "Example: --heads ridge,knn",
+    help="What is fitted on the picked labels: ridge, linear (logistic), knn; of one-shot linear or ridge, and "
+    "ridge or unpenalised for a regression. Example: --heads ridge,knn",
 )
 @click.option(
     "--test",
@@ -146,8 +146,8 @@ def evaluate(
     given = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     several = protocol == "one-shot"
     _check_protocol(several, given)
-    _check_names(strategies, heads, tuple(ITERATIVE) if several else ())
-    head = one_shot.head_of(heads if "heads" in given else None) if several else None
+    _check_names(strategies, () if several else heads, tuple(ITERATIVE) if several else ())
+    head = one_shot.head_of(heads if "heads" in given else None, task) if several else None
     source = open_pool(inputs, None, vector_columns, id_column, verify=verify)
     warn_of_bad_rows(source)
     pool = source.pool

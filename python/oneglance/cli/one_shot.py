@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..evaluation.one_shot.heads import CLASSIFIERS
+from ..evaluation.one_shot.heads import CLASSIFIERS, REGRESSORS
 from ..evaluation.one_shot.job import OneShotJob
 from ..evaluation.one_shot.prepare import INITIAL, TASKS
 from ..evaluation.one_shot.report import head_tables, notes_of, reading_aid, sentences, tables
@@ -55,13 +55,14 @@ one_shot_options = adding(
 )
 
 
-def head_of(heads: tuple[str, ...] | None) -> str | None:
-    """--heads of this protocol: one of its classifiers, or what is the default."""
+def head_of(heads: tuple[str, ...] | None, task: str) -> str | None:
+    """--heads of this protocol: one kind, which every backbone gets; None for the default."""
     if heads is None:
         return None
-    if len(heads) != 1 or heads[0] not in CLASSIFIERS:
+    known = REGRESSORS if task == "regression" else CLASSIFIERS
+    if len(heads) != 1 or heads[0] not in known:
         raise click.UsageError(
-            f"--heads of --protocol one-shot is one of {', '.join(CLASSIFIERS)} (every backbone has such a head); got "
+            f"--heads of --protocol one-shot --task {task} is one of {', '.join(known)} (every backbone gets one); got "
             f"{', '.join(heads)}."
         )
     return heads[0]

@@ -44,8 +44,9 @@ def evaluate_one_shot(
     budgets          picks on top of the initial labels: counts, or percentages of the pool
     task, head       "classification" with head "linear" (multinomial logistic regression, log loss; the default) or
                      "ridge" (least squares to one-hot classes, squared error), both with fixed penalties; or
-                     "regression": |error|^p, each target in units of its spread over the pool, features at unit
-                     spread, the ridge penalty chosen by leave-one-out
+                     "regression" with head "ridge" (penalty by leave-one-out; the default) or "unpenalised" (what the
+                     theory is about): |error|^p, targets in units of their spread over the pool, features at unit
+                     spread
     p                1 <= p < inf for a regression; of the Lewis weights of the default strategies, T(k) and kappa, too
     initial          labels before the selection: random rows, the same for all strategies of a seed; 0 for none
     backbones        names, all by default: each gets a head, scores are means over the heads

@@ -15,7 +15,7 @@ from ..heads import fit_ridge_head, one_hot
 from ..probes import DECAY, ridge_coefficients
 
 CLASSIFIERS = ("linear", "ridge")
-LEAST_SQUARES = "lp"
+REGRESSORS = ("ridge", "unpenalised")
 
 Answer: TypeAlias = Callable[[FloatArray], Float64Array]
 """rows (m, d) -> outputs (m, n_outputs)"""
@@ -25,20 +25,18 @@ Answer: TypeAlias = Callable[[FloatArray], Float64Array]
 class Task:
     """What the heads of all backbones learn.
 
-    head       "linear": multinomial logistic regression, outputs are probabilities; "ridge": least squares to one-hot
-               classes, outputs are its values; both with the fixed penalties of `probes`, on rows at unit length.
-               "lp": regression, outputs are predictions, on features of unit spread
+    head       classification, on rows at unit length and with the fixed penalties of `probes`: "linear", multinomial
+               logistic regression, outputs are probabilities; "ridge", least squares to one-hot classes, outputs are
+               its values. Regression, on features of unit spread, outputs are predictions: "ridge", the penalty by
+               leave-one-out; "unpenalised", as the theory has it, of least norm where labels are fewer than features
     p          of the regression's loss |r|^p, finite
     n_outputs  classes, or target columns
     """
 
+    regression: bool
     head: str
     p: float
     n_outputs: int
-
-    @property
-    def regression(self) -> bool:
-        return self.head == LEAST_SQUARES
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -55,7 +53,7 @@ class Task:
     def fit(self, rows: FloatArray, labels: Any, weights: Float64Array | None) -> Answer:
         """A head. labels (m,) codes or (m, c) targets; weights (m,) > 0, only ratios matter, None: all equal."""
         if self.regression:
-            return _linear(*_fit_lp(rows, labels, weights, self.p))
+            return _linear(*_fit_lp(rows, labels, weights, self.p, self.head == "ridge"))
         seen, codes = np.unique(labels, return_inverse=True)
         if self.head == "ridge":
             coef, constant = ridge_coefficients(rows, codes, seen.size, weights)
@@ -106,15 +104,17 @@ def imbalance(labels: IntArray, n_classes: int) -> tuple[float, int]:
 
 
 def _fit_lp(
-    rows: FloatArray, targets: Float64Array, weights: Float64Array | None, p: float
+    rows: FloatArray, targets: Float64Array, weights: Float64Array | None, p: float, penalised: bool
 ) -> tuple[Float64Array, Float64Array]:
     """p = 2: ridge by leave-one-out. Other p: that penalty, turned into one of |r|^p by the slope of the loss where
     r is the left-out error."""
-    head = fit_ridge_head(rows, targets, weights)
-    if p == 2:
-        return head.coef, head.intercept
-    spread = max(float(np.sqrt(head.left_out_error / targets.shape[1])), 1e-12)
-    ridge = head.penalty * p / 2 * spread ** (p - 2)
+    ridge = 0.0
+    if penalised:
+        head = fit_ridge_head(rows, targets, weights)
+        if p == 2:
+            return head.coef, head.intercept
+        spread = max(float(np.sqrt(head.left_out_error / targets.shape[1])), 1e-12)
+        ridge = head.penalty * p / 2 * spread ** (p - 2)
     fit = lp_regression(rows, targets, p, weights=weights, ridge=ridge, intercept=True, tol=1e-6)
     if not fit.converged.all():
         gap = float((fit.gap / np.maximum(fit.value, 1e-300)).max())

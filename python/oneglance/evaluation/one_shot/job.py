@@ -85,6 +85,7 @@ class OneShotJob:
                 "command": "evaluate one-shot",
                 "labels": digest_of(parts),
                 "test": dict(self.how_split),
+                "task": "regression" if self.task.regression else "classification",
                 "head": self.task.head,
                 "p": self.task.p,
                 "initial": self.n_initial,
@@ -114,7 +115,7 @@ class OneShotJob:
             if not at or at[0][0] != split:
                 at.clear()  # before the next one is made, so that memory holds one
                 at.append((split, self.scene(split)))
-            for budget in budgets:
+            for budget in sorted(budgets, reverse=True):  # strategies that choose in order do so once
                 yield {budget: at[0][1].cell(entrants[name], budget, seed, told)}
 
         fill(store, self.cells(), compute, progress)

@@ -25,7 +25,7 @@ from ..prepare import (
     usable_rows,
 )
 from ..splits import TEST_SHARE, TrainTest, as_classes, codes_of, make_splits, shuffled_pool
-from .heads import CLASSIFIERS, LEAST_SQUARES, Task
+from .heads import CLASSIFIERS, REGRESSORS, Task
 from .job import OneShotJob
 from .rounds import ITERATIVE
 
@@ -130,7 +130,7 @@ def prepare_one_shot(
         tested,
         divided,
         entrants,
-        Task(head, p, known.shape[1] if task == "regression" else len(class_names)),
+        Task(task == "regression", head, p, known.shape[1] if task == "regression" else len(class_names)),
         p,
         n_initial,
         wanted,
@@ -148,15 +148,12 @@ def _head(task: str, head: str | None, p: Any) -> tuple[str, float]:
     if p == np.inf:
         raise InvalidInput("p must be finite: the largest error of a head has no mean over rows. Use p=8, say.")
     norm = positive_number(p, "p")
-    if task == "regression":
-        if head is not None:
-            raise InvalidInput(f'head belongs to task="classification", a regression has p=; got {head!r}. Drop it.')
-        if norm < 1:
-            raise InvalidInput(f"p must be >= 1, got {norm:g}: below 1 the loss is not convex and has many minima.")
-        return LEAST_SQUARES, norm
-    if head is not None and head not in CLASSIFIERS:
-        raise InvalidInput(f"head must be one of {list(CLASSIFIERS)}, got {head!r}.")
-    return head or CLASSIFIERS[0], norm
+    known = REGRESSORS if task == "regression" else CLASSIFIERS
+    if head is not None and head not in known:
+        raise InvalidInput(f"head of a {task} must be one of {list(known)}, got {head!r}.")
+    if task == "regression" and norm < 1:
+        raise InvalidInput(f"p must be >= 1, got {norm:g}: below 1 the loss is not convex and has many minima.")
+    return head or known[0], norm
 
 
 def as_targets(labels: Any, pool: Pool, name: str = "labels") -> Float64Array:

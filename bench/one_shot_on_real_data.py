@@ -1,0 +1,233 @@
+"""The one-shot protocol on real features: one selection for the heads of several backbones, against random picks.
+
+Run: python bench/one_shot_on_real_data.py                          (needs ../shared; hours on 2 cores)
+     python bench/one_shot_on_real_data.py --pools tiny100 --targets scores --seeds 5 --budgets 500,1000
+     python bench/one_shot_on_real_data.py --plan                   (counts and a rough time)
+     python bench/one_shot_on_real_data.py --tables                 (from the finished cells, without computing)
+     python bench/one_shot_on_real_data.py --full                   (every table of `oneglance evaluate`)
+
+Targets: classes      the classes, least squares to one-hot with a fixed penalty
+         scores       ten class scores of another backbone (mnv2): its ridge head's outputs, centred
+         components   the ten leading principal coordinates of another backbone (mnv2)
+         truth        one target per backbone, linear in its features, plus as much noise of Student's t with 3 degrees
+                      of freedom; tested on targets without noise
+         statistics   of pictures: mean red, green and blue, and contrast (pool "pictures")
+Heads of a regression: ridge, the penalty by leave-one-out on the labels; unpenalised, what the theory is about.
+Pools cifar10 and tiny100 are the features of ../shared. Only one in twenty of their rows has its picture there, so the
+pool "pictures" is made anew: the 3,000 + 1,000 CIFAR-10 pictures of ../shared/data/images under the three ImageNet
+backbones of ../shared/weights, embedded once into --out. Finished cells are kept in --out: a killed run goes on, and
+several of these processes started at once share the work.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import oneglance as og
+from oneglance.evaluation import UnitLength, prepare_one_shot
+from oneglance.evaluation.heads import Scaling, fit_ridge_head, one_hot
+from oneglance.evaluation.intervals import NO_DIFFERENCE
+from oneglance.evaluation.one_shot.report import maximum_contrasts, notes_of, sentences, tables
+from oneglance.evaluation.report import interval_text
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+POOLS = {"cifar10": ("mnv2", "mnv1_0.5", "sqz"), "tiny100": ("mnv2", "mnv1_0.5", "sqz", "r56"), "pictures": ()}
+TARGETS = ("classes", "scores", "components", "truth")
+WITHHELD = "mnv2"  # its scores and coordinates are targets for the others
+_TEN = 10
+_NETS = {
+    "mnv2": "mobilenet_v2_imagenet.pt?size=128&mean=0.5&std=0.5&name=mnv2",
+    "mnv1_0.5": "mobilenet_v1_050_imagenet.pt?size=128&mean=0.5&std=0.5&name=mnv1_0.5",
+    "sqz": "squeezenet_11_imagenet.pt?size=128&channels=bgr&scale=255&mean=104,117,123&std=1&name=sqz",
+}
+
+
+def load(pool):
+    """Features of the pool and of its test rows {backbone: (n, d)}, and the classes of both."""
+    files = {name: np.load(SHARED / "data" / "features" / f"{pool}__{name}.npz") for name in POOLS[pool]}
+    first = next(iter(files.values()))
+    train, test = ({name: file[part] for name, file in files.items()} for part in ("X_train", "X_test"))
+    return train, first["y_train"].astype(np.int64), test, first["y_test"].astype(np.int64)
+
+
+def pictures(out):
+    """Features of the pictures, and their statistics, both parts."""
+    from PIL import Image
+
+    found = []
+    for part in ("train", "test"):
+        source = SHARED / "data" / "images" / "cifar10" / part
+        nets = [f"torchscript:{SHARED / 'weights' / name}" for name in _NETS.values()]
+        store = og.embed(source, nets, out / f"pictures-{part}.store")
+        rows = {name: np.concatenate(list(store.features(name))) for name in store.backbones}
+        values = []
+        for item in store.item_ids:
+            pixels = np.asarray(Image.open(source / item).convert("RGB"), dtype=np.float64)
+            values.append([*pixels.mean(axis=(0, 1)), pixels.mean(axis=2).std()])
+        found += [rows, np.array(values)]
+    return found
+
+
+def question(pool, target, out, head):
+    """Features of pool and test rows, the labels of both, and the task's arguments."""
+    regression = {"task": "regression", "p": 2.0, "head": head}
+    if pool == "pictures":
+        train, values, test, test_values = pictures(out)
+        return train, values, test, test_values, regression
+    train, labels, test, test_labels = load(pool)
+    if target == "classes":
+        return train, labels, test, test_labels, {"head": "ridge"}
+    if target == "truth":
+        rng = np.random.default_rng(0)
+        clean, tested = [], []
+        for name, rows in train.items():
+            scale = Scaling.of(rows)
+            coef = rng.standard_normal(rows.shape[1])
+            signal = scale.apply(rows) @ coef
+            clean.append(signal / signal.std())
+            tested.append(scale.apply(test[name]) @ coef / signal.std())
+        noise = rng.standard_t(3, (len(labels), len(train))) / np.sqrt(3.0)
+        return train, np.stack(clean, axis=1) + noise, test, np.stack(tested, axis=1), regression
+    rows, test_rows = train.pop(WITHHELD), test.pop(WITHHELD)
+    if target == "scores":
+        unit = UnitLength.of({WITHHELD: rows})
+        x, z = unit.apply({WITHHELD: rows}), unit.apply({WITHHELD: test_rows})
+        n_classes = 1 + int(labels.max())
+        every = n_classes // _TEN
+        giver = fit_ridge_head(x, one_hot(labels, n_classes))
+        scores, test_scores = giver.predict(x)[:, ::every], giver.predict(z)[:, ::every]
+        centre = scores.mean(axis=0)
+        return train, scores - centre, test, test_scores - centre, regression
+    scale = Scaling.of(rows)
+    x = scale.apply(rows)
+    directions = np.linalg.eigh(x.T @ x)[1][:, : -_TEN - 1 : -1]
+    return train, x @ directions, test, scale.apply(test_rows) @ directions, regression
+
+
+def questions(arguments):
+    """(pool, target, head) as asked for; classes have one head."""
+    for pool in arguments.pools.split(","):
+        for target in ["statistics"] if pool == "pictures" else arguments.targets.split(","):
+            for head in ["ridge"] if target == "classes" else arguments.heads.split(","):
+                yield pool, target, head
+
+
+def job_of(pool, target, head, arguments):
+    """One question, ready to run, on the test rows that come with the data."""
+    train, labels, test, test_labels, how = question(pool, target, arguments.out, head)
+    names = list(train)
+    strategies = {
+        "lewis": "lewis",
+        "lewis mean": "lewis:combine=mean",
+        f"lewis single:{names[0]}": f"lewis:combine=single:{names[0]}",
+        "farthest": "farthest",
+    }
+    if arguments.strategies:
+        strategies = arguments.strategies.split(",")
+    return prepare_one_shot(
+        train,
+        labels,
+        strategies,
+        arguments.budgets.split(","),
+        arguments.seeds,
+        initial=arguments.initial,
+        test=(test, test_labels),
+        **how,
+    )
+
+
+def markdown(title, found):
+    """The loss against random, every strategy and weighting down, budgets across."""
+    lines = [f"## {title}, {len(found.seeds)} seeds", ""]
+    lines += [
+        f"{len(found.backbones)} heads ({', '.join(found.backbones)}), loss: {found.loss}. Pool {found.n_pool:,}, "
+    ]
+    lines[-1] += f"test rows {found.n_test:,}, {found.n_initial:,} initial labels."
+    agreed = found.agreement
+    bounds = [f"T({k + 1}) = {agreed.totals[k]:,.0f} of {bound:,}" for k, bound in enumerate(agreed.bounds)]
+    kappas = ", ".join(f"{100 * value:.0f} % at {100 * share:g} %" for share, value in agreed.kappas.items())
+    lines += ["", f"{'; '.join(bounds)}. kappa: {kappas}.", ""]
+    lines += ["| strategy, heads | " + " | ".join(f"{budget:,} picks" for budget in found.budgets) + " |"]
+    lines += ["|---" * (1 + len(found.budgets)) + "|"]
+    means = (interval_text(found.mean("random", budget)) for budget in found.budgets)
+    lines += ["| random: its loss | " + " | ".join(means) + " |"]
+    lines += rows(found.contrasts(), found.budgets, "")
+    lines += rows(maximum_contrasts(found), found.budgets, " against lewis")
+    if found.task == "classification":
+        lines += rows(found.contrasts("accuracy"), found.budgets, ", accuracy")
+        lines += ["", "| largest / smallest class | " + " | ".join(f"{b:,} picks" for b in found.budgets) + " |"]
+        lines += ["|---" * (1 + len(found.budgets)) + "|"]
+        lines += [
+            f"| {name} | " + " | ".join(balance(found, name, b) for b in found.budgets) + " |"
+            for name in found.strategies
+        ]
+    lines += ["", *(f"- {text}" for text in sentences(found)), *(f"- Note: {text}." for text in notes_of(found))]
+    return "\n".join(lines) + "\n"
+
+
+def rows(contrasts, budgets, suffix):
+    """ "**-3.1 %** [-5.0, -1.2]": the difference in parts of the baseline's mean."""
+    out = []
+    for strategy, weighting in dict.fromkeys((c.strategy, c.weighting) for c in contrasts):
+        cells = []
+        for budget in budgets:
+            found = next(c for c in contrasts if (c.strategy, c.weighting, c.budget) == (strategy, weighting, budget))
+            unit = 100 * found.relative / found.difference.mean if found.difference.mean else 0.0
+            mark = "" if found.verdict == NO_DIFFERENCE else "**"
+            low, high = found.difference.low * unit, found.difference.high * unit
+            cells.append(f"{mark}{100 * found.relative:+.1f} %{mark} [{low:+.1f}, {high:+.1f}]")
+        out.append(f"| {strategy}, {weighting}{suffix} | " + " | ".join(cells) + " |")
+    return out
+
+
+def balance(found, strategy, budget):
+    ratios = found.per_seed(strategy, budget, metric="imbalance")
+    whole = ratios[np.isfinite(ratios)]
+    lacking = f" ({ratios.size - whole.size} runs lack a class)" if whole.size < ratios.size else ""
+    return (f"{whole.mean():.2f}" if whole.size else "-") + lacking
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--pools", default=",".join(POOLS), help=f"of {', '.join(POOLS)}")
+    parser.add_argument("--targets", default=",".join(TARGETS), help=f"of {', '.join(TARGETS)}")
+    parser.add_argument("--strategies", help="default: lewis with max, mean and a single backbone's weights, farthest")
+    parser.add_argument("--heads", default="ridge,unpenalised", help="of regressions")
+    parser.add_argument("--budgets", default="200,500,1000,2000,4000")
+    parser.add_argument("--initial", default="200")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=Path("one-shot-on-real-data"))
+    parser.add_argument("--fresh", action="store_true", help="forget the finished cells")
+    parser.add_argument("--plan", action="store_true", help="print counts and a rough time, compute nothing")
+    parser.add_argument("--full", action="store_true", help="every table of the evaluation, not the short one")
+    parser.add_argument("--tables", action="store_true", help="tables from finished cells; refuses if some are missing")
+    arguments = parser.parse_args(argv)
+    for pool, target, head in questions(arguments):
+        title, out = f"{pool}, {target}, {head} heads", arguments.out / f"{pool}-{target}-{head}"
+        job = job_of(pool, target, head, arguments)
+        if arguments.plan or arguments.tables:
+            plan = job.plan(job.store(out))
+            missing = f"{plan['n_cells'] - plan['n_done']} of {plan['n_cells']} cells missing"
+            left = f"{title}: {missing}, about {plan['seconds'] / 60:.0f} min"
+            if arguments.plan:
+                print(left)
+                continue
+            if plan["n_done"] < plan["n_cells"]:
+                sys.exit(f"{left}. Run without --tables first, with the same options.")
+        found = job.run(out, fresh=arguments.fresh, progress=True)
+        found.to_parquet(out / "runs.parquet")
+        text = markdown(title, found)
+        if arguments.full:
+            lines = [f"## {title}", ""]
+            for title, header, body in tables(found):
+                lines += [f"**{title}**", "", "| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+                lines += ["| " + " | ".join(row) + " |" for row in body] + [""]
+            text = "\n".join(lines)
+        (out / "table.md").write_text(text, encoding="utf-8")
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
