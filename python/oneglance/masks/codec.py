@@ -16,14 +16,14 @@ from .hashes import as_numbers
 
 Stream = npt.NDArray[np.uint8]
 
-_RAW, _BYTES, _ADAPTIVE, _MAGNITUDE = range(4)
+_RAW, _BYTES, _ADAPTIVE, MAGNITUDE = range(4)  # the first byte of a stream
 _CODERS = {
     "auto": (_RAW, _BYTES),
-    "smallest": (_RAW, _BYTES, _ADAPTIVE, _MAGNITUDE),
+    "smallest": (_RAW, _BYTES, _ADAPTIVE, MAGNITUDE),
     "raw": (_RAW,),
     "bytes": (_RAW, _BYTES),
     "adaptive": (_RAW, _ADAPTIVE),
-    "magnitude": (_RAW, _MAGNITUDE),
+    "magnitude": (_RAW, MAGNITUDE),
 }
 _SMALL = 1 << 15
 """Weights up to which "auto" tries the adaptive coder: a millisecond, and its streams have no tables."""
@@ -43,7 +43,7 @@ def encode_masks(
         raise InvalidInput(f"coder must be one of {list(_CODERS)}, got {coder!r}.")
     if coder == "magnitude" and weights is None:
         raise InvalidInput('coder "magnitude" needs the base\'s weights. Pass them, or coder="adaptive".')
-    used = weights if _MAGNITUDE in _CODERS[coder] else None
+    used = weights if MAGNITUDE in _CODERS[coder] else None
     streams = _core.encode_masks(
         [mask.bits for mask in masks.values()],
         [mask.n_weights for mask in masks.values()],

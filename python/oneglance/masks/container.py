@@ -127,7 +127,7 @@ def _tensors(entries: dict[str, Any], content: bytes, path: Path) -> dict[str, A
                 raise ValueError(f"tensor {name!r} does not fit")
             tensors[name] = np.frombuffer(content[begin:after], dtype=dtype).reshape(shape)
             end = after
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise damaged(path, f"its header names tensors that are not there ({type(error).__name__}: {error})") from None
     if end != len(content):
         raise damaged(path, f"{len(content) - end} bytes belong to no tensor")

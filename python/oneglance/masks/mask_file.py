@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..errors import InvalidInput, StoreError
 from .bits import BitMask, xor_masks
-from .codec import decode_masks, encode_masks
+from .codec import MAGNITUDE, decode_masks, encode_masks
 from .container import damaged, dtype_name, read_container, write_container
 from .hashes import masks_hash, weights_hash
 from .sizes import MaskSizes
@@ -80,6 +80,8 @@ def write_mask_file(
     }
     if weights is not None:
         facts["base_hash"] = weights_hash(weights)
+    if any(stream[0] == MAGNITUDE for stream in streams.values()):
+        facts["needs_base"] = "true"
     if shorter:
         facts["parent_hash"] = masks_hash(parents)
         facts["differing"] = _json(list(shorter))
@@ -112,6 +114,11 @@ def read_mask_file(
     facts, tensors = read_container(path)
     if base_weights is not None:
         _refuse_other(path, "base_weights", facts.get("base_hash"), weights_hash(base_weights))
+    elif "needs_base" in facts:
+        raise InvalidInput(
+            f"base_weights: {path} was written with the base's weights, and cannot be read without. Pass those with "
+            f'the hash {facts.get("base_hash")}, or write the file with another coder than "smallest" or "magnitude".'
+        )
     parents = _masks_of(parent)
     if "parent_hash" in facts:
         if parent is None:
@@ -127,7 +134,7 @@ def read_mask_file(
         metadata = {
             name.removeprefix(_META): json.loads(value) for name, value in facts.items() if name.startswith(_META)
         }
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path, f"{type(error).__name__}: {error}") from error
     buffers = {name.removesuffix(_BUFFER): array.copy() for name, array in tensors.items() if name.endswith(_BUFFER)}
     if len(buffers) != len(tensors):
