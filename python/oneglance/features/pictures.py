@@ -26,6 +26,7 @@ from ..errors import InvalidInput, OneglanceError
 
 DECODING = "Pillow, first frame, EXIF orientation applied, alpha over white, 16-bit grey / 257, converted to 8-bit RGB"
 MAX_PIXELS = 178_956_970  # Pillow's own limit for what it calls a decompression bomb
+STORED_MODE = "stored mode"  # key of a decoded picture's info: the mode of the file ("L", "P", "CMYK", ...)
 _TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN)
 _ADDRESS = re.compile(r"(?: at)? 0x[0-9a-fA-F]+")
 
@@ -85,7 +86,10 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The RGB picture in an encoded file. Raises BadPictureError; memory errors pass through."""
+    """The RGB picture in an encoded file; info[STORED_MODE] says what it was there.
+
+    Raises BadPictureError; memory errors pass through.
+    """
     if not data:
         raise BadPictureError("empty file (0 bytes)")
     try:
@@ -95,8 +99,9 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
             if width * height > max_pixels:
                 raise BadPictureError(f"{width} x {height} pixels are more than max_pixels={max_pixels}")
             picture.load()
-            picture = _upright(picture)
-            return to_rgb(picture)
+            rgb = to_rgb(_upright(picture))
+            rgb.info[STORED_MODE] = picture.mode
+            return rgb
     except (BadPictureError, MemoryError):
         raise
     except UnidentifiedImageError:

@@ -1,0 +1,160 @@
+"""Findings about two pools: items that are in both, and how far the second is drawn otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._types import BoolArray, RowShards
+from ..errors import InvalidInput
+from .feature_checks import Wanted
+from .findings import Finding, counted, finding
+from .near import cosines, equal_rows, near_rows
+from .picture_checks import comparable, near_pictures
+from .picture_pass import PictureTable
+from .shift import LEAST_ROWS, shift
+
+SHIFTED = 0.01
+_SHOWN = 100
+_LEAK = "Drop them from one side: a test that holds them measures memory."
+
+
+def _leaks(about: str, what: str, measure: str, pairs: list[tuple[int, int]], n: int, values: Any = None) -> Finding:
+    """pairs: (position in the pool, position in the other) of what is in both; n: items of the other."""
+    mine, theirs = (np.array([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1))
+    both = np.concatenate([mine, theirs])
+    return finding(
+        "leakage",
+        "error",
+        about,
+        f"{counted(len(set(theirs.tolist())), 'item')} of the second pool {what} of the first.",
+        value=len(set(theirs.tolist())) / max(1, n),
+        threshold=0,
+        measure=measure,
+        advice=_LEAK,
+        rows=both,
+        values=None if values is None else np.concatenate([values, values]),
+        groups=np.concatenate([mine, mine]),
+        outside=np.repeat([False, True], len(pairs)),
+    )
+
+
+def leaked_pictures(one: PictureTable, other: PictureTable, hamming: int) -> tuple[list[Finding], dict[str, Any]]:
+    """Pictures of the other that have the same pixels as one of the first, or look like one."""
+    first: dict[bytes, int] = {}
+    for row in np.flatnonzero(one.good).tolist():
+        first.setdefault(one.digests[row].tobytes(), row)
+    there = np.flatnonzero(other.good).tolist()
+    same = {row: first[key] for row in there if (key := other.digests[row].tobytes()) in first}
+    n_one = len(one)
+    both = PictureTable(
+        **{
+            name: np.concatenate([getattr(one, name), getattr(other, name)])
+            for name in one.__dataclass_fields__
+            if not name.endswith("_s")
+        },
+        decode_s=0.0,
+        score_s=0.0,
+    )
+    groups = near_pictures(both, comparable(both), hamming)
+    alike = {row: int(groups[n_one + row]) for row in there if row not in same and groups[n_one + row] < n_one}
+    findings = []
+    for found, what, measure in (
+        (same, "have the pixels of one", "share of the second pool with the pixels of a picture of the first"),
+        (alike, "look like one", f"share of the second pool linked to the first by {hamming} of 64 bits"),
+    ):
+        if found:
+            pairs = [(mine, theirs) for theirs, mine in found.items()]
+            findings.append(_leaks("pictures", what, measure, pairs, len(there)))
+    return findings, {"same_pixels": len(same), "look_alike": len(alike)}
+
+
+def compare_features(
+    name: str,
+    rows: RowShards,
+    usable: BoolArray,
+    other: RowShards,
+    other_usable: BoolArray,
+    *,
+    wanted: Wanted,
+    sample_rows: int,
+    permutations: int,
+) -> tuple[list[Finding], dict[str, Any]]:
+    """Leakage and shift under one backbone. Raises InvalidInput where the widths differ."""
+    if rows.shape[1] != other.shape[1]:
+        raise InvalidInput(
+            f'against: backbone "{name}" has {other.shape[1]} columns there and {rows.shape[1]} here. Embed both '
+            "pools with the same backbone."
+        )
+    findings, metrics = _leaked_rows(name, rows, usable, other, other_usable, wanted)
+    there, there_other = (np.flatnonzero(mask).astype(np.int64) for mask in (usable, other_usable))
+    if min(there.size // 2, there_other.size) < LEAST_ROWS:
+        metrics["shift"] = f"not tested: it takes {2 * LEAST_ROWS} usable rows here and {LEAST_ROWS} there"
+        return findings, metrics
+    wanted.note(f"shift under {name} ...")
+    found = shift(rows, there, other, there_other, sample_rows=sample_rows, permutations=permutations, seed=wanted.seed)
+    metrics["shift"] = found.as_dict()
+    if found.p <= SHIFTED:
+        order = np.argsort(-found.c2st.odds_y, kind="stable")[:_SHOWN]
+        findings.append(
+            finding(
+                "shift",
+                "warning",
+                name,
+                f"The second pool is drawn otherwise than the first under {name}: a linear classifier tells "
+                f"{found.c2st.accuracy:.0%} of unseen rows apart (two halves of the first: "
+                f"{found.half_c2st.accuracy:.0%}); Frechet distance {found.frechet:.3g} "
+                f"(halves: {found.half_frechet:.3g}).",
+                value=found.p,
+                threshold=SHIFTED,
+                measure="p value of the kernel and the classifier test, Bonferroni",
+                advice="Labels of the first pool may not carry over: label some of the second, starting with those "
+                "listed, which differ most.",
+                rows=found.positions[order],
+                values=found.c2st.odds_y[order],
+                outside=True,
+            )
+        )
+    return findings, metrics
+
+
+def _leaked_rows(
+    name: str, rows: RowShards, usable: BoolArray, other: RowShards, other_usable: BoolArray, wanted: Wanted
+) -> tuple[list[Finding], dict[str, Any]]:
+    n = len(rows)
+    both = RowShards((*rows.shards, *_as_dtype(other, rows.dtype).shards))
+    used = np.concatenate([usable, other_usable])
+    equal = equal_rows(both, used)
+    alone = used & (equal == np.arange(len(both)))
+    near = near_rows(both, alone, wanted.near, seed=wanted.seed, split=n, note=wanted.note)
+    outside = np.flatnonzero(used[n:]) + n
+    same = outside[equal[outside] < n]
+    close = outside[near.first_before[equal[outside]] >= 0]
+    close = close[equal[close] >= n]
+    one = np.concatenate([equal[same], near.first_before[equal[close]]])
+    theirs = np.concatenate([same, close])
+    metrics = {
+        "identical": int(same.size), "near": int(close.size), "cosine": wanted.near, "exact": near.exact,
+        "pairs_checked": near.near_checked, "pairs_found": near.near_found,
+    }  # fmt: skip
+    if not theirs.size:
+        return [], metrics
+    values = cosines(both, one, theirs)
+    pairs = list(zip(one.tolist(), (theirs - n).tolist(), strict=True))
+    return [
+        _leaks(
+            name,
+            f"are of cosine {wanted.near:g} and more under {name} with one",
+            f"share of the second pool of cosine {wanted.near:g} with an item of the first",
+            pairs,
+            outside.size,
+            values,
+        )
+    ], metrics
+
+
+def _as_dtype(rows: RowShards, dtype: Any) -> RowShards:
+    if rows.dtype == dtype:
+        return rows
+    return RowShards(tuple(np.asarray(shard, dtype=dtype) for shard in rows))

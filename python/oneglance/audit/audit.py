@@ -1,0 +1,247 @@
+"""audit(): what is wrong with a pool, before anybody labels it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from .._check import positive_int, positive_number, seed_int
+from .._types import BoolArray, IntArray
+from ..adapt.labelled import as_labelled
+from ..errors import InvalidInput
+from ..features.pictures import MAX_PIXELS
+from ..features.progress import Callback
+from ..strategies import Pool
+from ..strategies.pairs import fixed_sample
+from .against import compare_features, leaked_pictures
+from .feature_checks import Wanted, check_features
+from .findings import SEVERITIES, Finding, counted, finding
+from .missing import read_rows
+from .opening import Material, open_material
+from .picture_checks import check_pictures
+from .picture_pass import PictureTable, read_pictures
+from .result import Audit
+from .suitability import CAUTION, suitability
+
+NEAR, HAMMING, PERMUTATIONS, SAMPLE_ROWS = 0.95, 4, 500, 2000
+_LABELLED = 5000
+
+
+def audit(
+    source: Any,
+    *,
+    pictures: Any = None,
+    against: Any = None,
+    against_pictures: Any = None,
+    labels: Any = None,
+    backbones: Sequence[str] | None = None,
+    near: float = NEAR,
+    hamming: int = HAMMING,
+    clusters: int | None = None,
+    permutations: int = PERMUTATIONS,
+    sample_rows: int = SAMPLE_ROWS,
+    workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    seed: int = 0,
+    progress: bool | Callable[[str], None] | None = None,
+    picture_progress: Callback | None = None,
+) -> Audit:
+    """Looks for what is wrong with a pool of pictures, features, or both: needs no labels and changes nothing.
+
+    source       pictures as og.embed takes them (folder, list file, paths, PIL images, uint8 arrays), or a feature
+                 store or its path, or arrays by backbone
+    pictures     the pictures of a source of features (ids as in the store, or in the same order)
+    against      a second pool of the same kind, such as a test set or last month's: leakage and shift.
+                 against_pictures: its pictures
+    labels       for the suitability of backbones: one per item (None, NaN, "" and -1 for none), {item id or position:
+                 class}, or the name of a column of the store
+    near         least cosine of near duplicates            hamming   most different bits, of 64, of look-alikes
+    clusters     how many for imbalance; None: as many kinds as the silhouette finds, 2 .. 50
+    permutations of the kernel test                         sample_rows  most rows of each pool in the tests of shift
+    workers      decoding processes; None: one per core, 0: none
+    progress     called with one-line notes; True prints them on stderr.  picture_progress  gets Progress objects
+
+    Pictures: each is decoded once; unreadable files, exposure, blur, size, mode, grey, pixels that repeat, look-alikes.
+    Features of every backbone: NaN and how it is missing, infinity, zeros, constant and saturated columns, norms,
+    repeats, near duplicates, evenness of clusters, clusters that go together with a column (stratum, group, folder),
+    rank and collapse; with labels LogME, purity of neighbours and a probe. Against a second pool: leakage, kernel and
+    classifier tests and Frechet distance, each beside what two halves of the first pool give.
+    Same arguments, same build: same findings. Memory: O(n + d^2 + sample). Raises InvalidInput, StoreError.
+    """
+    began_s = time.perf_counter()
+    say = _speaker(progress)
+    near = positive_number(near, "near")
+    if near >= 1:
+        raise InvalidInput(f"near is a cosine below 1, got {near:g}. Rows that are equal are always found.")
+    if isinstance(hamming, bool) or not isinstance(hamming, (int, np.integer)) or not 0 <= hamming <= 16:
+        raise InvalidInput(f"hamming must be an integer in 0..16 (of 64 bits), got {hamming!r}.")
+    if positive_int(permutations, "permutations") < 99:
+        raise InvalidInput(f"permutations must be at least 99, for p values of 0.01 and less, got {permutations}.")
+    if positive_int(sample_rows, "sample_rows") < 100:
+        raise InvalidInput(f"sample_rows must be at least 100, got {sample_rows}.")
+    if clusters is not None:
+        positive_int(clusters, "clusters")
+    wanted = Wanted(near, clusters, seed_int(seed), say)
+    mine = open_material(source, pictures, backbones, "source", max_pixels)
+    theirs = None if against is None else open_material(against, against_pictures, backbones, "against", max_pixels)
+    if theirs is not None:
+        _check_alike(mine, theirs)
+    findings: list[Finding] = _invalid(mine)
+    metrics: dict[str, Any] = {}
+    tables = [
+        None if one is None or one.pictures is None
+        else read_pictures(one.pictures, workers=workers, callback=picture_progress)
+        for one in (mine, theirs)
+    ]  # fmt: skip
+    if tables[0] is not None:
+        found, metrics["pictures"] = check_pictures(tables[0], int(hamming))
+        findings += [_renumbered(one, mine.rows, None) for one in found]
+    usable: dict[str, BoolArray] = {}
+    if mine.pool is not None:
+        metrics["features"] = {}
+        for name, rows in mine.pool.features.items():
+            found, figures, usable[name] = check_features(name, rows, mine.pool.valid, mine.columns, wanted)
+            findings += found
+            metrics["features"][name] = figures
+        if labels is not None:
+            _judge(mine.pool, usable, labels, metrics, wanted)
+    if theirs is not None:
+        found, metrics["against"] = _compare(mine, theirs, tables, usable, int(hamming), wanted, sample_rows,
+                                             permutations)  # fmt: skip
+        findings += found
+    findings.sort(key=lambda one: SEVERITIES.index(one.severity))
+    read = [table for table in tables if table is not None]
+    seconds = {
+        "decoding": sum(table.decode_s for table in read),
+        "scoring": sum(table.score_s for table in read),
+        "all": time.perf_counter() - began_s,
+    }
+    return Audit(
+        tuple(findings),
+        metrics,
+        mine.n_items,
+        0 if theirs is None else theirs.n_items,
+        mine.ids,
+        None if theirs is None else theirs.ids,
+        mine.where,
+        seconds,
+    )
+
+
+def _speaker(progress: bool | Callable[[str], None] | None) -> Callable[[str], None]:
+    if callable(progress):
+        return progress
+    return (lambda text: print(text, file=sys.stderr)) if progress else (lambda _: None)
+
+
+def _check_alike(mine: Material, theirs: Material) -> None:
+    """Something of both can be compared. Raises InvalidInput."""
+    common = mine.pool is not None and theirs.pool is not None and set(mine.pool.features) & set(theirs.pool.features)
+    if not common and (mine.pictures is None or theirs.pictures is None):
+        told = [
+            f"{one.where} has " + ("pictures" if one.pool is None else f"features of {list(one.pool.features)}")
+            for one in (mine, theirs)
+        ]
+        raise InvalidInput(
+            f"against cannot be compared: {' and '.join(told)}. Both need pictures, or a backbone of the same name."
+        )
+
+
+def _invalid(mine: Material) -> list[Finding]:
+    """Items that the store lists as invalid."""
+    rows = np.flatnonzero(~mine.pool.valid) if mine.pool is not None else np.empty(0, dtype=np.int64)
+    if not rows.size:
+        return []
+    return [
+        finding(
+            "invalid",
+            "error",
+            "the store",
+            f"{counted(rows.size, 'item')} could not be embedded.",
+            value=rows.size / mine.n_items,
+            threshold=0,
+            measure="share of items",
+            advice="select leaves them out; the detail says why.",
+            rows=rows,
+            details=[mine.reasons.get(int(row), "") for row in rows],
+            drop=True,
+        )
+    ]
+
+
+def _renumbered(one: Finding, rows: IntArray, others: IntArray | None) -> Finding:
+    """Positions of pictures as positions of items; groups too."""
+    where = one.rows.copy()
+    where[~one.outside] = rows[one.rows[~one.outside]]
+    if others is not None:
+        where[one.outside] = others[one.rows[one.outside]]
+    groups = np.where(one.groups >= 0, rows[np.maximum(one.groups, 0)], -1)
+    return replace(one, rows=where, groups=groups)
+
+
+def _judge(pool: Pool, usable: dict[str, BoolArray], labels: Any, metrics: dict[str, Any], wanted: Wanted) -> None:
+    """Suitability of every backbone for the labels, on at most 5000 labelled rows, the same for all."""
+    every = np.logical_and.reduce(list(usable.values()))
+    shared = Pool(
+        pool.features, np.ones(pool.n_items, dtype=np.bool_), pool.ids, columns=pool.columns, where=pool.where
+    )
+    known = as_labelled(shared, _without_blanks(labels), None, None, numbers=False)
+    kept = every[known.rows]
+    rows, values = known.rows[kept], [str(label) for label in known.labels[kept].tolist()]
+    if not rows.size:
+        raise InvalidInput("labels: no item with a label has usable features.")
+    some = fixed_sample(rows, _LABELLED)
+    classes, codes = np.unique(np.array(values)[some], return_inverse=True)
+    if classes.size < 2:
+        raise InvalidInput(f"labels hold one class only, {classes[0]!r}: suitability needs two.")
+    for name, features in pool.features.items():
+        wanted.note(f"suitability of {name} ...")
+        told = suitability(features.take(rows[some]), codes.astype(np.int64), classes.size, seed=wanted.seed)
+        if "spectrum" in metrics["features"][name]:
+            metrics["features"][name]["suitability"] = asdict(told)
+    metrics["caution"] = CAUTION
+
+
+def _without_blanks(labels: Any) -> Any:
+    """Empty strings and -1 mean unlabelled, as for evaluate."""
+    if isinstance(labels, dict):
+        return labels
+    values = np.asarray(labels)
+    if values.dtype.kind in "iu":
+        return np.array([*(None if value == -1 else value for value in values.tolist()), None], dtype=object)[:-1]
+    return np.array([*(None if value == "" else value for value in list(labels)), None], dtype=object)[:-1]
+
+
+def _compare(
+    mine: Material,
+    theirs: Material,
+    tables: list[PictureTable | None],
+    usable: dict[str, BoolArray],
+    hamming: int,
+    wanted: Wanted,
+    sample_rows: int,
+    permutations: int,
+) -> tuple[list[Finding], dict[str, Any]]:
+    findings: list[Finding] = []
+    metrics: dict[str, Any] = {}
+    if tables[0] is not None and tables[1] is not None:
+        found, metrics["pictures"] = leaked_pictures(tables[0], tables[1], hamming)
+        findings += [_renumbered(one, mine.rows, theirs.rows) for one in found]
+    if mine.pool is not None and theirs.pool is not None:
+        for name, rows in mine.pool.features.items():
+            other = theirs.pool.features.get(name)
+            if other is None:
+                metrics[name] = {"note": "the second pool has no features of it"}
+                continue
+            other_usable = read_rows(other, theirs.pool.valid).usable & theirs.pool.valid
+            found, metrics[name] = compare_features(
+                name, rows, usable[name], other, other_usable,
+                wanted=wanted, sample_rows=sample_rows, permutations=permutations,
+            )  # fmt: skip
+            findings += found
+    return findings, metrics

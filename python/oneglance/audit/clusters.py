@@ -1,0 +1,70 @@
+"""Clusters of a pool, as many as the pool seems to have kinds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._types import BoolArray, Float64Array, IntArray, RowShards
+from ..cluster import kmeans
+from ..reference.nearest import prepared
+from ..strategies.pairs import fixed_sample
+
+_SAMPLE = 2000
+_TRIED = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 25, 32, 40, 50)
+_STARTS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """labels (n,) int64, -1 for rows not used; counts (k,); silhouette of the sample by number of clusters tried."""
+
+    labels: IntArray
+    counts: IntArray
+    silhouettes: dict[int, float]
+
+
+def cluster_rows(rows: RowShards, used: BoolArray, clusters: int | None, seed: int) -> Clusters:
+    """Spherical k-means of the used rows.
+
+    clusters  how many; None: the number of the largest mean silhouette among 2 .. 50, on a fixed sample of 2000 rows,
+              the best of three starts each. With more clusters than kinds, k-means cuts large kinds into pieces of
+              even size, and an uneven pool looks even
+    """
+    there = np.flatnonzero(used).astype(np.int64)
+    chosen = there[fixed_sample(there, _SAMPLE)]
+    sample = rows.take(chosen)
+    silhouettes: dict[int, float] = {}
+    wanted = [k for k in _TRIED if k <= max(2, chosen.size // 10)] if clusters is None else [clusters]
+    unit = prepared(sample, "cosine")
+    distances = 1.0 - unit @ unit.T
+    starts: dict[int, Float64Array] = {}
+    for k in wanted:
+        k = min(k, chosen.size)
+        tries = [kmeans(sample, k, metric="cosine", max_iter=30, seed=seed + i) for i in range(_STARTS)]
+        best = min(tries, key=lambda found: found.inertia)
+        starts[k] = best.centers
+        silhouettes[k] = _silhouette(distances, best.labels, k)
+    k = max(silhouettes, key=lambda tried: (silhouettes[tried], -tried))
+    mask = None if used.all() else used
+    whole = kmeans(rows, k, metric="cosine", init=starts[k], max_iter=20, mask=mask)
+    return Clusters(whole.labels, np.bincount(whole.labels[there], minlength=k).astype(np.int64), silhouettes)
+
+
+def _silhouette(distances: Float64Array, labels: IntArray, k: int) -> float:
+    """Mean of (b - a) / max(a, b): a the mean distance to the own cluster, b to the nearest other (Rousseeuw 1987)."""
+    if k < 2:
+        return 0.0
+    marks = np.eye(k)[labels]
+    sizes = marks.sum(axis=0)
+    sums = distances @ marks
+    own = sizes[labels]
+    every = np.arange(labels.size)
+    a = sums[every, labels] / np.maximum(own - 1, 1)
+    means = sums / np.maximum(sizes, 1)
+    means[:, sizes == 0] = np.inf
+    means[every, labels] = np.inf
+    b = means.min(axis=1)
+    value = np.where(own > 1, (b - a) / np.maximum(np.maximum(a, b), 1e-300), 0.0)
+    return float(value.mean())

@@ -1,0 +1,295 @@
+"""Findings about pictures, from the table of one pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from .._types import BoolArray, IntArray
+from .findings import Finding, counted, finding, of_groups
+from .links import Groups, hamming_links
+from .picture_pass import PictureTable
+
+DARK, LIGHT, FLAT, BLURRED, NARROW = 0.32, 0.05, 0.3, 0.29, 0.35
+_ODD = 0.2  # a mode, or grey among colours, of at most this share of the pool is odd
+_GREY = 1.0  # mean difference of the channels, of 255
+_SMOOTHER = 3.0  # standard deviations below the pool's median
+
+
+def check_pictures(table: PictureTable, hamming: int) -> tuple[list[Finding], dict[str, Any]]:
+    """Findings, and the pool's figures. hamming: most different bits of two perceptual hashes that count as one."""
+    good = table.good
+    findings = _unreadable(table)
+    there = np.flatnonzero(good)
+    metrics: dict[str, Any] = {"n_pictures": len(table), "n_unreadable": int(len(table) - there.size)}
+    if not there.size:
+        return findings, metrics
+    findings += _exposure(table, there) + _sharpness(table, there) + _shape(table, there) + _modes(table, there)
+    exact = _first_equal(table, there)
+    rows, groups, extra = of_groups(exact, there)
+    metrics["exact_duplicates"] = int(extra.sum())
+    if rows.size:
+        findings.append(
+            finding(
+                "exact duplicates",
+                "warning",
+                "pictures",
+                f"{counted(rows.size, 'picture')} in {counted(np.unique(groups).size, 'group')} have the same pixels.",
+                value=extra.sum() / there.size,
+                threshold=0,
+                measure="share of pictures that repeat another",
+                advice="Keep one of each group (--audit does); put groups on one side of a split.",
+                rows=rows,
+                groups=groups,
+                drop=extra,
+            )
+        )
+    likeness = near_pictures(table, comparable(table) & (exact == np.arange(len(table))), hamming)
+    rows, groups, extra = of_groups(likeness, there)
+    metrics["near_duplicates"] = int(extra.sum())
+    if rows.size:
+        findings.append(
+            finding(
+                "near duplicates",
+                "warning",
+                "pictures",
+                f"{counted(rows.size, 'picture')} in {counted(np.unique(groups).size, 'group')} "
+                "look alike (perceptual hash).",
+                value=extra.sum() / there.size,
+                threshold=0,
+                measure=f"share of pictures within {hamming} of 64 bits of another",
+                advice="Look at a few groups; keep one of each (--audit does), or lower --hamming.",
+                rows=rows,
+                groups=groups,
+                drop=extra,
+            )
+        )
+    metrics["sizes"] = _most_common(zip(table.width[there].tolist(), table.height[there].tolist(), strict=True))
+    metrics["modes"] = _most_common(mode for mode in table.modes[there] if mode)
+    metrics["scores"] = {
+        name: {f"{q}%": float(np.nanpercentile(values, q)) for q in (1, 50, 99)}
+        for name, values in _scores(table, there).items()
+        if not np.isnan(values).all()
+    }
+    return findings, metrics
+
+
+def _most_common(values: Any) -> dict[str, int]:
+    return {str(value): count for value, count in Counter(values).most_common(5)}
+
+
+def _scores(table: PictureTable, there: IntArray) -> dict[str, Any]:
+    return {
+        "dark": table.high[there],
+        "light": 1 - table.low[there],
+        "information": 0.1 * table.entropy[there],
+        "sharpness": _sharp(table)[there],
+        "aspect": _aspect(table)[there],
+    }
+
+
+def _sharp(table: PictureTable) -> Any:
+    return 1 - np.exp(-0.01 * table.edges)
+
+
+def _aspect(table: PictureTable) -> Any:
+    return np.minimum(table.width, table.height) / np.maximum(np.maximum(table.width, table.height), 1)
+
+
+def _unreadable(table: PictureTable) -> list[Finding]:
+    bad = np.flatnonzero(~table.good)
+    if not bad.size:
+        return []
+    kinds = Counter(str(reason).partition(":")[0] for reason in table.reasons[bad])
+    told = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common(4))
+    return [
+        finding(
+            "unreadable",
+            "error",
+            "pictures",
+            f"{counted(bad.size, 'picture')} cannot be decoded: {told}.",
+            value=bad.size / len(table),
+            threshold=0,
+            measure="share of pictures",
+            advice="Fetch these files again, or leave them out (--audit does).",
+            rows=bad,
+            details=[str(reason) for reason in table.reasons[bad]],
+            drop=True,
+        )
+    ]
+
+
+def _low(
+    check: str, what: str, values: Any, there: IntArray, limit: float, measure: str, advice: str, severity: str
+) -> list[Finding]:
+    rows = there[values[there] < limit]
+    if not rows.size:
+        return []
+    return [
+        finding(
+            check,
+            severity,
+            "pictures",
+            f"{counted(rows.size, 'picture')} {what}.",
+            value=float(values[rows].min()),
+            threshold=limit,
+            measure=measure,
+            advice=advice,
+            rows=rows,
+            values=values[rows],
+        )
+    ]
+
+
+def _exposure(table: PictureTable, there: IntArray) -> list[Finding]:
+    look = "Look at them: labellers may not be able to tell what is there."
+    flat = 0.1 * table.entropy
+    return [
+        *_low(
+            "dark",
+            "too dark",
+            table.high,
+            there,
+            DARK,
+            "brightness that 99 % of the pixels stay below",
+            look,
+            "warning",
+        ),
+        *_low(
+            "light",
+            "too light",
+            1 - table.low,
+            there,
+            LIGHT,
+            "1 - brightness that 95 % of the pixels exceed",
+            look,
+            "warning",
+        ),
+        *_low(
+            "little information",
+            "of hardly any brightness levels",
+            flat,
+            there,
+            FLAT,
+            "a tenth of the entropy in bits",
+            "Blank or synthetic? Leave them out if so; near duplicates among them are not looked for.",
+            "warning",
+        ),
+    ]
+
+
+def _sharpness(table: PictureTable, there: IntArray) -> list[Finding]:
+    sharp = _sharp(table)
+    known = there[~np.isnan(sharp[there])]
+    if not known.size:
+        return []
+    middle = float(np.median(sharp[known]))
+    reach = _SMOOTHER * 1.4826 * float(np.median(np.abs(sharp[known] - middle)))
+    found = _low(
+        "blurred",
+        "much smoother than the others",
+        sharp,
+        known,
+        min(BLURRED, middle - reach),
+        "1 - exp(-0.01 standard deviation of edges)",
+        "Look at them; out of focus, or plain scenes?",
+        "warning",
+    )
+    if middle < BLURRED:
+        found.append(
+            finding(
+                "smooth pool",
+                "note",
+                "pictures",
+                "Half of all pictures show few edges: a smooth or blurred pool.",
+                value=middle,
+                threshold=BLURRED,
+                measure="median of 1 - exp(-0.01 standard deviation of edges)",
+                advice="If these are no smooth surfaces, look at the camera's focus.",
+            )
+        )
+    return found
+
+
+def _shape(table: PictureTable, there: IntArray) -> list[Finding]:
+    found = _low(
+        "narrow",
+        "much longer than wide, or wider than long",
+        _aspect(table),
+        there,
+        NARROW,
+        "shorter over longer side",
+        "Resizing to a square distorts them, cropping loses most: cut them into parts.",
+        "note",
+    )
+    side = np.sqrt(table.width * table.height)
+    low, high = np.percentile(side[there], [25, 75])
+    reach = 3 * (high - low)
+    rows = there[(side[there] < low - reach) | (side[there] > high + reach)]
+    if rows.size:
+        found.append(
+            finding(
+                "odd size",
+                "note",
+                "pictures",
+                f"{counted(rows.size, 'picture')} far larger or smaller than the rest.",
+                value=float(np.abs(side[rows] - np.median(side[there])).max()),
+                threshold=float(reach),
+                measure="distance of sqrt(width height) from the pool's quartiles, in pixels",
+                advice="Another camera, thumbnails, or crops? Embed them at one size, or apart.",
+                rows=rows,
+                values=side[rows],
+            )
+        )
+    return found
+
+
+def _modes(table: PictureTable, there: IntArray) -> list[Finding]:
+    odd: list[tuple[str, str, IntArray]] = []
+    for mode, count in Counter(table.modes[there]).items():
+        if mode and count <= _ODD * there.size:
+            odd.append(("odd mode", f"kept as {mode}, unlike the rest", there[table.modes[there] == mode]))
+    grey = there[table.colour[there] < _GREY]
+    if 0 < grey.size <= _ODD * there.size:
+        odd.append(("grey", "without colour among pictures in colour", grey))
+    return [
+        finding(
+            check,
+            "note",
+            "pictures",
+            f"{counted(rows.size, 'picture')} {what}.",
+            value=rows.size / there.size,
+            threshold=_ODD,
+            measure="share of pictures (odd up to the threshold)",
+            advice="Backbones see them converted to RGB. Is it another source?",
+            rows=rows,
+            details=[str(mode) for mode in table.modes[rows]],
+        )
+        for check, what, rows in odd
+    ]
+
+
+def _first_equal(table: PictureTable, there: IntArray) -> IntArray:
+    """(n,) the first picture with the same pixels."""
+    lowest = np.arange(len(table), dtype=np.int64)
+    first: dict[bytes, int] = {}
+    for row in there.tolist():
+        lowest[row] = first.setdefault(table.digests[row].tobytes(), row)
+    return lowest
+
+
+def comparable(table: PictureTable) -> BoolArray:
+    """Pictures with enough information for a perceptual hash: of flat ones it is noise."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(table.good & (0.1 * table.entropy >= FLAT))
+
+
+def near_pictures(table: PictureTable, used: BoolArray, hamming: int) -> IntArray:
+    """(n,) the lowest used picture that chains of perceptual hashes link to."""
+    there = np.flatnonzero(used)
+    one, other = hamming_links(table.hashes[there], hamming)
+    groups = Groups(len(table))
+    groups.link(there[one], there[other])
+    return groups.lowest()

@@ -1,0 +1,164 @@
+"""Findings about single rows and columns of features, from one reading of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from .._types import BoolArray, RowShards
+from ..strategies.pairs import fixed_sample
+from .clusters import cluster_rows
+from .findings import Finding, counted, finding
+from .imbalance import association
+from .missing import (
+    OUTLYING,
+    RowReading,
+    common_patterns,
+    constant_columns,
+    norm_outliers,
+    saturated_columns,
+)
+
+SURE = 1e-3
+_FEW = 20
+_MISSING = (0.005, 0.995)
+
+
+def check_reading(
+    name: str, rows: RowShards, reading: RowReading, valid: BoolArray, seed: int
+) -> tuple[list[Finding], dict[str, Any]]:
+    """Findings, and the figures of what is missing."""
+    findings = _broken(name, reading, valid) + _columns(name, reading, int(valid.sum())) + _norms(name, reading)
+    figures = _missing_figures(reading, rows.shape[1])
+    if reading.nan.any():
+        findings += _missing_by_cluster(name, rows, reading, valid, figures, seed)
+    return findings, figures
+
+
+def _broken(name: str, reading: RowReading, valid: BoolArray) -> list[Finding]:
+    kinds = {
+        "NaN": reading.nan > 0,
+        "infinite values": (reading.inf > 0) & (reading.nan == 0),
+        "zeros only": reading.zero,
+    }
+    return [
+        finding(
+            kind if kind != "NaN" else "missing values",
+            "error",
+            name,
+            f"{counted(rows.size, 'row')} of {name} with {kind}.",
+            value=rows.size / max(1, int(valid.sum())),
+            threshold=0,
+            measure="share of rows",
+            advice="Embed these items again, or leave them out (--audit does).",
+            rows=rows,
+            values=(reading.nan + reading.inf)[rows],
+            drop=True,
+        )
+        for kind, mask in kinds.items()
+        if (rows := np.flatnonzero(mask)).size
+    ]
+
+
+def _columns(name: str, reading: RowReading, n_rows: int) -> list[Finding]:
+    found = []
+    for check, columns, what, advice in (
+        (
+            "constant columns",
+            constant_columns(reading),
+            "never change",
+            "They carry nothing: harmless, or a damaged backbone if there are many.",
+        ),
+        (
+            "saturated columns",
+            saturated_columns(reading, n_rows),
+            "stop at one largest or least value",
+            "Values were cut off (dtype, clipping): compute them in a wider range.",
+        ),
+    ):
+        if columns.size and n_rows > 1:
+            shown = ", ".join(map(str, columns[:5])) + (", ..." if columns.size > 5 else "")
+            found.append(
+                finding(
+                    check,
+                    "note",
+                    name,
+                    f"{counted(columns.size, 'feature')} of {name} {what}: {shown}.",
+                    value=columns.size / reading.low.size,
+                    threshold=0,
+                    measure="share of features",
+                    advice=advice,
+                )
+            )
+    return found
+
+
+def _norms(name: str, reading: RowReading) -> list[Finding]:
+    rows, middle, reach = norm_outliers(np.where(reading.zero, np.nan, reading.norms))
+    if not rows.size:
+        return []
+    away = np.abs(reading.norms[rows] - middle)
+    return [
+        finding(
+            "norm outliers",
+            "warning",
+            name,
+            f"{counted(rows.size, 'row')} of {name} far longer or shorter than others.",
+            value=float(away.max() / reach * OUTLYING),
+            threshold=OUTLYING,
+            measure="distance from the median norm, in 1.4826 median deviations",
+            advice="Look at them: broken pictures, another kind, or a tail that is real.",
+            rows=rows,
+            values=reading.norms[rows],
+        )
+    ]
+
+
+def _missing_figures(reading: RowReading, n_dims: int) -> dict[str, Any]:
+    rate = reading.column_nan / max(1, reading.nan.size)
+    return {
+        "n_rows": int(np.count_nonzero(reading.nan)),
+        "n_columns": int(np.count_nonzero(reading.column_nan)),
+        "worst_row": float(reading.nan.max() / n_dims),
+        "worst_column": float(rate.max()),
+        "patterns": common_patterns(reading, n_dims),
+    }
+
+
+def _missing_by_cluster(
+    name: str, rows: RowShards, reading: RowReading, valid: BoolArray, figures: dict[str, Any], seed: int
+) -> list[Finding]:
+    """Are rows with NaN of a special kind? Clusters of the columns that are never NaN, against having a NaN."""
+    whole = np.flatnonzero(reading.column_nan == 0)
+    share = float((reading.nan[valid] > 0).mean())
+    if whole.size < 2 or not _MISSING[0] < share < _MISSING[1]:
+        figures["by_cluster"] = "not tested: too few columns without NaN, or too few rows with or without"
+        return []
+    narrow = RowShards(tuple(np.ascontiguousarray(shard[:, whole]) for shard in rows))
+    there = np.flatnonzero(valid & (reading.inf == 0))
+    some = there[fixed_sample(there, 5000)]
+    block = narrow.take(some)
+    some, block = some[block.any(axis=1)], block[block.any(axis=1)]
+    if some.size < _FEW:
+        return []
+    labels = cluster_rows(RowShards((block,)), np.ones(some.size, dtype=np.bool_), 8, seed).labels
+    found = association(labels, ["missing" if count else "whole" for count in reading.nan[some]], seed)
+    if found is None:
+        return []
+    figures["by_cluster"] = asdict(found)
+    if found.p > SURE:
+        return []
+    return [
+        finding(
+            "missing not by chance",
+            "warning",
+            name,
+            f"Rows of {name} with NaN are of special kinds: leaving them out biases the pool.",
+            value=found.p,
+            threshold=SURE,
+            measure="p value, cluster against missing",
+            advice="Find out what these items have in common before you drop them.",
+        )
+    ]

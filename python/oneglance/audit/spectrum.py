@@ -1,0 +1,80 @@
+"""How many directions features use, from one sample of their rows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._types import Float64Array, FloatArray
+
+SAMPLE = 25_600
+"""Rows that RankMe's authors found enough."""
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """n_rows, n_dims   of the sample
+    rank_me             exp of the entropy of the singular values (Garrido et al. 2023), 1 .. n_dims
+    alpha_req           -slope of log eigenvalue of the covariance against log number, 5 .. min(50, d / 2) (Agrawal et
+                        al. 2022); near 1 is best; None for fewer than 12 features
+    participation       (sum of eigenvalues)^2 / sum of squares, 1 .. n_dims
+    vendi               exp of the entropy of the eigenvalues of K / n, K all cosines (Friedman and Dieng 2023): the
+                        number of different rows, 1 .. min(n_rows, n_dims)
+    spread              root mean square over features of the standard deviation of unit-length rows, times sqrt(d):
+                        1 for directions all over the sphere, 0 for a collapsed backbone
+    """
+
+    n_rows: int
+    n_dims: int
+    rank_me: float
+    alpha_req: float | None
+    participation: float
+    vendi: float
+    spread: float
+
+
+def spectrum(rows: FloatArray) -> Spectrum:
+    """Of rows (n, d), finite and not zero, n >= 2. Three Gram matrices of the smaller side: 6 n d min(n, d) flops and
+    the eigenvalues of min(n, d)."""
+    x = np.array(rows, dtype=np.float64)
+    x /= np.abs(x).max()
+    n, d = x.shape
+    sigma = np.sqrt(_squares(x))
+    p = sigma / sigma.sum() + 1e-7
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    similar = _squares(unit) / n
+    similar = similar[similar > 1e-12]
+    x -= x.mean(axis=0)
+    values = np.sort(_squares(x))[::-1]
+    total = float(values.sum())
+    missing = max(0, min(n, d) - p.size)
+    own = 1e-7 * math.log(1e-7)
+    mean = unit.mean(axis=0)
+    return Spectrum(
+        n,
+        d,
+        float(np.exp(-(p * np.log(p)).sum() - missing * own)),
+        _slope(values, d),
+        total**2 / float((values**2).sum()) if total > 0 else 1.0,
+        float(np.exp(-(similar * np.log(similar)).sum())),
+        math.sqrt(max(0.0, 1.0 - float(mean @ mean))),
+    )
+
+
+def _squares(x: Float64Array) -> Float64Array:
+    """Squared singular values, none below 0."""
+    gram = x @ x.T if x.shape[0] < x.shape[1] else x.T @ x
+    return np.asarray(np.maximum(np.linalg.eigvalsh(gram), 0.0))
+
+
+def _slope(values: Float64Array, n_dims: int) -> float | None:
+    last = min(50, n_dims // 2, values.size)
+    place = np.arange(5, last + 1)
+    kept = values[place - 1] if place.size else values[:0]
+    if place.size < 2 or (kept <= 1e-15 * values[0]).any():
+        return None
+    x, y = np.log(place), np.log(kept)
+    x -= x.mean()
+    return float(-(x @ (y - y.mean())) / (x @ x))
