@@ -66,7 +66,9 @@ def check_pictures(table: PictureTable, hamming: int) -> tuple[list[Finding], di
                 drop=extra,
             )
         )
-    metrics["sizes"] = _most_common(zip(table.width[there].tolist(), table.height[there].tolist(), strict=True))
+    metrics["sizes"] = _most_common(
+        f"{width} x {height}" for width, height in zip(table.width[there], table.height[there], strict=True)
+    )
     metrics["modes"] = _most_common(mode for mode in table.modes[there] if mode)
     metrics["scores"] = {
         name: {f"{q}%": float(np.nanpercentile(values, q)) for q in (1, 50, 99)}

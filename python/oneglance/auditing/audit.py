@@ -29,7 +29,7 @@ from .result import Audit
 from .suitability import CAUTION, suitability
 
 NEAR, HAMMING, PERMUTATIONS, SAMPLE_ROWS = 0.95, 4, 500, 2000
-_LABELLED = 5000
+_LABELLED = 2000
 
 
 def audit(
@@ -185,7 +185,7 @@ def _renumbered(one: Finding, rows: IntArray, others: IntArray | None) -> Findin
 
 
 def _judge(pool: Pool, usable: dict[str, BoolArray], labels: Any, metrics: dict[str, Any], wanted: Wanted) -> None:
-    """Suitability of every backbone for the labels, on at most 5000 labelled rows, the same for all."""
+    """Suitability of every backbone for the labels, on at most 2000 labelled rows, the same for all."""
     every = np.logical_and.reduce(list(usable.values()))
     shared = Pool(
         pool.features, np.ones(pool.n_items, dtype=np.bool_), pool.ids, columns=pool.columns, where=pool.where

@@ -71,7 +71,7 @@ def read_pictures(pictures: Pictures, *, workers: int | None = None, callback: C
     """
     n = len(pictures)
     tasks = [(start, min(start + _TASK_ROWS, n)) for start in range(0, n, _TASK_ROWS)]
-    n_workers = _default_workers(len(tasks)) if workers is None else workers
+    n_workers = default_workers(n_tasks(n)) if workers is None else workers
     meter = Meter("audit", 0, n, callback)
     parts: list[PictureTable] = []
     bad = 0
@@ -83,7 +83,13 @@ def read_pictures(pictures: Pictures, *, workers: int | None = None, callback: C
     return _joined(parts)
 
 
-def _default_workers(n_tasks: int) -> int:
+def n_tasks(n_pictures: int) -> int:
+    """Pieces of work of a pool."""
+    return -(-n_pictures // _TASK_ROWS)
+
+
+def default_workers(n_tasks: int) -> int:
+    """None for few pieces or away from Linux, else one process per core, 16 at most."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     return 0 if n_tasks <= 2 or sys.platform != "linux" else min(16, cores)
 

@@ -11,7 +11,7 @@ from ..cluster import kmeans
 from ..reference.nearest import prepared
 from ..strategies.pairs import fixed_sample
 
-_SAMPLE = 2000
+SAMPLE = 2000
 _TRIED = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 25, 32, 40, 50)
 _STARTS = 3
 
@@ -33,7 +33,7 @@ def cluster_rows(rows: RowShards, used: BoolArray, clusters: int | None, seed: i
               even size, and an uneven pool looks even
     """
     there = np.flatnonzero(used).astype(np.int64)
-    chosen = there[fixed_sample(there, _SAMPLE)]
+    chosen = there[fixed_sample(there, SAMPLE)]
     sample = rows.take(chosen)
     silhouettes: dict[int, float] = {}
     wanted = [k for k in _TRIED if k <= max(2, chosen.size // 10)] if clusters is None else [clusters]

@@ -46,20 +46,23 @@ class Material:
 def open_material(
     source: Any, pictures: Any, backbones: Sequence[str] | None, name: str, max_pixels: int = MAX_PIXELS
 ) -> Material:
-    """Finds out what `source` is: a store or its path, a Pool, arrays by backbone, or pictures as og.embed takes them.
+    """Finds out what `source` is: a store or its path, a Pool, arrays by backbone, or pictures as og.embed takes them;
+    a Material passes through.
 
     pictures  those of the items of a source of features, in files whose ids are the items', or as many in its order
     name      the argument's, for messages
 
     Raises InvalidInput, StoreError.
     """
-    if isinstance(source, (str, os.PathLike)) and _is_store(Path(source)):
+    if isinstance(source, Material):
+        return source
+    if isinstance(source, (str, os.PathLike)) and is_store(Path(source)):
         source = open_store(source)
     if isinstance(source, (FeatureStore, Pool, RowShards)) or _is_features(source):
         reasons = _reasons(source) if isinstance(source, FeatureStore) else {}
         pool = as_pool(source, backbones)
         return _with_pictures(pool, reasons, pictures, name, max_pixels)
-    opened = open_source(source, max_pixels=max_pixels)
+    opened = source if isinstance(source, Source) else open_source(source, max_pixels=max_pixels)
     if opened.vectors is not None:
         return _with_pictures(as_pool(_pool_of(opened.vectors), backbones), {}, pictures, name, max_pixels)
     if pictures is not None:
@@ -67,7 +70,7 @@ def open_material(
     return _of_pictures(opened, name)
 
 
-def _is_store(path: Path) -> bool:
+def is_store(path: Path) -> bool:
     return path.is_dir() and any((path / file).is_file() for file in (MANIFEST, UNFINISHED))
 
 

@@ -20,6 +20,7 @@ _FIT_ROWS = 32  # per cell, for the centres
 _MAX_ITER = 5
 _VISITS = 6  # further cells of a row at most
 _PANEL = 16_384
+MOST_PRODUCTS = _CELL_ROWS * (1 + _VISITS)
 _CHECKED = 1000
 
 

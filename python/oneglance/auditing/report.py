@@ -15,7 +15,7 @@ def report_lines(told: Mapping[str, Any]) -> list[str]:
     lines += [f"{pools}. {_verdict(told)}", ""]
     for one in told["findings"]:
         figures = f"{number(one['value'])} against {number(one['threshold'])}, {one['measure']}"
-        listed = f" {one['n_items']:,} items are listed in findings.parquet." if one["n_items"] else ""
+        listed = f" {one['n_items']:,} listed in findings.parquet." if one["n_items"] else ""
         lines.append(f"- **{one['severity']}: {one['check']}** ({one['about']}). {one['what']} ({figures}.){listed}")
         lines.append(f"  *{one['advice']}*")
     if told["findings"]:
@@ -34,7 +34,7 @@ def _verdict(told: Mapping[str, Any]) -> str:
     worst = {name: sum(one["severity"] == name for one in findings) for name in ("error", "warning", "note")}
     counts = ", ".join(f"{n} {name}{'s' * (n != 1)}" for name, n in worst.items() if n)
     out = sum(told["leave_out"].values())
-    left = f" {out:,} items should be left out of a selection." if out else ""
+    left = f" {out:,} {'item' if out == 1 else 'items'} should be left out of a selection." if out else ""
     return f"{counts}.{left}"
 
 

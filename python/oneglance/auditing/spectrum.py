@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from .._types import Float64Array, FloatArray
 
+_PANEL = 2048
 SAMPLE = 25_600
 """Rows that RankMe's authors found enough."""
 
@@ -37,35 +39,47 @@ class Spectrum:
 
 def spectrum(rows: FloatArray) -> Spectrum:
     """Of rows (n, d), finite and not zero, n >= 2. Three Gram matrices of the smaller side: 6 n d min(n, d) flops and
-    the eigenvalues of min(n, d)."""
-    x = np.array(rows, dtype=np.float64)
-    x /= np.abs(x).max()
-    n, d = x.shape
-    sigma = np.sqrt(_squares(x))
+    the eigenvalues of min(n, d). Memory O(d^2) beside the rows."""
+    n, d = rows.shape
+    scale = max(float(np.abs(panel).max()) for panel in _panels(rows))
+    mean, unit_mean = np.zeros(d), np.zeros(d)
+    for panel in _panels(rows):
+        panel /= scale
+        mean += panel.sum(axis=0) / n
+        unit_mean += (panel / np.linalg.norm(panel, axis=1, keepdims=True)).sum(axis=0) / n
+    sigma = np.sqrt(_squares(rows, lambda panel: panel / scale))
     p = sigma / sigma.sum() + 1e-7
-    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
-    similar = _squares(unit) / n
+    similar = _squares(rows, lambda panel: panel / scale / np.linalg.norm(panel / scale, axis=1, keepdims=True)) / n
     similar = similar[similar > 1e-12]
-    x -= x.mean(axis=0)
-    values = np.sort(_squares(x))[::-1]
+    values = np.sort(_squares(rows, lambda panel: panel / scale - mean))[::-1]
     total = float(values.sum())
-    missing = max(0, min(n, d) - p.size)
-    own = 1e-7 * math.log(1e-7)
-    mean = unit.mean(axis=0)
     return Spectrum(
         n,
         d,
-        float(np.exp(-(p * np.log(p)).sum() - missing * own)),
+        float(np.exp(-(p * np.log(p)).sum())),
         _slope(values, d),
         total**2 / float((values**2).sum()) if total > 0 else 1.0,
         float(np.exp(-(similar * np.log(similar)).sum())),
-        math.sqrt(max(0.0, 1.0 - float(mean @ mean))),
+        math.sqrt(max(0.0, 1.0 - float(unit_mean @ unit_mean))),
     )
 
 
-def _squares(x: Float64Array) -> Float64Array:
-    """Squared singular values, none below 0."""
-    gram = x @ x.T if x.shape[0] < x.shape[1] else x.T @ x
+def _panels(rows: FloatArray) -> Iterator[Float64Array]:
+    for start in range(0, len(rows), _PANEL):
+        yield rows[start : start + _PANEL].astype(np.float64)
+
+
+def _squares(rows: FloatArray, prepared: Callable[[Float64Array], Float64Array]) -> Float64Array:
+    """Squared singular values of the prepared rows, min(n, d) of them, none below 0."""
+    n, d = rows.shape
+    if n < d:
+        x = prepared(rows.astype(np.float64))
+        gram = x @ x.T
+    else:
+        gram = np.zeros((d, d))
+        for panel in _panels(rows):
+            x = prepared(panel)
+            gram += x.T @ x
     return np.asarray(np.maximum(np.linalg.eigvalsh(gram), 0.0))
 
 
