@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ._build_info import build_info
     from ._types import Patterns, RowShards
     from .adapt import Heads, LabelPlan, fit_heads, load_heads, plan_labels
+    from .auditing import Audit, audit
     from .cluster.activeft import ActiveFT, activeft
     from .cluster.bilaf import BiLAF, bilaf
     from .cluster.kmeans import KMeans, kmeans
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ActiveFT",
+    "Audit",
     "BadData",
     "BiLAF",
     "Evaluation",
@@ -48,6 +50,7 @@ __all__ = [
     "WeightedDraw",
     "__version__",
     "activeft",
+    "audit",
     "bilaf",
     "build_info",
     "embed",
@@ -72,6 +75,7 @@ __all__ = [
 _HOME = {
     **dict.fromkeys(("BadData", "InvalidInput", "MissingDependency", "OneglanceError", "StoreError"), "errors"),
     **dict.fromkeys(("LeverageScores", "LewisWeights", "leverage_scores", "lewis_weights"), "linalg"),
+    **dict.fromkeys(("Audit", "audit"), "auditing"),
     **dict.fromkeys(("ActiveFT", "BiLAF", "KMeans", "activeft", "bilaf", "kmeans"), "cluster"),
     **dict.fromkeys(
         (

@@ -14,7 +14,7 @@ import click
 from .. import __version__
 from ..errors import BadData, OneglanceError
 
-VERBS = ("doctor", "embed", "evaluate", "plan", "quickstart", "select", "weights")
+VERBS = ("audit", "doctor", "embed", "evaluate", "plan", "quickstart", "select", "weights")
 
 EXIT_USAGE, EXIT_BAD_DATA, EXIT_INTERRUPTED = 2, 3, 4
 

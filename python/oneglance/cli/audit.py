@@ -1,0 +1,269 @@
+"""`oneglance audit`: what is wrong with a pool, before anybody labels it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .._run_head import differences, run_head
+from ..auditing.audit import HAMMING, NEAR, PERMUTATIONS, SAMPLE_ROWS
+from ..auditing.audit import audit as run
+from ..auditing.findings import SEVERITIES
+from ..auditing.opening import Material, is_store, open_material
+from ..auditing.plan import AuditPlan, plan_audit
+from ..auditing.report import figure_tables, number
+from ..auditing.result import FILES, Audit
+from ..errors import BadData, InvalidInput
+from ..features.listfile import LIST_SUFFIXES
+from ..features.pictures import MAX_PIXELS
+from ..features.source import open_source
+from ..features.vectors import VECTOR_SUFFIXES
+from ..store.files import human_bytes, json_bytes
+from .inputs import column_digest, open_pool, read_labels
+from .output import counted, duration, note, print_json, print_table, say
+from .pool_options import some_pool_options
+from .progress import shown
+from .run_folder import check_writable
+
+_PATH = click.Path(path_type=Path, exists=True)
+_SHOWN = 12
+
+
+@click.command(short_help="Find what is wrong with a pool before you label it.")
+@click.option("--pictures", type=_PATH, help="Pictures of a store or of vectors as INPUT: folder or list file.")
+@click.option(
+    "--against",
+    type=_PATH,
+    multiple=True,
+    help="A second pool like INPUT (a test set, last month): leakage and shift. Repeat for several vector files.",
+)
+@click.option("--against-pictures", type=_PATH, help="Pictures of --against, as --pictures.")
+@click.option(
+    "--against-vector-column",
+    "against_columns",
+    multiple=True,
+    help="As --vector-column, for --against. Example: --against-vector-column X_test",
+)
+@click.option(
+    "--labels",
+    help="Classes, to judge backbones by: a column of the store (label, stratum, group), a csv/jsonl/parquet file with "
+    "item_id and label, a .npy file, or FILE.npz:ARRAY. Example: --labels label",
+)
+@click.option(
+    "--near", type=float, default=NEAR, show_default=True, help="Least cosine of near duplicates. Example: --near 0.98"
+)
+@click.option(
+    "--hamming",
+    type=click.IntRange(0, 16),
+    default=HAMMING,
+    show_default=True,
+    help="Most different bits, of 64, of pictures that look alike. Example: --hamming 0",
+)
+@click.option(
+    "--clusters", type=click.IntRange(2), help="Clusters for imbalance; as many as there seem to be by default."
+)
+@click.option(
+    "--permutations", type=click.IntRange(99), default=PERMUTATIONS, show_default=True, help="Of the kernel test."
+)
+@click.option(
+    "--sample-rows",
+    type=click.IntRange(100),
+    default=SAMPLE_ROWS,
+    show_default=True,
+    help="Most rows of either pool in the tests of shift. Example: --sample-rows 5000",
+)
+@click.option("--workers", type=click.IntRange(0), help="Decoding processes; one per core by default, 0: none.")
+@click.option("--max-pixels", type=click.IntRange(1), default=MAX_PIXELS, help="Larger pictures count as unreadable.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other samples.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(SEVERITIES),
+    help="Exit with code 3 on a finding at least this grave. Example: --fail-on error",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("audit"),
+    show_default=True,
+    help="Folder for audit.json, findings.parquet (ids) and audit.md. Example: --out audit-of-march",
+)
+@some_pool_options("inputs", "backbones", "vector_columns", "id_column", "verify", "overwrite", "dry_run", "as_json")
+def audit(
+    inputs: tuple[Path, ...],
+    pictures: Path | None,
+    against: tuple[Path, ...],
+    against_pictures: Path | None,
+    against_columns: tuple[str, ...],
+    labels: str | None,
+    max_pixels: int,
+    fail_on: str | None,
+    out: Path,
+    backbones: tuple[str, ...] | None,
+    vector_columns: tuple[str, ...],
+    id_column: str | None,
+    verify: bool,
+    overwrite: bool,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Find what is wrong with a pool of pictures, features, or both. Needs no labels and changes nothing.
+
+    INPUT is a folder or list of pictures, a feature store, or ready vectors: .npy/.npz files (one per backbone) or
+    one .parquet with list columns. Every finding says what, where, how bad, and what to do.
+    `oneglance select --audit OUT` then leaves out what cannot be used, and repeats.
+
+    \b
+    Examples:
+      oneglance audit photos/
+      oneglance audit photos.store --pictures photos/ --against test.store
+      oneglance audit vit.npy --near 0.98 --dry-run
+    """
+    mine, content = _material(inputs, pictures, backbones, vector_columns, id_column, verify, max_pixels)
+    theirs, other = None, None
+    if against:
+        theirs, other = _material(against, against_pictures, backbones, against_columns, id_column, verify, max_pixels)
+    known = None
+    if labels is not None:
+        if mine.pool is None:
+            raise InvalidInput("--labels judge backbones: INPUT holds pictures only. Embed them first.")
+        known = read_labels(labels, mine.pool, "--labels")
+    if dry_run:
+        plan = plan_audit(mine, theirs, sample_rows=options["sample_rows"], workers=options["workers"])
+        _print_plan(plan, as_json)
+        return
+    request = {
+        "command": "audit",
+        "input": [str(path) for path in inputs],
+        "input_hash": content,
+        "pictures": None if pictures is None else str(pictures),
+        "against": [str(path) for path in against],
+        "against_hash": other,
+        "against_pictures": None if against_pictures is None else str(against_pictures),
+        "backbones": None if mine.pool is None else list(mine.pool.features),
+        "labels": labels,
+        "labels_hash": column_digest(known),
+        "max_pixels": max_pixels,
+        **{name: value for name, value in options.items() if name != "workers"},
+    }
+    head = run_head(request)
+    _check_folder(out, head, overwrite)
+    with shown("none" if mine.pictures is None else "auto") as progress:
+        found = run(
+            mine,
+            against=theirs,
+            labels=known,
+            progress=note,
+            picture_progress=progress if callable(progress) else None,
+            **options,
+        )
+    found.save(out, head)
+    if as_json:
+        print_json({"out": str(out), **found.as_dict()})
+    else:
+        _print(found, out)
+    _fail(found, fail_on, out)
+
+
+def _material(
+    paths: tuple[Path, ...],
+    pictures: Path | None,
+    backbones: tuple[str, ...] | None,
+    vector_columns: tuple[str, ...],
+    id_column: str | None,
+    verify: bool,
+    max_pixels: int,
+) -> tuple[Material, str]:
+    """What the paths hold, and the hash of its content."""
+    if _hold_pictures(paths, vector_columns):
+        opened = open_source([str(path) for path in paths] if len(paths) > 1 else paths[0], max_pixels=max_pixels)
+        if opened.vectors is None:
+            return open_material(opened, pictures, backbones, "INPUT"), opened.info.hash
+    found = open_pool(paths, backbones, vector_columns, id_column, verify=verify)
+    stored = len(paths) == 1 and paths[0].is_dir()
+    if not stored:
+        found.pool.valid[list(found.bad_rows)] = True  # of ready vectors the audit itself says what is wrong
+    mine = open_material(found.pool, pictures, backbones, "INPUT", max_pixels)
+    return (replace(mine, reasons=found.bad_rows) if stored else mine), found.content_hash
+
+
+def _hold_pictures(paths: tuple[Path, ...], vector_columns: tuple[str, ...]) -> bool:
+    """Pictures, or a list file that may be one of pictures."""
+    if vector_columns:
+        return False
+    if len(paths) > 1:
+        return not any(path.suffix.lower() in (*VECTOR_SUFFIXES, *LIST_SUFFIXES) or path.is_dir() for path in paths)
+    path = paths[0]
+    return path.is_file() and path.suffix.lower() in LIST_SUFFIXES if not path.is_dir() else not is_store(path)
+
+
+def _check_folder(folder: Path, head: dict[str, Any], overwrite: bool) -> None:
+    """Raises InvalidInput, before any work, if the folder cannot be used or holds another audit."""
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput(f"--out {folder} is a file, a folder is needed. Choose another name.")
+    check_writable(folder, folder)
+    if overwrite or not folder.is_dir() or not any(folder.iterdir()):
+        return
+    try:
+        there = json.loads((folder / FILES[2]).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        there = None
+    differs = differences(there, json.loads(json_bytes(head)), FILES[2])
+    if differs:
+        raise InvalidInput(
+            f"--out {folder} holds something else (different: {', '.join(differs)}). Choose another folder, or add "
+            "--overwrite."
+        )
+
+
+def _print_plan(plan: AuditPlan, as_json: bool) -> None:
+    if as_json:
+        print_json({"plan": plan.as_dict()})
+        return
+    rows: list[tuple[str, str]] = [
+        ("items", f"{plan.n_items:,}"),
+        ("pictures", f"{plan.n_pictures:,}, each decoded once" if plan.n_pictures else "none"),
+        *((f"backbone {name}", f"{entry['d']} x {entry['dtype']}") for name, entry in plan.backbones.items()),
+        ("passes", f"up to {plan.passes} per backbone" if plan.passes else "none: no features are read"),
+        ("read per pass", human_bytes(plan.read_bytes)),
+        ("memory", f"about {human_bytes(plan.ram_bytes)} beyond the features"),
+        ("disk", f"about {human_bytes(plan.disk_bytes)} at most"),
+        ("time", f"about {duration(plan.seconds)}, a rough guess"),
+    ]
+    print_table(("plan", ""), rows)
+
+
+def _print(found: Audit, out: Path) -> None:
+    for one in found.findings[:_SHOWN]:
+        say(f"{one.severity}: {one.what}")
+        say(f"  {number(one.value)} against {number(one.threshold)}: {one.measure}")
+        say(f"  {one.advice}")
+    if len(found.findings) > _SHOWN:
+        say(f"... and {len(found.findings) - _SHOWN} more, see {out / FILES[1]}")
+    if not found.findings:
+        say(f"nothing found in {counted(found.n_items, 'item')}")
+    for title, header, rows in figure_tables(found.as_dict()["metrics"]):
+        say("")
+        print_table(header, rows, title)
+    if "caution" in found.metrics:
+        say(found.metrics["caution"])
+    say("")
+    left = sum(rows.size for rows in found.dropped().values())
+    if left:
+        say(f"{counted(left, 'item')} to leave out: oneglance select ... --audit {out}")
+    say(f"-> {', '.join(str(out / name) for name in FILES)}")
+
+
+def _fail(found: Audit, fail_on: str | None, out: Path) -> None:
+    if fail_on is None:
+        return
+    grave = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+    caught = [one for one in found.findings if one.severity in grave]
+    if caught:
+        raise BadData(
+            f"{counted(len(caught), 'finding')} with --fail-on {fail_on}, the first: {caught[0].what} See {out}."
+        )
