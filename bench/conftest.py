@@ -31,6 +31,7 @@ def versus(benchmark):
     """versus(case, ours, baseline, rounds=, at_most=x | at_least=y, scale=1).
 
     at_most    ours / baseline must not exceed it        at_least   baseline / ours must reach it
+    case       its name, or a function that gives it when all is done, for cases that tell what the baseline reached
     scale      the baseline's seconds times this: it did that part of the work (a floor, or a loop whose steps
                all cost the same; the case says so)
     The baseline runs right before every round of ours, so both see the same state of the machine.
@@ -51,6 +52,7 @@ def versus(benchmark):
         benchmark.pedantic(ours, setup=timed_baseline, rounds=rounds)
         if benchmark.stats is None:  # --benchmark-disable: it ran, nothing was measured
             return
+        name = case() if callable(case) else case
         ours_s, baseline_s = benchmark.stats.stats.median, statistics.median(seconds)
         if at_most is not None:
             value, target = ours_s / baseline_s, f"<= {at_most:.2f} x baseline"
@@ -58,8 +60,8 @@ def versus(benchmark):
         else:
             value, target = baseline_s / ours_s, f">= {at_least:g} x faster"
             met = value >= at_least
-        benchmark.extra_info.update(case=case, baseline_median_s=baseline_s, ratio=value, target=target, met=met)
-        _rows.append(Row(case, ours_s, baseline_s, target, met))
+        benchmark.extra_info.update(case=name, baseline_median_s=baseline_s, ratio=value, target=target, met=met)
+        _rows.append(Row(name, ours_s, baseline_s, target, met))
 
     return run
 
