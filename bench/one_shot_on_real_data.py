@@ -4,6 +4,7 @@ Run: python bench/one_shot_on_real_data.py                          (needs ../sh
      python bench/one_shot_on_real_data.py --pools tiny100 --targets scores --seeds 5 --budgets 500,1000
      python bench/one_shot_on_real_data.py --plan                   (counts and a rough time)
      python bench/one_shot_on_real_data.py --tables                 (from the finished cells, without computing)
+     python bench/one_shot_on_real_data.py --check                  (the comparison by NumPy alone)
      python bench/one_shot_on_real_data.py --full                   (every table of `oneglance evaluate`)
 
 Targets: classes      the classes, least squares to one-hot with a fixed penalty
@@ -166,7 +167,7 @@ def markdown(title, found):
             f"| {name} | " + " | ".join(balance(found, name, b) for b in found.budgets) + " |"
             for name in found.strategies
         ]
-    lines += ["", *(f"- {text}" for text in sentences(found)), *(f"- Note: {text}." for text in notes_of(found))]
+    lines += ["", *(f"- Note: {text}." for text in notes_of(found))]
     return "\n".join(lines) + "\n"
 
 
@@ -192,6 +193,53 @@ def balance(found, strategy, budget):
     return (f"{whole.mean():.2f}" if whole.size else "-") + lacking
 
 
+def check(pool, target, arguments):
+    """The comparison once more, by NumPy alone: none of the package's weights, samplers, heads or losses.
+
+    Leverage scores by SVD, their maximum over backbones; a sample without replacement by exponential clocks, whose
+    inclusion probabilities are counted over 2,000 further samples; heads by numpy.linalg.lstsq with a constant.
+    """
+    train, labels, test, test_labels, _ = question(pool, target, arguments.out, "unpenalised")
+    n_rows, unit = len(labels), labels.std(axis=0)
+    scaled = {name: Scaling.of(rows) for name, rows in train.items()}
+    pools = {name: np.column_stack([scaled[name].apply(rows), np.ones(n_rows)]) for name, rows in train.items()}
+    tests = {name: np.column_stack([scaled[name].apply(rows), np.ones(len(rows))]) for name, rows in test.items()}
+    bases = (np.linalg.svd(rows.astype(np.float64), full_matrices=False)[0] for rows in train.values())
+    size = np.max([np.square(basis).sum(axis=1) for basis in bases], axis=0)
+    n_initial, rng = int(arguments.initial), np.random.default_rng(1)
+    print(f"{pool}, {target}, unpenalised heads, NumPy alone, {arguments.seeds} repetitions, minus random in %")
+    for budget in map(int, arguments.budgets.split(",")):
+        found = {"plain": [], "weighted": [], "paper": []}
+        counts = np.zeros(n_rows)
+        for _ in range(2000):
+            counts[np.argsort(rng.exponential(size=n_rows) / size)[:budget]] += 1
+        chance = np.maximum(counts, 0.5) / 2000
+        for _ in range(arguments.seeds):
+            order = rng.permutation(n_rows)
+            start, rest = order[:n_initial], order[n_initial:]
+            picks = rest[np.argsort(rng.exponential(size=rest.size) / size[rest])[:budget]]
+            factor = budget / chance[rest].sum()  # to probabilities among the unlabelled rows
+            base = loss(pools, tests, labels / unit, test_labels / unit, order[: n_initial + budget], None)
+            for heads, weights in (
+                ("plain", None),
+                ("weighted", np.concatenate([np.ones(n_initial), budget / (rest.size * factor * chance[picks])])),
+                ("paper", np.concatenate([np.ones(n_initial), 1 / (factor * chance[picks])])),
+            ):
+                rows = np.concatenate([start, picks])
+                found[heads].append(loss(pools, tests, labels / unit, test_labels / unit, rows, weights) / base - 1)
+        cells = (
+            f"{heads} {100 * np.mean(v):+.1f} +- {100 * np.std(v) / len(v) ** 0.5:.1f}" for heads, v in found.items()
+        )
+        print(f"{budget:6,} picks: {', '.join(cells)}")
+
+
+def loss(pools, tests, labels, test_labels, rows, weights):
+    """Mean squared error on test rows, mean over the heads of all backbones."""
+    root = np.ones((len(rows), 1)) if weights is None else np.sqrt(weights)[:, None]
+    fits = (np.linalg.lstsq(x[rows] * root, labels[rows] * root, rcond=None)[0] for x in pools.values())
+    return np.mean([np.square(z @ fit - test_labels).mean() for z, fit in zip(tests.values(), fits, strict=True)])
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--pools", default=",".join(POOLS), help=f"of {', '.join(POOLS)}")
@@ -205,9 +253,14 @@ def main(argv=None):
     parser.add_argument("--fresh", action="store_true", help="forget the finished cells")
     parser.add_argument("--plan", action="store_true", help="print counts and a rough time, compute nothing")
     parser.add_argument("--full", action="store_true", help="every table of the evaluation, not the short one")
+    parser.add_argument("--check", action="store_true", help="the comparison by NumPy alone, unpenalised heads")
     parser.add_argument("--tables", action="store_true", help="tables from finished cells; refuses if some are missing")
     arguments = parser.parse_args(argv)
     for pool, target, head in questions(arguments):
+        if arguments.check:
+            if head == "unpenalised":
+                check(pool, target, arguments)
+            continue
         title, out = f"{pool}, {target}, {head} heads", arguments.out / f"{pool}-{target}-{head}"
         job = job_of(pool, target, head, arguments)
         if arguments.plan or arguments.tables:
@@ -227,7 +280,7 @@ def main(argv=None):
             for title, header, body in tables(found):
                 lines += [f"**{title}**", "", "| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
                 lines += ["| " + " | ".join(row) + " |" for row in body] + [""]
-            text = "\n".join(lines)
+            text = "\n".join([*lines, *(f"- {text}" for text in sentences(found)), ""])
         (out / "table.md").write_text(text, encoding="utf-8")
         print(text)
 

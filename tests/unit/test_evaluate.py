@@ -18,6 +18,7 @@ from oneglance.evaluation.plot import plot_evaluation
 from oneglance.evaluation.probes import PROBES, RIDGE_PENALTY, fit_logistic, knn_probe, linear_probe, ridge_probe
 from oneglance.evaluation.report import conclusions, score_tables, warnings_of
 from oneglance.evaluation.splits import make_splits
+from oneglance.solvers import logistic_path
 
 N = 200
 
@@ -409,6 +410,10 @@ def test_logistic_is_the_minimum_in_either_shape():
         error = (powers / powers.sum(axis=1, keepdims=True) - np.eye(3)[y]) * (weights / weights.sum())[:, None]
         assert np.abs(X.T @ error + 0.05 * coef).max() <= 1e-6
         assert np.abs(error.sum(axis=0)).max() <= 1e-6
+        exact = next(logistic_path(X, y, 3, [0.05], weights=weights, tol=1e-12))
+        theirs = np.exp(X @ exact.coef + exact.intercept)
+        mine = powers / powers.sum(axis=1, keepdims=True)
+        assert np.abs(theirs / theirs.sum(axis=1, keepdims=True) - mine).max() <= 1e-6
 
 
 def test_knn_by_hand():

@@ -111,7 +111,9 @@ def fit_logistic(
 ) -> tuple[FloatArray, FloatArray]:
     """coef (d, c) and intercept (c,) that minimise  mean_i w_i CE_i + decay / 2 |coef|^2, by L-BFGS from zero.
 
-    Stops when no entry of the gradient exceeds tol times the largest one at the start. In X's own precision.
+    Stops when no entry of the gradient exceeds tol times the largest one at the start. In X's own precision. The
+    optimum is that of `solvers.logistic_path`; this stops well before it, because accuracy no longer changes there,
+    and does without the rotation of the rows that pays for paths of penalties and costs more than one such fit.
     """
     n_rows, width = X.shape
     dtype = X.dtype if X.dtype == np.float64 else np.dtype(np.float32)
