@@ -297,8 +297,24 @@ def test_mistakes_with_prices_are_named(rows, groups, prices):
         og.select(rows, 40.0, "kernel", costs=prices, strata=np.arange(N) // 75, quotas={"0": 3})
     with pytest.raises(og.InvalidInput, match="budget pays 2; divided over 150 strata it pays no item of any"):
         og.select(rows, 2.0, "kmeans", costs=np.ones(N), strata=np.arange(N))
-    with pytest.raises(og.InvalidInput, match="start holds an item that costs more than the budget"):
+    with pytest.raises(og.InvalidInput, match="start costs 5, the budget is 3. Give fewer"):
         og.select(rows, 3.0, "farthest", costs=np.where(np.arange(N) == 9, 5.0, 1.0), start=[9])
+    with pytest.raises(og.InvalidInput, match="start costs 4, the budget is 3. Give fewer or cheaper items"):
+        og.select(rows, 3.0, "farthest", costs=np.ones(N), start=[1, 2, 3, 4])
+
+
+def test_a_nested_search_is_asked_twice_at_most_when_the_mean_price_is_typical(rows, prices, monkeypatch):
+    """Its picks that the money pays are the first of the plain answer; the rest is spent on cheaper items."""
+    from oneglance.strategies import facility as module
+
+    asked = []
+    greedy = module.greedy
+    monkeypatch.setattr(module, "greedy", lambda *given: asked.append(given[3]) or greedy(*given))
+    found = og.select(rows, 40.0, "facility", costs=prices)
+    plain = og.select(rows, 60, "facility").indices
+    first = int(np.searchsorted(np.cumsum(prices[plain]), 40.0, side="right"))
+    assert found.indices[:first].tolist() == plain[:first].tolist()
+    assert len(asked) - 1 <= 2 + found.indices.size - first  # one or two searches, then one for every item besides
 
 
 @pytest.fixture(scope="module")

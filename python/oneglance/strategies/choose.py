@@ -20,7 +20,7 @@ from .goals import Goals, blended, check_room, prices, told
 from .groups import read_groups
 from .parts import divided, divided_money, read_strata, warn_of_strata_without_picks
 from .pool import Pool, as_pool
-from .registry import resolve
+from .registry import STRATEGIES, resolve
 from .request import Picks, Request
 from .result import Selection
 from .space import feature_space, usable
@@ -180,6 +180,7 @@ def _select(pool: Pool, asked: _Asked, run: Callable[..., Picks], resolved: dict
         None if priority is None else priority[1],
         costs,
         groups,
+        STRATEGIES[asked.strategy].nested,
     )
     check_room(request)
     picks = run(request, **resolved)

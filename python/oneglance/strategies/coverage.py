@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -98,6 +99,10 @@ def _check_start(request: Request, start: IntArray) -> None:
         if here > part.count:
             where = f" from stratum {part.name!r}" if part.name else ""
             raise InvalidInput(f"start holds {here} items{where}, the budget there is {part.count}. Give fewer.")
+        if part.money is not None and request.costs is not None:
+            price = math.fsum(request.costs[start[np.isin(start, part.rows)]])
+            if price > part.money:
+                raise InvalidInput(f"start costs {price:g}, the budget is {part.money:g}. Give fewer or cheaper items.")
     if not np.isin(start, np.concatenate([part.rows for part in request.parts])).all():
         raise InvalidInput("start holds an item of a stratum that gets no pick. Leave it out.")
 
@@ -116,17 +121,19 @@ def _of_part(
     mine = start[np.isin(start, part.rows)]
     seed = request.seed if len(request.parts) == 1 else _seed_of_part(request.seed, number)
     members = np.union1d(part.rows, part.labelled)
-    limits = request.priority, request.costs
+    limits, promise = (request.priority, request.costs), request.nested
     if len(request.parts) == 1 or members.size * _GATHER_SHARE > request.pool.n_items:
         mask = np.zeros(request.pool.n_items, dtype=np.bool_)
         mask[part.rows] = True
         members = np.arange(request.pool.n_items, dtype=np.int64)
-        task = Task(space, None if mask.all() else mask, part.labelled, mine, part.count, seed, *limits, part.money)
+        task = Task(
+            space, None if mask.all() else mask, part.labelled, mine, part.count, seed, *limits, part.money, promise
+        )
     else:
         mask = np.isin(members, part.rows)
         labelled, first = np.searchsorted(members, part.labelled), np.searchsorted(members, mine)
         priority, costs = (None if values is None else values[members] for values in limits)
-        task = Task(space.part(members), mask, labelled, first, part.count, seed, priority, costs, part.money)
+        task = Task(space.part(members), mask, labelled, first, part.count, seed, priority, costs, part.money, promise)
     found = in_rounds(task, search, None if claims is None else PartClaims(claims, number, members), by_cost)
     back = np.where(found.nearest >= 0, members[found.nearest], -1)
     return Chosen(members[found.items], found.distances, back, found.reasons, found.readings)

@@ -39,6 +39,7 @@ class Request:
     priority  (n_items,) finite >= 0, mean 1 over the candidates: how much an item counts. None: all alike
     costs     (n_items,) > 0: the price of an item; parts then have money to spend. None: a budget of items
     groups    that give at most so many picks each; no candidate is of a full one
+    nested    the strategy's promise that the picks of a budget are the first of a larger one's
     """
 
     pool: Pool
@@ -50,6 +51,7 @@ class Request:
     priority: Float64Array | None = None
     costs: Float64Array | None = None
     groups: Groups | None = None
+    nested: bool = False
 
     @property
     def labelled(self) -> IntArray:

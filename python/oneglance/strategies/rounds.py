@@ -35,6 +35,7 @@ class Task:
     priority, costs  of the items of the space, as in Request
     money            what the picks may cost together; count is then the most that it can pay. A search that keeps to
                      it answers as many as it pays (`coverage(by_cost=True)`); others are asked for other counts
+    nested           the search answers a smaller count with the first picks of a larger one's
     """
 
     space: Space
@@ -46,6 +47,7 @@ class Task:
     priority: Float64Array | None = None
     costs: Float64Array | None = None
     money: float | None = None
+    nested: bool = False
 
     @property
     def n_items(self) -> int:
@@ -73,7 +75,8 @@ def in_rounds(task: Task, search: Callable[[Task], Chosen], claims: PartClaims |
     Picks are accepted in their order while their group takes them and the money pays for them. Then what is barred or
     too dear is masked, accepted ones count as labelled, and the search is asked for the rest; every round accepts an
     item or bars a group. Without `by_cost` the first round is the largest number of picks that the money pays
-    (guessed, then bisected: some ten searches); what it leaves over is spent in further rounds.
+    (guessed, then bisected: some ten searches, or one or two where they are nested); what it leaves over is spent in
+    further rounds.
     """
     if claims is None and (task.money is None or by_cost):
         return search(task)
@@ -153,9 +156,11 @@ def _accepted(task: Task, offered: IntArray, claims: PartClaims | None) -> list[
 
 def _as_many_as_paid(task: Task, search: Callable[[Task], Chosen], costs: Float64Array, money: float) -> Chosen:
     """The search's answer for the largest count whose cost the money pays, as far as bisection finds it."""
+    guess = int(money / (costs if task.mask is None else costs[task.mask]).mean())
+    if task.nested:
+        return _first_paid(task, search, costs, money, guess)
     best = search(replace(task, count=1, start=task.start[:1]))
     low, high, tries = 1, task.count, 0
-    guess = int(money / (costs if task.mask is None else costs[task.mask]).mean())
     while low < high:
         count = min(max(guess, low + 1), high) if tries < _GUESSES else (low + high + 1) // 2
         found = search(replace(task, count=count, start=task.start[:count]))
@@ -166,3 +171,16 @@ def _as_many_as_paid(task: Task, search: Callable[[Task], Chosen], costs: Float6
             high = count - 1
         guess, tries = int(count * money / cost), tries + 1
     return best
+
+
+def _first_paid(task: Task, search: Callable[[Task], Chosen], costs: Float64Array, money: float, guess: int) -> Chosen:
+    """The same of a nested search: the picks that the money pays are the first of a large enough answer."""
+    count = min(max(task.start.size, guess, 1), task.count)
+    while True:
+        found = search(replace(task, count=count))
+        paid = int(np.searchsorted(np.cumsum(costs[found.items]), money, side="right"))
+        if paid < count or count == task.count:
+            first = slice(0, paid)
+            kept = found.items[first], found.distances[first], found.nearest[first], found.reasons[first]
+            return Chosen(*kept, found.readings)
+        count = min(task.count, 2 * count)
