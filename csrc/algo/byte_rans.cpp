@@ -13,7 +13,7 @@ constexpr std::uint32_t kLowest = 1u << 16;  // states lie in 2^16 .. 2^32 - 1 a
 constexpr int kClasses = 9;                  // a byte's class: its number of ones
 constexpr std::array<std::int64_t, kClasses> kMembers{1, 8, 28, 56, 70, 56, 28, 8, 1};
 constexpr int kMostStates = 4;  // states that take turns, so that one need not wait for the other
-constexpr std::int64_t kFewSymbols = 512;
+constexpr std::int64_t kFewSymbols = 2048;
 
 using Frequencies = std::array<std::uint32_t, kClasses>;  // of each byte of a class
 
@@ -81,7 +81,10 @@ void encode_symbols(const std::uint8_t* bytes, std::int64_t count, std::vector<s
     }
   }
   const Frequencies frequencies = frequencies_of(counts);
-  for (const std::uint32_t frequency : frequencies) put_number(frequency, out);
+  std::size_t n_listed = kClasses;
+  while (frequencies[n_listed - 1] == 0) --n_listed;
+  put_number(n_listed, out);
+  for (std::size_t k = 0; k < n_listed; ++k) put_number(frequencies[k], out);
   const Symbols symbols = symbols_of(frequencies);
 
   // Backwards, as the decoder takes the last number in first.
@@ -90,16 +93,26 @@ void encode_symbols(const std::uint8_t* bytes, std::int64_t count, std::vector<s
   states.fill(kLowest);
   std::vector<std::uint16_t> words(static_cast<std::size_t>(count) + 1);
   std::uint16_t* first = words.data() + words.size();
-  for (std::int64_t i = count - 1; i >= 0; --i) {
-    std::uint32_t& state = states[static_cast<std::size_t>(i & (n_states - 1))];
-    const Symbol symbol = symbols[bytes[i]];
-    std::uint32_t x = state;
-    if (x >= static_cast<std::uint64_t>(symbol.frequency) << (32 - kScaleBits)) {
-      *--first = static_cast<std::uint16_t>(x);
-      x >>= 16;
-    }
+  const auto push = [&](std::uint32_t& state, std::uint8_t byte) {
+    const Symbol symbol = symbols[byte];
+    const bool full = state >= static_cast<std::uint64_t>(symbol.frequency) << (32 - kScaleBits);
+    first[-1] = static_cast<std::uint16_t>(state);  // counts only where it is full: no branch to guess
+    first -= full ? 1 : 0;
+    const std::uint32_t x = full ? state >> 16 : state;
     state = ((x / symbol.frequency) << kScaleBits) + x % symbol.frequency + symbol.start;
+  };
+  std::int64_t i = count;
+  for (; i % kMostStates != 0 || (n_states == 1 && i > 0); --i) {
+    push(states[static_cast<std::size_t>((i - 1) & (n_states - 1))], bytes[i - 1]);
   }
+  auto [a, b, c, d] = states;
+  for (; i > 0; i -= kMostStates) {
+    push(d, bytes[i - 1]);
+    push(c, bytes[i - 2]);
+    push(b, bytes[i - 3]);
+    push(a, bytes[i - 4]);
+  }
+  states = {a, b, c, d};
   for (int k = 0; k < n_states; ++k) put_u32(states[static_cast<std::size_t>(k)], out);
   const auto n_words = static_cast<std::size_t>(words.data() + words.size() - first);
   const std::size_t before = out.size();
@@ -108,11 +121,13 @@ void encode_symbols(const std::uint8_t* bytes, std::int64_t count, std::vector<s
 }
 
 void decode_symbols(ByteReader& in, std::int64_t count, std::uint8_t* bytes) {
-  Frequencies frequencies;
-  for (std::uint32_t& frequency : frequencies) {
+  Frequencies frequencies{};
+  const std::int64_t n_listed = in.number();
+  if (n_listed > kClasses) throw BadStream("it lists too many frequencies");
+  for (std::int64_t k = 0; k < n_listed; ++k) {
     const std::int64_t number = in.number();
     if (number > kScale) throw BadStream("a frequency in it is too large");
-    frequency = static_cast<std::uint32_t>(number);
+    frequencies[static_cast<std::size_t>(k)] = static_cast<std::uint32_t>(number);
   }
   const Symbols symbols = symbols_of(frequencies);
   std::vector<std::uint8_t> owner(kScale);

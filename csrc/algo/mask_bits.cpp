@@ -10,6 +10,7 @@ namespace oneglance {
 namespace {
 
 constexpr std::int64_t kLaneWeights = 1 << 18;
+constexpr std::int64_t kPastCacheBytes = 32 << 20;
 
 /// work(first weight, weights) for blocks that begin at whole bytes; a block takes a fraction of a millisecond.
 template <typename Work>
@@ -84,16 +85,18 @@ float mask_divisor(std::int64_t kept, std::int64_t n) {
 
 void apply_mask(const float* weights, const std::uint8_t* bits, std::int64_t kept, std::int64_t n, float* out) {
   const float divisor = mask_divisor(kept, n);
+  const bool past_cache = out != weights && n >= kPastCacheBytes / 4;
   for_each_block(n, [&](std::int64_t first, std::int64_t size) {
-    mask_kernels().apply_f32(weights + first, bits + first / 8, divisor, size, out + first);
+    mask_kernels().apply_f32(weights + first, bits + first / 8, divisor, size, past_cache, out + first);
   });
 }
 
 void apply_mask(const std::uint16_t* weights, const std::uint8_t* bits, std::int64_t kept, std::int64_t n,
                 std::uint16_t* out) {
   const float divisor = mask_divisor(kept, n);
+  const bool past_cache = out != weights && n >= kPastCacheBytes / 2;
   for_each_block(n, [&](std::int64_t first, std::int64_t size) {
-    mask_kernels().apply_f16(weights + first, bits + first / 8, divisor, size, out + first);
+    mask_kernels().apply_f16(weights + first, bits + first / 8, divisor, size, past_cache, out + first);
   });
 }
 

@@ -45,22 +45,29 @@ inline __m256 lanes8(std::uint64_t word) {
   return _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(bits, own_bit), own_bit));
 }
 
+template <bool past_cache>
 inline void apply64(const float* weights, std::uint64_t word, float divisor, float* out) {
   const __m256 divisor8 = _mm256_set1_ps(divisor);
   for (int k = 0; k < 8; ++k) {
     const __m256 scaled = _mm256_div_ps(_mm256_loadu_ps(weights + 8 * k), divisor8);
-    _mm256_storeu_ps(out + 8 * k, _mm256_and_ps(scaled, lanes8(word >> (8 * k))));
+    const __m256 kept = _mm256_and_ps(scaled, lanes8(word >> (8 * k)));
+    past_cache ? _mm256_stream_ps(out + 8 * k, kept) : _mm256_storeu_ps(out + 8 * k, kept);
   }
 }
 
+template <bool past_cache>
 inline void apply64(const std::uint16_t* weights, std::uint64_t word, float divisor, std::uint16_t* out) {
   const __m256 divisor8 = _mm256_set1_ps(divisor);
   for (int k = 0; k < 8; ++k) {
     const __m256 wide = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(weights + 8 * k)));
     const __m256 scaled = _mm256_and_ps(_mm256_div_ps(wide, divisor8), lanes8(word >> (8 * k)));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 8 * k), _mm256_cvtps_ph(scaled, _MM_FROUND_TO_NEAREST_INT));
+    const __m128i halves = _mm256_cvtps_ph(scaled, _MM_FROUND_TO_NEAREST_INT);
+    auto* const to = reinterpret_cast<__m128i*>(out + 8 * k);
+    past_cache ? _mm_stream_si128(to, halves) : _mm_storeu_si128(to, halves);
   }
 }
+
+inline void finish_past_cache() { _mm_sfence(); }
 
 }  // namespace
 

@@ -26,25 +26,31 @@ inline void spread64(std::uint64_t word, std::uint8_t* mask) {
   _mm512_storeu_si512(mask, _mm512_maskz_set1_epi8(word, 1));
 }
 
+template <bool past_cache>
 inline void apply64(const float* weights, std::uint64_t word, float divisor, float* out) {
   const __m512 divisor16 = _mm512_set1_ps(divisor);
   for (int k = 0; k < 4; ++k) {
     const auto kept = static_cast<__mmask16>(word >> (16 * k));
-    _mm512_storeu_ps(out + 16 * k, _mm512_maskz_div_ps(kept, _mm512_loadu_ps(weights + 16 * k), divisor16));
+    const __m512 scaled = _mm512_maskz_div_ps(kept, _mm512_loadu_ps(weights + 16 * k), divisor16);
+    past_cache ? _mm512_stream_ps(out + 16 * k, scaled) : _mm512_storeu_ps(out + 16 * k, scaled);
   }
 }
 
 // Forms with a mask, since GCC 12 warns of its own header in the others.
+template <bool past_cache>
 inline void apply64(const std::uint16_t* weights, std::uint64_t word, float divisor, std::uint16_t* out) {
   const __m512 divisor16 = _mm512_set1_ps(divisor);
   for (int k = 0; k < 4; ++k) {
     const auto kept = static_cast<__mmask16>(word >> (16 * k));
     const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 16 * k));
     const __m512 scaled = _mm512_maskz_div_ps(kept, _mm512_maskz_cvtph_ps(kept, halves), divisor16);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 16 * k),
-                        _mm512_maskz_cvtps_ph(kept, scaled, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    const __m256i rounded = _mm512_maskz_cvtps_ph(kept, scaled, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    auto* const to = reinterpret_cast<__m256i*>(out + 16 * k);
+    past_cache ? _mm256_stream_si256(to, rounded) : _mm256_storeu_si256(to, rounded);
   }
 }
+
+inline void finish_past_cache() { _mm_sfence(); }
 
 }  // namespace
 

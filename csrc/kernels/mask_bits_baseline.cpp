@@ -46,6 +46,7 @@ inline void spread64(std::uint64_t word, std::uint8_t* mask) {
   }
 }
 
+template <bool past_cache>
 inline void apply64(const float* weights, std::uint64_t word, float divisor, float* out) {
   std::uint8_t kept[64];
   spread64(word, kept);
@@ -88,11 +89,14 @@ inline std::uint16_t narrow(float value) {
   return static_cast<std::uint16_t>(sign | half);
 }
 
+template <bool past_cache>
 inline void apply64(const std::uint16_t* weights, std::uint64_t word, float divisor, std::uint16_t* out) {
   for (int i = 0; i < 64; ++i) {
     out[i] = ((word >> i) & 1) != 0 ? narrow(widen(weights[i]) / divisor) : static_cast<std::uint16_t>(0);
   }
 }
+
+inline void finish_past_cache() {}
 
 }  // namespace
 

@@ -1,6 +1,6 @@
 // Included once by each instruction-set unit, after it has defined in its anonymous namespace what to do with 64
-// weights: nonzero64, above64, spread64, apply64 of two types. Here is the rest: loops, and the last weights by way of
-// a buffer.
+// weights: nonzero64, above64, spread64, apply64<past_cache> of two types, finish_past_cache. Here is the rest: loops,
+// and the last weights by way of a buffer.
 #include <cstdint>
 #include <cstring>
 
@@ -88,17 +88,41 @@ void unpack(const uint8_t* bits, int64_t n, uint8_t* mask) {
   }
 }
 
+/// Bits i .. i + 63, from the bytes that hold them.
+inline uint64_t bits_from(const uint8_t* bits, int64_t i) {
+  const int shift = static_cast<int>(i % 8);
+  const uint64_t word = load64(bits + i / 8) >> shift;
+  return shift == 0 ? word : word | static_cast<uint64_t>(bits[i / 8 + 8]) << (64 - shift);
+}
+
+/// Fewer than 64 weights, by way of a buffer.
 template <typename Real>
-void apply(const Real* weights, const uint8_t* bits, float divisor, int64_t n, Real* out) {
-  int64_t i = 0;
-  for (; i + kBlock <= n; i += kBlock) apply64(weights + i, load64(bits + i / 8), divisor, out + i);
-  if (i < n) {
-    Real last[kBlock] = {};
-    const auto size = static_cast<std::size_t>(n - i) * sizeof(Real);
-    std::memcpy(last, weights + i, size);
-    apply64(last, load_last(bits + i / 8, n - i), divisor, last);
-    std::memcpy(out + i, last, size);
+void apply_few(const Real* weights, const uint8_t* bits, int64_t first, int64_t n, float divisor, Real* out) {
+  Real part[kBlock] = {};
+  uint64_t word = 0;
+  for (int64_t i = first; i < first + n; ++i) {
+    part[i - first] = weights[i];
+    word |= static_cast<uint64_t>((bits[i / 8] >> (i % 8)) & 1) << (i - first);
   }
+  apply64<false>(part, word, divisor, part);
+  std::memcpy(out + first, part, static_cast<std::size_t>(n) * sizeof(Real));
+}
+
+template <typename Real>
+void apply(const Real* weights, const uint8_t* bits, float divisor, int64_t n, bool past_cache, Real* out) {
+  int64_t i = 0;
+  const auto address = reinterpret_cast<std::uintptr_t>(out);
+  if (past_cache && n >= 4 * kBlock && address % sizeof(Real) == 0) {
+    const auto head = static_cast<int64_t>((64 - address % 64) % 64 / sizeof(Real));  // up to a whole line of the cache
+    apply_few(weights, bits, 0, head, divisor, out);
+    for (i = head; i + kBlock <= n; i += kBlock) {
+      apply64<true>(weights + i, bits_from(bits, i), divisor, out + i);
+    }
+    finish_past_cache();
+  } else {
+    for (; i + kBlock <= n; i += kBlock) apply64<false>(weights + i, load64(bits + i / 8), divisor, out + i);
+  }
+  apply_few(weights, bits, i, n - i, divisor, out);
 }
 
 int64_t popcount(const uint8_t* bits, int64_t n_bytes) {

@@ -7,6 +7,7 @@ import numpy as np
 
 from oneglance import _core
 from oneglance.masks import apply_mask, encode_masks, pack_mask, pack_scores, unpack_mask, xor_masks
+from oneglance.store.files import digest
 
 SIZES = (0, 1, 7, 8, 9, 63, 64, 65, 1_000_003)
 HALVES = np.arange(2**16, dtype=np.uint16).view(np.float16)  # all there are: subnormal, infinite, NaN
@@ -27,6 +28,16 @@ def weights_of(n, dtype):
     special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 6e-8], dtype=dtype)
     weights[: min(n, 6)] = special[: min(n, 6)]
     return weights
+
+
+SHIFTS = (0, 13)
+"""Numbers from the beginning of a line of the cache."""
+
+
+def large(dtype):
+    """Weights and a mask whose output is more than caches hold."""
+    n = 34_000_006 // np.dtype(dtype).itemsize
+    return np.resize(weights_of(SIZES[-1], dtype)[6:], n), pack_mask(np.arange(n) % 7 < 6)
 
 
 def masks_of_coders():
@@ -51,6 +62,13 @@ def answers():
         found[f"range/{n}"] = unpack_mask(mask, n // 3, n - n // 5)
         for dtype in (np.float32, np.float16):
             found[f"apply {dtype.__name__}/{n}"] = apply_mask(weights_of(n, dtype), mask)
+    for dtype in (np.float32, np.float16):
+        weights, mask = large(dtype)
+        room = np.zeros(mask.n_weights + 33, dtype=dtype)
+        for shift in SHIFTS:
+            apply_mask(weights, mask, out=room[shift:][: mask.n_weights])
+            found[f"large {dtype.__name__}/{shift}"] = np.frombuffer(digest(room).encode(), dtype=np.uint8)
+            room[:] = 0
     for kept in (1, 40_000, 65_536):
         found[f"halves/{kept}"] = apply_mask(HALVES, pack_mask(np.arange(2**16) < kept))
     masks = dict(masks_of_coders())

@@ -25,6 +25,7 @@ from oneglance.masks import (
     xor_masks,
 )
 from oneglance.reference import mask_bits
+from oneglance.store.files import digest
 
 ISAS = _core.build_info()["isa_runnable"]
 
@@ -75,6 +76,17 @@ def test_bits_equal_their_definition(isa, n, answers):
 @pytest.mark.parametrize("isa", ISAS)
 def test_every_float16_is_divided_and_rounded_as_defined(isa, kept, answers):
     same_bits(answers(isa, 1)[f"halves/{kept}"], mask_bits.apply(HALVES, mask_bits.pack(np.arange(2**16) < kept)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_outputs_beyond_the_caches_are_the_same_at_every_alignment(dtype, answers):
+    weights, mask = mask_battery.large(dtype)
+    room = np.zeros(mask.n_weights + 33, dtype=dtype)
+    for shift in mask_battery.SHIFTS:
+        room[:] = 0
+        room[shift:][: mask.n_weights] = mask_bits.apply(weights, mask.bits)
+        for isa in ISAS:
+            assert answers(isa, 1)[f"large {dtype.__name__}/{shift}"].tobytes().decode() == digest(room)
 
 
 @pytest.mark.parametrize("isa", ISAS)

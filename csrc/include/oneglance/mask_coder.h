@@ -8,7 +8,7 @@ namespace oneglance {
 /// How the bits of a mask are stored. docs/mask_format.md describes each, byte by byte.
 ///   raw        as they are
 ///   bytes      static rANS over whole bytes, by their number of ones; hundreds of MB/s
-///   adaptive   adaptive binary arithmetic coder, which follows rates that change along the tensor; about 15 MB/s
+///   adaptive   adaptive binary arithmetic coder, which follows rates that change along the tensor; about 10 MB/s
 ///   magnitude  the same, with an estimate per quantile of |weight|: who decodes needs the same weights
 enum class MaskCoder : std::uint8_t { raw = 0, bytes = 1, adaptive = 2, magnitude = 3 };
 

@@ -14,9 +14,11 @@ struct MaskKernels {
   /// mask[i] = bit i, 0 or 1
   void (*unpack)(const std::uint8_t* bits, std::int64_t n, std::uint8_t* mask);
   /// out[i] = bit i ? weights[i] / divisor : +0. `out` may be `weights`. The second: float16, divided in float32.
-  void (*apply_f32)(const float* weights, const std::uint8_t* bits, float divisor, std::int64_t n, float* out);
+  /// past_cache: `out` is more than the caches hold, so its lines need not be read before they are written.
+  void (*apply_f32)(const float* weights, const std::uint8_t* bits, float divisor, std::int64_t n, bool past_cache,
+                    float* out);
   void (*apply_f16)(const std::uint16_t* weights, const std::uint8_t* bits, float divisor, std::int64_t n,
-                    std::uint16_t* out);
+                    bool past_cache, std::uint16_t* out);
   /// Ones in n_bytes bytes.
   std::int64_t (*popcount)(const std::uint8_t* bits, std::int64_t n_bytes);
   /// out = a xor b, byte by byte. Returns the number of ones.

@@ -34,7 +34,7 @@ def encode_masks(
 ) -> dict[str, Stream]:
     """Name -> uint8 stream, in the order of `masks`. The same bytes on every machine, for any number of threads.
 
-    coder    "auto": each tensor as it is shortest among the fast coders. "smallest": the slow ones as well, about 15 MB
+    coder    "auto": each tensor as it is shortest among the fast coders. "smallest": the slow ones as well, about 10 MB
              of packed masks per second and core; with `weights`, these are needed again to decode. One of "raw",
              "bytes", "adaptive", "magnitude": that one, or raw where raw is shorter
     weights  name -> the base's weights, for "smallest" and "magnitude": kept rates that depend on |weight| cost less
