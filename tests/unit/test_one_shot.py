@@ -369,6 +369,15 @@ def test_missing_classes_are_said(pool):
     assert (np.isinf(found.runs["imbalance"]) == (found.runs["n_missing_classes"] > 0)).all()
 
 
+def test_a_class_of_the_test_set_alone_is_not_missing_among_the_picks(pool):
+    features, labels = pool
+    other = np.where(np.arange(N) % 9 == 0, 7, labels)
+    found = quick(features, labels, ("farthest",), budgets=(30,), splits=None, seeds=3, test=(features, other))
+    assert found.n_outputs == 4
+    assert np.isfinite(found.per_seed("random", 30, metric="imbalance")).all()
+    assert any("1 classes of the test set are in no label of the pool" in note for note in found.notes)
+
+
 def test_finished_cells_are_used_again_and_other_runs_refused(pool, tmp_path):
     features, labels = pool
     first = quick(features, labels, out=tmp_path / "e")

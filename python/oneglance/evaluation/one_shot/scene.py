@@ -75,7 +75,10 @@ class OneShotScene:
             scores, rows = self._score(picks, start)
         notes.update({f"{entrant.name}: {warning.message}": None for warning in caught})
         labelled = np.concatenate([start, picks.indices])
-        balance = None if self.task.regression else imbalance(self.labels[labelled], self.task.n_outputs)
+        balance = None
+        if not self.task.regression:
+            there = np.unique(self.labels)  # a class that only test rows have cannot be picked
+            balance = imbalance(np.searchsorted(there, self.labels[labelled]), there.size)
         return OneShotCell(
             scores,
             rows,
