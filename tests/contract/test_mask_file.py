@@ -103,11 +103,13 @@ def test_others_can_open_the_file(tmp_path):
 
     write_mask_file(tmp_path / "a", state(base="x"), base_weights=base())
     tensors = library.load_file(tmp_path / "a")
-    assert set(tensors) == {f"{name}.mask" for name in SHAPES} | {f"{name}.buffer" for name in state().buffers}
-    assert tensors["bn.running_var.buffer"].tobytes() == state().buffers["bn.running_var"].tobytes()
+    assert set(tensors) == {"masks", "buffers.F16", "buffers.F32", "buffers.I64"}
+    assert tensors["buffers.F32"].tobytes() == state().buffers["bn.running_var"].tobytes()
     with safe_open(tmp_path / "a", "numpy") as file:
         assert file.metadata()["base_hash"] == weights_hash(base())
-        assert json.loads(file.metadata()["shapes"])["fc"] == [30, 100]
+        entries = json.loads(file.metadata()["masks"])
+        assert [(name, tuple(shape)) for name, shape, _ in entries] == list(SHAPES.items())
+        assert sum(n_bytes for _, _, n_bytes in entries) == tensors["masks"].size
 
 
 # --- base and parent --------------------------------------------------------------------------------------------------
@@ -193,7 +195,7 @@ def test_an_expert_is_what_differs_from_its_parent(tmp_path, coder):
 def test_magnitudes_need_the_base_to_be_read(tmp_path):
     weights = {"w": np.random.default_rng(0).normal(size=30_000).astype(np.float32)}
     mine = MaskState({"w": pack_scores(np.abs(weights["w"]) - 0.1)})
-    write_mask_file(tmp_path / "a", mine, base_weights=weights, coder="smallest")
+    write_mask_file(tmp_path / "a", mine, base_weights=weights)
     assert_same(read_mask_file(tmp_path / "a", base_weights=weights), mine)
     with pytest.raises(InvalidInput, match=r"base_weights: .* was written with the base's weights.*smallest"):
         read_mask_file(tmp_path / "a")
@@ -325,9 +327,9 @@ def corruptions(whole, header_bytes, rng):
             yield bytes(edited)
 
 
-def written(tmp_path, **arguments):
+def written(tmp_path, coder="auto"):
     path = tmp_path / "whole"
-    sizes = write_mask_file(path, state(preprocessing={"size": [32, 32]}), base_weights=base(), **arguments)
+    sizes = write_mask_file(path, state(preprocessing={"size": [32, 32]}), base_weights=base(), coder=coder)
     return path.read_bytes(), sizes.header_bytes
 
 
@@ -386,7 +388,7 @@ def signed(damaged):
 @pytest.mark.parametrize("coder", ["auto", "raw", "smallest"])
 def test_behind_the_digest_nothing_crashes_either(tmp_path, read, coder):
     """As if someone had edited the file and signed it again: an error, or a state that holds together."""
-    whole, header_bytes = written(tmp_path, coder=coder)
+    whole, header_bytes = written(tmp_path, coder)
     weights, source = base(), corruptions(whole, header_bytes, np.random.default_rng(1))
     outcomes = {"read": 0, "refused": 0, "seen by the digest": 0}
     for _ in range(3000):
@@ -403,10 +405,11 @@ def test_behind_the_digest_nothing_crashes_either(tmp_path, read, coder):
 def test_a_container_without_its_streams_is_damaged(tmp_path, read):
     whole, _ = written(tmp_path)
     for old, new in [
-        (b'"odd.mask"', b'"odd.musk"'),
-        (b'\\"odd\\":[7]', b'\\"odd\\":[6]'),
-        (b'\\"odd\\":[7]', b'\\"odd\\":{7}'),
-        (b'"shapes"', b'"Shapes"'),
+        (b'"buffers.F16":{', b'"buffers.F61":{'),
+        (b'\\"odd\\",[7]', b'\\"odd\\",[6]'),
+        (b'\\"odd\\",[7]', b'\\"odd\\",{7}'),
+        (b"[16],", b"[17],"),
+        (b'"masks":"', b'"musks":"'),
         (b'"U8"', b'"U9"'),
     ]:
         assert old in whole
