@@ -23,7 +23,11 @@ name_of = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 def options_of(verb):
     command = cli.get_command(click.Context(cli), verb)
-    named = (name for option in command.params for name in (*option.opts, *option.secondary_opts))
+    commands = [command]
+    if isinstance(command, click.Group):
+        inside = click.Context(command)
+        commands += [command.get_command(inside, name) for name in command.list_commands(inside)]
+    named = (name for one in commands for option in one.params for name in (*option.opts, *option.secondary_opts))
     return {*named, "--help", "-h"}
 
 
@@ -67,7 +71,7 @@ def test_options_named_alone_belong_to_some_verb(page):
 def test_guide_names_every_option_of_embed_select_and_evaluate():
     guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
     named = set(OPTION.findall(guide))
-    for verb in ("embed", "evaluate", "select", "weights"):
+    for verb in ("adapt", "embed", "evaluate", "select", "weights"):
         missing = {name for name in options_of(verb) if name.startswith("--")} - named - {"--help"}
         assert not missing, f"docs/guide.md says nothing about `oneglance {verb}` {sorted(missing)}"
 

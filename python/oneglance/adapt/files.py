@@ -17,7 +17,8 @@ ARRAYS, FACTS = "heads.safetensors", "heads.json"
 _VERSION = 1
 
 
-def _safetensors() -> Any:
+def heads_library() -> Any:
+    """The module that reads and writes the arrays. Raises MissingDependency."""
     try:
         import safetensors.numpy
     except ImportError:
@@ -29,7 +30,7 @@ def _safetensors() -> Any:
 
 def write_heads(folder: Path, heads: dict[str, Head], task: str, classes: npt.NDArray[Any] | None) -> None:
     """Both files; the JSON holds the hash of the other, and is written last."""
-    library = _safetensors()
+    library = heads_library()
     tensors = {
         f"{name}/{key}": np.ascontiguousarray(value)
         for name, head in heads.items()
@@ -64,7 +65,7 @@ def write_heads(folder: Path, heads: dict[str, Head], task: str, classes: npt.ND
 
 def read_heads(folder: Path) -> tuple[dict[str, Head], str, npt.NDArray[Any] | None]:
     """The inverse. Raises StoreError naming the file and what is wrong with it."""
-    library = _safetensors()
+    library = heads_library()
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         content = (folder / ARRAYS).read_bytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -17,6 +17,7 @@ from .files import read_heads, write_heads
 from .head import Head, softmax
 from .named import as_named
 from .temperature import best_temperature
+from .uncertainty import spread_of, uncertainty_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,12 @@ class Heads(Mapping[str, Head]):
 
     def __repr__(self) -> str:
         return f"Heads({self.task}, {', '.join(f'{name}: {head.kind}' for name, head in self.heads.items())})"
+
+    def only(self, backbones: Sequence[str]) -> Heads:
+        """The heads of these backbones, in this order. Raises InvalidInput for one that is not there."""
+        if not backbones:
+            raise InvalidInput(f"backbones must name at least one of {list(self.heads)}.")
+        return replace(self, heads={name: self[name] for name in backbones})
 
     def outputs(self, source: Any, *, rows: Any = None) -> dict[str, Float64Array]:
         """Per backbone (n, K): logits or predicted targets.
@@ -93,6 +100,18 @@ class Heads(Mapping[str, Head]):
     def predict_ensemble(self, source: Any, *, rows: Any = None) -> npt.NDArray[Any]:
         """Classes (n,) of the largest mean probability, ties to the lower one; or mean targets (n, c)."""
         return self._named(self.ensemble(source, rows=rows))
+
+    def uncertainty(self, source: Any, kind: str = "entropy", *, rows: Any = None) -> Float64Array:
+        """(n,) how unsure the heads are of every item, larger is less sure: what `select(priority=)` takes.
+
+        kind  "entropy" or "margin" of the mean probabilities, or "disagreement" of the heads, each in [0, 1]. Of a
+              regression: the standard deviation between the heads, whatever kind says
+
+        Raises InvalidInput as `outputs`, for an unknown kind, and where one head alone cannot disagree.
+        """
+        if self.task == "regression":
+            return spread_of(list(self.outputs(source, rows=rows).values()))
+        return uncertainty_of(list(self.predict_proba(source, rows=rows).values()), kind)
 
     def _named(self, out: Float64Array) -> npt.NDArray[Any]:
         return out if self.classes is None else np.asarray(self.classes[out.argmax(axis=1)])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
-import importlib
 import signal
 import sys
 from typing import Any
@@ -13,31 +11,18 @@ import click
 
 from .. import __version__
 from ..errors import BadData, OneglanceError
+from .lazy import LazyGroup
 
-VERBS = ("audit", "doctor", "embed", "evaluate", "plan", "quickstart", "select", "weights")
+VERBS = ("adapt", "audit", "doctor", "embed", "evaluate", "plan", "quickstart", "select", "weights")
 
 EXIT_USAGE, EXIT_BAD_DATA, EXIT_INTERRUPTED = 2, 3, 4
 
 
-class VerbGroup(click.Group):
-    """A group whose verb `x` is the function `x` of the module `oneglance.cli.x`."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            close = difflib.get_close_matches(cmd_name, VERBS, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"The verbs are {', '.join(VERBS)}."
-            ctx.fail(f"no such verb: {cmd_name!r}. {hint}")
-        module = importlib.import_module(f".{cmd_name}", package=__package__)
-        command = getattr(module, cmd_name)
-        if not isinstance(command, click.Command):
-            raise TypeError(f"oneglance.cli.{cmd_name}.{cmd_name} is not a click command")
-        return command
-
-
-@click.group(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    modules=dict(zip(VERBS, VERBS, strict=True)),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="oneglance")
 def cli() -> None:
     """One glance at an unlabelled pool says what to label.

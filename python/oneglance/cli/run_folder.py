@@ -31,8 +31,9 @@ def check_writable(out: Path, folder: Path) -> None:
         ) from None
 
 
-def check_folder(folder: Path, head: dict[str, Any], overwrite: bool) -> None:
-    """Raises InvalidInput, before any work, if the folder cannot be used or holds another run."""
+def check_folder(folder: Path, head: dict[str, Any], overwrite: bool, files: tuple[str, ...] = _FILES) -> None:
+    """Raises InvalidInput, before any work, if the folder cannot be used, or holds another run or any of `files`
+    without one."""
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(f"--out {folder} is a file, a folder is needed. Choose another name.")
     check_writable(folder, folder)
@@ -41,7 +42,7 @@ def check_folder(folder: Path, head: dict[str, Any], overwrite: bool) -> None:
     try:
         there = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        strange = [name for name in _FILES if (folder / name).exists()]
+        strange = [name for name in files if (folder / name).exists()]
         if strange:
             raise InvalidInput(
                 f"--out {folder} holds {strange[0]} without {RUN_FILE}: it may be somebody else's. "

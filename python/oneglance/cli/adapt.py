@@ -1,0 +1,18 @@
+"""`oneglance adapt`: from a few labels to predictions."""
+
+from __future__ import annotations
+
+import click
+
+from .lazy import LazyGroup
+
+MODULES = {"heads": "adapt_heads", "predict": "adapt_predict"}
+
+
+@click.group(cls=LazyGroup, modules=MODULES, short_help="Turn a few labels into predictions.")
+def adapt() -> None:
+    """Turn the labels of a few picks into predictions for the whole pool.
+
+    First heads, which fits a head on every backbone; then predict, which also says which items are least certain:
+    those are worth labelling next.
+    """
