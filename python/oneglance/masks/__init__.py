@@ -1,18 +1,43 @@
 """Self-masking networks: one bit per frozen weight says whether it is kept."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .bits import BitMask, apply_mask, pack_mask, pack_scores, unpack_mask, xor_masks
 from .codec import decode_masks, encode_masks
 from .hashes import masks_hash, weights_hash
 from .mask_file import MaskState, read_mask_file, write_mask_file
 from .sizes import MaskSizes
 
+if TYPE_CHECKING:
+    from .adabn import estimate_statistics
+    from .adapting import adapt_masks
+    from .bank import MaskBank
+    from .crops import Crops
+    from .guard import Verdict
+    from .rules import choose_tensors
+    from .self_mask import SelfMask, load_mask
+    from .settings import Settings, choose_settings
+
 __all__ = [
     "BitMask",
+    "Crops",
+    "MaskBank",
     "MaskSizes",
     "MaskState",
+    "SelfMask",
+    "Settings",
+    "Verdict",
+    "adapt_masks",
     "apply_mask",
+    "choose_settings",
+    "choose_tensors",
     "decode_masks",
     "encode_masks",
+    "estimate_statistics",
+    "load_mask",
     "masks_hash",
     "pack_mask",
     "pack_scores",
@@ -22,3 +47,25 @@ __all__ = [
     "write_mask_file",
     "xor_masks",
 ]
+
+# Loaded at first use: bits and files need no torch.
+_TORCH = {
+    "Crops": "crops",
+    "MaskBank": "bank",
+    "SelfMask": "self_mask",
+    "Settings": "settings",
+    "Verdict": "guard",
+    "adapt_masks": "adapting",
+    "choose_settings": "settings",
+    "choose_tensors": "rules",
+    "estimate_statistics": "adabn",
+    "load_mask": "self_mask",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TORCH:
+        raise AttributeError(f"module 'oneglance.masks' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_TORCH[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -102,7 +102,7 @@ def adapt_masks(
         given = {"compute": "bfloat16" if arithmetic == "bfloat16" else "float32", **settings}
         if supervised:
             given = {"warm_up": 40 / 150, **given}
-        cut = _crops(pool, crops, supervised)
+        cut = automatic_crops(pool, crops, supervised)
         known = pool.labels(labels)
         shelf, judged, target = _roles(pool, known, supervised, int(given.get("seed", 0)))
         n_dims = pool.net.features(pool.shelf.plain(torch.arange(1), pool.device), {}, {}).shape[1]
@@ -158,12 +158,17 @@ def trainee_tensors(trainee: MaskTrainee) -> dict[str, Tensor]:
         return trainee.materialise()
 
 
-def _crops(pool: Opened, given: Mapping[str, Any] | None, supervised: bool) -> Crops:
-    """Big views of the network's own size; small ones of half of it (3/7 from 96 pixels on) where it takes them."""
+def automatic_crops(pool: Opened, given: Mapping[str, Any] | None = None, supervised: bool = False) -> Crops:
+    """Big views of the network's own size. From 96 pixels on as the paper has it, with small views of 3/7 of the side.
+    Below, small views are half as wide, cuts are larger and colours change less: a twentieth of a small picture shows
+    nothing. Small views get the big size where the network takes no other."""
     height, width = pool.shelf.size
-    small = tuple(round(side * 3 / 7 / 8) * 8 if side >= 96 else max(4, side // 2) for side in (height, width))
+    large = min(height, width) >= 96
+    small = tuple(round(side * 3 / 7 / 8) * 8 if large else max(4, side // 2) for side in (height, width))
     changed = dict(given or {})
-    fields: dict[str, Any] = {"big": (height, width), "small": small, "n_small": 6 if min(height, width) >= 96 else 4}
+    fields: dict[str, Any] = {"big": (height, width), "small": small, "n_small": 6 if large else 4}
+    if not large:
+        fields |= {"scale_big": (0.4, 1.0), "scale_small": (0.2, 0.5), "jitter": 0.4, "blur": 0.0}
     if supervised:
         fields |= {"n_big": 1, "n_small": 0, "scale_big": (0.5, 1.0), "jitter": 0.5, "blur": 0.0}
     unknown = sorted(set(changed) - set(Crops.__dataclass_fields__))

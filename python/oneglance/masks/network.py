@@ -64,10 +64,10 @@ class Network:
         compute: str = "float32",
     ) -> Tensor:
         """(B, C, H, W) -> (B, d) float32, differentiable in `replaced`; `statistics` are changed in place while
-        batch norms are in training mode. Raises InvalidInput as Backbone.forward does."""
+        batch norms are in training mode. compute: "float32" or "bfloat16" (autocast)."""
         given = {**self.tensors, **self._buffers, **replaced, **statistics}
-        kind = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(compute)
-        with torch.autocast(pictures.device.type, dtype=kind) if kind is not None else contextlib.nullcontext():
+        half = compute == "bfloat16"
+        with torch.autocast(pictures.device.type, dtype=torch.bfloat16) if half else contextlib.nullcontext():
             answer = functional_call(self._called, {_PREFIX + name: value for name, value in given.items()}, pictures)
         tensor, where = pick_output(answer, self.backbone.name, self.backbone.output, self.backbone.pool)
         pooled, _ = pool_output(tensor, self.backbone.name, where, self.backbone.pool, self._n_prefix)

@@ -28,8 +28,9 @@ class Settings:
     queue                embeddings kept per coded view, 0 for none; used from step queue_from on
     freeze_steps         steps in which the prototypes stay as drawn
     warm_up              share of the steps in which lr rises from 0 (supervised masks)
-    bn                   "train": batch norms adapt to the pool while training; "frozen": they stay the base's;
-                         "adabn": as "train", and their statistics are measured anew over the pool with the final masks
+    bn                   "adabn": batch norms see the views while training, and their statistics are measured over the
+                         plain pictures with the final masks; "train": they keep what they saw while training, as in
+                         the paper; "frozen": they stay the base's
     compute              arithmetic of the forward pass: "float32" or "bfloat16" (autocast)
     seed                 of everything random
     """
@@ -48,7 +49,7 @@ class Settings:
     momentum: float = 0.9
     head_decay: float = 1e-6
     warm_up: float = 0.0
-    bn: str = "train"
+    bn: str = "adabn"
     compute: str = "float32"
     seed: int = 0
 

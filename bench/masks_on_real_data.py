@@ -1,0 +1,211 @@
+"""What masks are worth on pools of another domain: kNN and few-label probe, before and after, and bytes of each.
+
+Run:  python bench/masks_on_real_data.py --out FOLDER            (finished cells are kept; repeat to go on)
+      python bench/masks_on_real_data.py --out FOLDER --tables   (Markdown of what is there)
+
+For every seed and method: accuracy on the test part of a kNN of all training labels (k = 20, weights exp(cos / 0.1))
+and of linear heads on few labels per class (10 draws, the same for every method). Methods: the base as it is; AdaBN;
+masks without labels (SMN); the same loss and steps on all weights (SSL); masks from the few labels of the first draw.
+The verdict is the guard's, given the few labels of the first draw.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import oneglance as og
+from mask_scenes import SCENES, Scene
+from oneglance.evaluation import mean_interval
+from oneglance.features import Backbone, extract
+from oneglance.masks.adabn import estimate_statistics
+from oneglance.masks.adapting import adapt_masks, automatic_crops
+from oneglance.masks.evaluate import measure_statistics
+from oneglance.masks.goals import SwavGoal
+from oneglance.masks.pool import opened
+from oneglance.masks.settings import choose_settings
+from oneglance.masks.train import seeded, train
+from oneglance.store.files import write_atomic
+
+METHODS = ("base", "adabn", "smn", "ssl", "supervised")
+NAMES = {
+    "base": "base, as it is",
+    "adabn": "AdaBN",
+    "smn": "SMN (masks, no labels)",
+    "ssl": "SSL, all weights",
+    "supervised": "masks from the few labels",
+}
+_DRAWS = 10
+
+
+class _Weights:
+    """All weights trained, as the masks' rival in the same loop."""
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        self._own = {name: value.clone().requires_grad_(True) for name, value in weights.items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        return self._own
+
+    def materialise(self) -> dict[str, Tensor]:
+        return dict(self._own)
+
+    def kept(self) -> float:
+        return 1.0
+
+
+def fine_tuned(base: Backbone, scene: Scene, seed: int) -> Backbone:
+    """The SwAV loss, the same crops and steps, on all weights: lr 0.15 per 64, cosine, the paper's."""
+    given = {key: value for key, value in scene.settings.items() if key != "crops"}
+    with opened(base, scene.train) as pool:
+        n_dims = pool.net.features(pool.shelf.plain(torch.arange(1), pool.device), {}, {}).shape[1]
+        plan = choose_settings(len(pool.shelf), n_dims, "resnet", given={**given, "lr": 0.15, "seed": seed})
+        cut = automatic_crops(pool, scene.settings.get("crops"))
+        goal = SwavGoal(n_dims, plan, cut, pool.device, seeded(seed, "head"))
+        weights = _Weights(pool.net.tensors)
+        statistics = pool.net.copy_statistics()
+        train(pool.net, pool.shelf, weights, goal, plan, statistics, pool.device)
+        statistics = measure_statistics(pool.net, pool.shelf, weights.materialise(), pool.device)
+    tuned = copy.copy(base)
+    tuned.module = copy.deepcopy(base.module)
+    tuned.module.load_state_dict({**weights.tensors(), **statistics}, strict=True)
+    tuned.module.requires_grad_(False)
+    return tuned
+
+
+def few_labels(scene: Scene, draw: int) -> np.ndarray[Any, Any]:
+    """Positions of scene.few pictures per class."""
+    rng = np.random.default_rng([7, draw])
+    classes = scene.train_classes
+    return np.concatenate([rng.permutation(np.flatnonzero(classes == c))[: scene.few] for c in np.unique(classes)])
+
+
+def adapted(method: str, scene: Scene, seed: int, folder: Path) -> tuple[Backbone, int, str, float]:
+    """The network, bytes that it adds to the base, a verdict in words, share of weights kept."""
+    base = scene.make(seed)
+    n_weights = sum(value.numel() for value in base.module.parameters())
+    n_statistics = sum(v.numel() for k, v in base.module.named_buffers() if "running" in k)
+    if method == "base":
+        return base, 0, "", 1.0
+    if method == "adabn":
+        changed = copy.copy(base)
+        changed.module = copy.deepcopy(base.module)
+        estimate_statistics(changed, scene.train)
+        return changed, 2 * n_statistics, "", 1.0
+    if method == "ssl":
+        return fine_tuned(base, scene, seed), 4 * n_weights + 2 * n_statistics, "", 1.0
+    rows = few_labels(scene, 0)
+    labels = {int(row): int(scene.train_classes[row]) for row in rows}
+    settings: dict[str, Any] = {**scene.settings, "seed": seed}
+    if method == "supervised":
+        crops = {key: value for key, value in settings.pop("crops", {}).items() if key == "flip"}
+        kept = {"epochs": 40, "batch_size": 32, "seed": seed}
+        mask = adapt_masks(base, scene.train, labels=labels, supervised=True, crops=crops, guard=False, **kept)
+        verdict = ""
+    else:
+        mask = adapt_masks(base, scene.train, labels=labels, checkpoint=folder / f"{seed}.pt", **settings)
+        verdict = "go" if mask.verdict is not None and mask.verdict.go else "no-go"
+    sizes = mask.save(folder / f"{method}-{seed}.safetensors")
+    changed = mask.apply(base)
+    return changed, sizes.file_bytes, verdict, mask.keep_rate
+
+
+def measure(network: Backbone, scene: Scene) -> dict[str, Any]:
+    known, asked = extract(network, scene.train), extract(network, scene.test)
+    known, asked = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in (known, asked))
+    found = og.nearest(asked, known, k=20, metric="cosine")
+    votes = np.zeros((len(asked), int(scene.train_classes.max()) + 1))
+    weights = np.exp((1 - found.distances) / 0.1)
+    for neighbour in range(20):
+        votes[np.arange(len(asked)), scene.train_classes[found.indices[:, neighbour]]] += weights[:, neighbour]
+    few = []
+    for draw in range(_DRAWS):
+        rows = few_labels(scene, draw)
+        heads = og.fit_heads(known[rows], scene.train_classes[rows].tolist(), lambdas=3e-4, calibrate=False)
+        few.append(float((next(iter(heads.predict(asked).values())) == scene.test_classes).mean()))
+    return {"knn": float((votes.argmax(axis=1) == scene.test_classes).mean()), "few": few}
+
+
+def run(out: Path, scenes: list[str], seeds: int, minutes: float) -> None:
+    began = time.monotonic()
+    for name in scenes:
+        scene: Scene | None = None
+        for seed in range(seeds):
+            for method in METHODS:
+                place = out / name / f"{method}-{seed}.json"
+                if place.exists():
+                    continue
+                if time.monotonic() - began > 60 * minutes:
+                    print(f"stopped after {minutes:g} minutes; the same command goes on")
+                    return
+                scene = scene or SCENES[name]()
+                place.parent.mkdir(parents=True, exist_ok=True)
+                start = time.monotonic()
+                network, n_bytes, verdict, kept = adapted(method, scene, seed, place.parent)
+                seconds = time.monotonic() - start
+                cell = {**measure(network, scene), "bytes": n_bytes, "verdict": verdict, "kept": kept}
+                write_atomic(place, [json.dumps({**cell, "seconds": round(seconds, 1)}).encode()])
+                words = f"kNN {cell['knn']:.3f}, few {np.mean(cell['few']):.3f}, {seconds:.0f} s"
+                print(f"{name} {method} seed {seed}: {words}", flush=True)
+
+
+def tables(out: Path) -> str:
+    lines = []
+    for name in SCENES:
+        cells = {m: [json.loads(p.read_text()) for p in sorted((out / name).glob(f"{m}-*.json"))] for m in METHODS}
+        if not cells["base"]:
+            continue
+        lines += [f"**{name}**, {len(cells['base'])} seeds", ""]
+        lines += ["| method | kNN | few labels | kept | bytes | verdict | seconds |", "|---|---|---|---|---|---|---|"]
+        for method, found in cells.items():
+            if not found:
+                continue
+            go = [cell["verdict"] for cell in found if cell["verdict"]]
+            row = [
+                NAMES[method],
+                _cell([cell["knn"] for cell in found]),
+                _cell([float(np.mean(cell["few"])) for cell in found]),
+                f"{np.mean([cell['kept'] for cell in found]):.1%}",
+                f"{np.mean([cell['bytes'] for cell in found]):,.0f}",
+                f"{go.count('go')} go, {go.count('no-go')} no-go" if go else "",
+                f"{np.mean([cell['seconds'] for cell in found]):.0f}",
+            ]
+            lines.append(f"| {' | '.join(row)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(values: list[float]) -> str:
+    if len(values) < 3:
+        return f"{np.mean(values):.3f}"
+    if max(values) - min(values) < 1e-12:
+        return f"{values[0]:.3f}"
+    found = mean_interval(values)
+    return f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--scenes", default="digits,cifar,neu", help=", ".join(SCENES))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=60, help="begin no cell after so many")
+    parser.add_argument("--tables", action="store_true")
+    asked = parser.parse_args()
+    if asked.tables:
+        print(tables(asked.out))
+    else:
+        run(asked.out, asked.scenes.split(","), asked.seeds, asked.minutes)
+
+
+if __name__ == "__main__":
+    main()
