@@ -1,7 +1,7 @@
 """What is wrong with a pool, before anybody labels it."""
 
-from .audit import audit
 from .findings import Finding
 from .result import Audit
+from .run import audit
 
 __all__ = ["Audit", "Finding", "audit"]

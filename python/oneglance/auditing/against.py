@@ -10,7 +10,7 @@ from .._types import BoolArray, RowShards
 from ..errors import InvalidInput
 from .feature_checks import Wanted
 from .findings import Finding, counted, finding
-from .near import cosines, equal_rows, near_rows
+from .near import nearest_in
 from .picture_checks import comparable, near_pictures
 from .picture_pass import PictureTable
 from .shift import LEAST_ROWS, shift
@@ -122,39 +122,26 @@ def compare_features(
 def _leaked_rows(
     name: str, rows: RowShards, usable: BoolArray, other: RowShards, other_usable: BoolArray, wanted: Wanted
 ) -> tuple[list[Finding], dict[str, Any]]:
-    n = len(rows)
-    both = RowShards((*rows.shards, *_as_dtype(other, rows.dtype).shards))
-    used = np.concatenate([usable, other_usable])
-    equal = equal_rows(both, used)
-    alone = used & (equal == np.arange(len(both)))
-    near = near_rows(both, alone, wanted.near, seed=wanted.seed, split=n, note=wanted.note)
-    outside = np.flatnonzero(used[n:]) + n
-    same = outside[equal[outside] < n]
-    close = outside[near.first_before[equal[outside]] >= 0]
-    close = close[equal[close] >= n]
-    one = np.concatenate([equal[same], near.first_before[equal[close]]])
-    theirs = np.concatenate([same, close])
+    if not usable.any() or not other_usable.any():
+        return [], {"near": 0, "cosine": wanted.near}
+    found, cosine = nearest_in(rows, usable, other, other_usable)
+    theirs = np.flatnonzero(cosine >= wanted.near * (1 - 1e-12))
     metrics = {
-        "identical": int(same.size), "near": int(close.size), "cosine": wanted.near, "exact": near.exact,
-        "pairs_checked": near.near_checked, "pairs_found": near.near_found,
-    }  # fmt: skip
+        "near": int(theirs.size),
+        "identical": int(np.count_nonzero(cosine >= 1 - 1e-12)),
+        "cosine": wanted.near,
+        "largest_cosine": float(np.nanmax(cosine)),
+    }
     if not theirs.size:
         return [], metrics
-    values = cosines(both, one, theirs)
-    pairs = list(zip(one.tolist(), (theirs - n).tolist(), strict=True))
+    pairs = list(zip(found[theirs].tolist(), theirs.tolist(), strict=True))
     return [
         _leaks(
             name,
             f"are of cosine {wanted.near:g} and more under {name} with one",
             f"share of the second pool of cosine {wanted.near:g} with an item of the first",
             pairs,
-            outside.size,
-            values,
+            int(np.count_nonzero(other_usable)),
+            cosine[theirs],
         )
     ], metrics
-
-
-def _as_dtype(rows: RowShards, dtype: Any) -> RowShards:
-    if rows.dtype == dtype:
-        return rows
-    return RowShards(tuple(np.asarray(shard, dtype=dtype) for shard in rows))

@@ -11,7 +11,8 @@ from ..cluster import kmeans
 from ..reference.nearest import prepared
 from ..strategies.pairs import fixed_sample
 
-SAMPLE = 2000
+SAMPLE = 1000
+_DIMS = 64
 _TRIED = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 25, 32, 40, 50)
 _STARTS = 3
 
@@ -28,9 +29,9 @@ class Clusters:
 def cluster_rows(rows: RowShards, used: BoolArray, clusters: int | None, seed: int) -> Clusters:
     """Spherical k-means of the used rows.
 
-    clusters  how many; None: the number of the largest mean silhouette among 2 .. 50, on a fixed sample of 2000 rows,
-              the best of three starts each. With more clusters than kinds, k-means cuts large kinds into pieces of
-              even size, and an uneven pool looks even
+    clusters  how many; None: the number of the largest mean silhouette among 2 .. 50, on a fixed sample of 1000 rows
+              in their 64 leading directions, the best of three starts each. With more clusters than kinds, k-means
+              cuts large kinds into pieces of even size, and an uneven pool looks even
     """
     there = np.flatnonzero(used).astype(np.int64)
     chosen = there[fixed_sample(there, SAMPLE)]
@@ -38,18 +39,30 @@ def cluster_rows(rows: RowShards, used: BoolArray, clusters: int | None, seed: i
     silhouettes: dict[int, float] = {}
     wanted = [k for k in _TRIED if k <= max(2, chosen.size // 10)] if clusters is None else [clusters]
     unit = prepared(sample, "cosine")
-    distances = 1.0 - unit @ unit.T
+    cosines = unit @ unit.T
+    values, vectors = np.linalg.eigh(cosines)
+    few = vectors[:, ::-1][:, :_DIMS] * np.sqrt(np.maximum(values[::-1][:_DIMS], 0.0))
     starts: dict[int, Float64Array] = {}
     for k in wanted:
         k = min(k, chosen.size)
-        tries = [kmeans(sample, k, metric="cosine", max_iter=30, seed=seed + i) for i in range(_STARTS)]
+        tries = [kmeans(few, k, max_iter=30, seed=seed + i) for i in range(_STARTS)]
         best = min(tries, key=lambda found: found.inertia)
-        starts[k] = best.centers
-        silhouettes[k] = _silhouette(distances, best.labels, k)
+        starts[k] = _means(unit, best.labels, k)
+        silhouettes[k] = _silhouette(1.0 - cosines, best.labels, k)
     k = max(silhouettes, key=lambda tried: (silhouettes[tried], -tried))
     mask = None if used.all() else used
     whole = kmeans(rows, k, metric="cosine", init=starts[k], max_iter=20, mask=mask)
     return Clusters(whole.labels, np.bincount(whole.labels[there], minlength=k).astype(np.int64), silhouettes)
+
+
+def _means(unit: Float64Array, labels: IntArray, k: int) -> Float64Array:
+    """Centres in the space of the rows; where one would be zero, a row of its cluster, or the first, stands in."""
+    out = np.empty((k, unit.shape[1]))
+    for cluster in range(k):
+        own = np.flatnonzero(labels == cluster)
+        mean = unit[own].mean(axis=0) if own.size else unit[0]
+        out[cluster] = mean if mean.any() else unit[own[0]]
+    return out
 
 
 def _silhouette(distances: Float64Array, labels: IntArray, k: int) -> float:

@@ -18,7 +18,7 @@ _CELL_ROWS = 500  # on average
 _ONE_CELL = 4000  # rows below which all pairs are cheaper than cells
 _FIT_ROWS = 32  # per cell, for the centres
 _MAX_ITER = 5
-_VISITS = 6  # further cells of a row at most
+_VISITS = 3  # further cells of a row at most
 _PANEL = 16_384
 MOST_PRODUCTS = _CELL_ROWS * (1 + _VISITS)
 _CHECKED = 1000
@@ -29,7 +29,6 @@ class NearRows:
     """Groups of rows that chains of near pairs link, and how sure it is that none is missing.
 
     groups       int64 (n,): the lowest row of a row's group, itself where it is alone
-    first_before int64 (n,): with `split`, for rows from it on, the lowest near row before it, -1 for none
     n_cells      cells of the k-means
     exact        no pair can be missing: no row had to leave out a cell that the bound allows
     near_checked, near_found   near pairs among 1000 fixed rows' 4 nearest others, and how many of them ended in one
@@ -37,7 +36,6 @@ class NearRows:
     """
 
     groups: IntArray
-    first_before: IntArray
     n_cells: int
     exact: bool
     near_checked: int
@@ -50,25 +48,22 @@ def near_rows(
     cosine: float,
     *,
     seed: int = 0,
-    split: int | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> NearRows:
     """All pairs of used rows of at least this cosine, as groups.
 
     rows   (n, d); used rows are finite, not zero, and no two are equal bit by bit (else cells may become large)
-    split  rows from it on are another pool
 
     Pairs of unit rows are at most D = sqrt(2 - 2 cosine) apart. If the cells a and b part two such rows, the border
     between a and b (the hyperplane where both centres are equally far) lies between them, so one of the two is within
-    D / 2 of it. Every row therefore visits the other cells whose border is that near, the nearest 6 at most: then each
-    near pair meets in one cell. Where 6 were too few the answer is not `exact`; see the measured recall.
+    D / 2 of it. Every row therefore visits the other cells whose border is that near, the nearest 3 at most: then each
+    near pair meets in one cell. Where 3 were too few the answer is not `exact`; see the measured recall.
     Inside cells pairs are decided by definition (strategies.pairs). Cost: the k-means of a sample, one search among
-    n / 500 centres, and 500 to 3500 products per row. Memory: O(n + cell d).
+    n / 500 centres, and 500 to 2000 products per row. Memory: O(n + cell d).
     """
     there = np.flatnonzero(used).astype(np.int64)
     n = len(rows)
     groups = Groups(n)
-    before = np.full(n, n, dtype=np.int64)
     n_cells = 1 if there.size <= _ONE_CELL else max(2, there.size // _CELL_ROWS)
     if n_cells == 1:
         cells, exact = [(there, there[:0])], True
@@ -78,22 +73,13 @@ def near_rows(
     radius = float(np.nextafter(1.0 - cosine, 2.0))
     for members, visitors in cells:
         if members.size and members.size + visitors.size > 1:
-            _link(rows, members, visitors, radius, groups, before, split)
+            _link(rows, members, visitors, radius, groups)
     found = groups.lowest()
     checked, hits = _recall(rows, used, there, radius, found)
-    before[before == n] = -1
-    return NearRows(found, before, n_cells, exact, checked, hits)
+    return NearRows(found, n_cells, exact, checked, hits)
 
 
-def _link(
-    rows: RowShards,
-    members: IntArray,
-    visitors: IntArray,
-    radius: float,
-    groups: Groups,
-    before: IntArray,
-    split: int | None,
-) -> None:
+def _link(rows: RowShards, members: IntArray, visitors: IntArray, radius: float, groups: Groups) -> None:
     """Links the near pairs of members with members and visitors."""
     everyone = np.concatenate([members, visitors])
     pairs = Pairs(rows, everyone, "cosine", np.float32)
@@ -101,12 +87,6 @@ def _link(
     for part, columns, inside in pairs.within(numbers, radius):
         i, j = np.nonzero(inside)
         one, other = members[numbers[part][i]], everyone[columns.start + j]
-        apart = one != other
-        one, other = one[apart], other[apart]
-        if split is not None:
-            low, high = np.minimum(one, other), np.maximum(one, other)
-            across = (low < split) & (high >= split)
-            np.minimum.at(before, high[across], low[across])
         groups.link(one, other)
 
 
@@ -188,6 +168,20 @@ def equal_rows(rows: RowShards, used: BoolArray) -> IntArray:
         same = (rows.take(one).view(as_bits) == rows.take(other).view(as_bits)).all(axis=1)
         lowest[other[same]] = one[same]
     return lowest
+
+
+def nearest_in(
+    rows: RowShards, used: BoolArray, others: RowShards, others_used: BoolArray
+) -> tuple[IntArray, Float64Array]:
+    """For every row of `others` the used row of largest cosine, exactly, and that cosine; -1 and NaN for rows that are
+    not used. Cost: 2 n m d flops."""
+    found, cosine = np.full(len(others), -1, dtype=np.int64), np.full(len(others), np.nan)
+    there = np.flatnonzero(others_used)
+    for start in range(0, there.size, _PANEL):
+        panel = there[start : start + _PANEL]
+        near = nearest(others.take(panel), rows, metric="cosine", mask=None if used.all() else used)
+        found[panel], cosine[panel] = near.indices[:, 0], 1.0 - near.distances[:, 0]
+    return found, cosine
 
 
 def cosines(rows: RowShards, one: IntArray, other: IntArray) -> Float64Array:

@@ -10,10 +10,12 @@ import numpy as np
 from .._rng import Purpose, uniforms
 from .._types import Float64Array, FloatArray, IntArray, RowShards
 from .c2st import TwoSample, c2st
-from .frechet import frechet_distance, leading_directions
+from .frechet import MAX_DIMS, frechet_distance, leading_directions
 from .mmd import Mmd, mmd
 
 LEAST_ROWS = 20
+CLASSIFIER_DIMS = 128
+"""Leading directions of both samples together, which do not know whose a row is: the classifier sees these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,19 +91,20 @@ def shift(
     q_rows = _drawn(there_against, sample_rows, seed, 1)
     p, q = _wide(pool, p_rows), _wide(against, q_rows)
     half = min(p_rows.size // 2, q_rows.size)
-    mean, directions = leading_directions(np.concatenate([p, q]))
-    few: list[Float64Array] = [(part - mean) @ directions for part in (p[:half], p[half : 2 * half], q[:half])]
-    told = c2st(p, q, seed=seed)
+    mean, directions = leading_directions(np.concatenate([p, q]), CLASSIFIER_DIMS)
+    p_few, q_few = ((part - mean) @ directions for part in (p, q))
+    few: list[Float64Array] = [part[:, :MAX_DIMS] for part in (p_few[:half], p_few[half : 2 * half], q_few[:half])]
+    told = c2st(p_few, q_few, seed=seed)
     return Shift(
         p_rows.size,
         q_rows.size,
         half,
-        directions.shape[1],
+        few[0].shape[1],
         mmd(p, q, permutations=permutations, seed=seed),
         told,
         frechet_distance(few[0], few[2]),
         mmd(p[:half], p[half : 2 * half], permutations=permutations, seed=seed, draw=1),
-        c2st(p[:half], p[half : 2 * half], seed=seed, draw=1),
+        c2st(p_few[:half], p_few[half : 2 * half], seed=seed, draw=1),
         frechet_distance(few[0], few[1]),
         q_rows[told.rows_y],
     )

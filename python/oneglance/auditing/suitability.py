@@ -12,6 +12,7 @@ from ..adapt.classify import make_folds
 from ..search import knn
 from ..solvers import logistic_path
 from .chance import share_interval
+from .frechet import leading_directions
 
 CAUTION = (
     "Scores of suitability have been unreliable guides between backbones (arXiv 2308.07444, 2510.06448), and RankMe "
@@ -20,6 +21,7 @@ CAUTION = (
 PENALTIES = tuple(float(value) for value in np.logspace(-1, -5, 5))
 NEIGHBOURS = 10
 _STEPS = 12
+_DIMS = 256
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Suitability:
 def suitability(rows: FloatArray, codes: IntArray, n_classes: int, *, seed: int = 0) -> Suitability:
     """Of labelled rows (m, d), finite and not zero, m >= 2, in memory; at least two classes.
 
-    Rows are scaled to unit length. Cost: one SVD, all cosines, and 5 penalties of a logistic regression in 5 folds.
+    Rows are scaled to unit length. The probe sees their 256 leading directions. Cost: two eigendecompositions,
+    all cosines, and 5 penalties of a logistic regression in 5 folds.
     """
     x = np.asarray(rows, dtype=np.float64)
     x = x / np.abs(x).max(axis=1, keepdims=True)
@@ -56,7 +59,8 @@ def suitability(rows: FloatArray, codes: IntArray, n_classes: int, *, seed: int 
     probe = interval = None
     n_out = 0
     if folds is not None:
-        centred = (x - x.mean(axis=0)).astype(np.float32)
+        mean, directions = leading_directions(x, _DIMS)
+        centred = (x - mean) @ directions
         out = folds >= 0
         n_out = int(out.sum())
         best = 0
@@ -79,10 +83,17 @@ def suitability(rows: FloatArray, codes: IntArray, n_classes: int, *, seed: int 
 
 def log_me(x: Float64Array, codes: IntArray, n_classes: int) -> float:
     """Mean over classes of the evidence per row of a Bayesian linear regression of one-hot labels (You et al. 2021):
-    alpha and beta by 11 steps of the fixed point, all in the coordinates of one SVD."""
+    alpha and beta by 11 steps of the fixed point, in the coordinates of the smaller Gram matrix's eigenvectors."""
     n, d = x.shape
-    u, sigma, _ = np.linalg.svd(x, full_matrices=False)
-    s = sigma**2
+    if n < d:
+        s, u = np.linalg.eigh(x @ x.T)
+        kept = s > 1e-12 * s[-1]
+        s, u = s[kept], u[:, kept]
+    else:
+        s, v = np.linalg.eigh(x.T @ x)
+        kept = s > 1e-12 * s[-1]
+        s = s[kept]
+        u = x @ v[:, kept] / np.sqrt(s)
     total = 0.0
     for c in range(n_classes):
         y = (codes == c).astype(np.float64)

@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from .._run_head import differences, run_head
-from ..auditing.audit import HAMMING, NEAR, PERMUTATIONS, SAMPLE_ROWS
-from ..auditing.audit import audit as run
 from ..auditing.findings import SEVERITIES
 from ..auditing.opening import Material, is_store, open_material
 from ..auditing.plan import AuditPlan, plan_audit
 from ..auditing.report import figure_tables, number
 from ..auditing.result import FILES, Audit
+from ..auditing.run import HAMMING, NEAR, PERMUTATIONS, SAMPLE_ROWS
+from ..auditing.run import audit as run
 from ..errors import BadData, InvalidInput
 from ..features.listfile import LIST_SUFFIXES
 from ..features.pictures import MAX_PIXELS
