@@ -299,7 +299,7 @@ def test_mistakes_with_prices_are_named(rows, groups, prices):
         og.select(rows, 2.0, "kmeans", costs=np.ones(N), strata=np.arange(N))
     with pytest.raises(og.InvalidInput, match="start costs 5, the budget is 3. Give fewer"):
         og.select(rows, 3.0, "farthest", costs=np.where(np.arange(N) == 9, 5.0, 1.0), start=[9])
-    with pytest.raises(og.InvalidInput, match="start costs 4, the budget is 3. Give fewer or cheaper items"):
+    with pytest.raises(og.InvalidInput, match="start holds 4 items, the budget there is 3. Give fewer"):
         og.select(rows, 3.0, "farthest", costs=np.ones(N), start=[1, 2, 3, 4])
 
 
