@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .errors import BadData, InvalidInput, MissingDependency, OneglanceError, StoreError
     from .features import PatternSpec, embed
     from .linalg import LeverageScores, LewisWeights, leverage_scores, lewis_weights
+    from .masks import Cascade, MaskBank, SelfMask, adapt_cascade, adapt_masks, load_cascade, load_mask
     from .search import Farthest, KernelCoverage, WeightedDraw, farthest_points, kernel_coverage, weighted_draw
     from .search.nearest import Nearest, knn, nearest
     from .store import FeatureStore, open_store
@@ -28,6 +29,7 @@ __all__ = [
     "Audit",
     "BadData",
     "BiLAF",
+    "Cascade",
     "Evaluation",
     "Farthest",
     "FeatureStore",
@@ -38,6 +40,7 @@ __all__ = [
     "LabelPlan",
     "LeverageScores",
     "LewisWeights",
+    "MaskBank",
     "MissingDependency",
     "Nearest",
     "OneShot",
@@ -46,10 +49,13 @@ __all__ = [
     "Patterns",
     "RowShards",
     "Selection",
+    "SelfMask",
     "StoreError",
     "WeightedDraw",
     "__version__",
     "activeft",
+    "adapt_cascade",
+    "adapt_masks",
     "audit",
     "bilaf",
     "build_info",
@@ -63,7 +69,9 @@ __all__ = [
     "knn",
     "leverage_scores",
     "lewis_weights",
+    "load_cascade",
     "load_heads",
+    "load_mask",
     "nearest",
     "open_store",
     "plan_labels",
@@ -93,6 +101,9 @@ _HOME = {
     ),
     **dict.fromkeys(("Heads", "LabelPlan", "fit_heads", "load_heads", "plan_labels"), "adapt"),
     **dict.fromkeys(("Evaluation", "OneShot", "evaluate", "evaluate_one_shot"), "evaluation"),
+    **dict.fromkeys(
+        ("Cascade", "MaskBank", "SelfMask", "adapt_cascade", "adapt_masks", "load_cascade", "load_mask"), "masks"
+    ),
     **dict.fromkeys(("FeatureStore", "open_store"), "store"),
     **dict.fromkeys(("Selection", "select"), "strategies"),
     **dict.fromkeys(("Patterns", "RowShards"), "_types"),

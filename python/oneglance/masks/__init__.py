@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .adabn import estimate_statistics
     from .adapting import adapt_masks
     from .bank import MaskBank
+    from .cascade import Cascade, adapt_cascade, load_cascade
     from .crops import Crops
     from .guard import Verdict
     from .rules import choose_tensors
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BitMask",
+    "Cascade",
     "Crops",
     "MaskBank",
     "MaskSizes",
@@ -30,6 +32,7 @@ __all__ = [
     "SelfMask",
     "Settings",
     "Verdict",
+    "adapt_cascade",
     "adapt_masks",
     "apply_mask",
     "choose_settings",
@@ -37,6 +40,7 @@ __all__ = [
     "decode_masks",
     "encode_masks",
     "estimate_statistics",
+    "load_cascade",
     "load_mask",
     "masks_hash",
     "pack_mask",
@@ -50,15 +54,18 @@ __all__ = [
 
 # Loaded at first use: bits and files need no torch.
 _TORCH = {
+    "Cascade": "cascade",
     "Crops": "crops",
     "MaskBank": "bank",
     "SelfMask": "self_mask",
     "Settings": "settings",
     "Verdict": "guard",
+    "adapt_cascade": "cascade",
     "adapt_masks": "adapting",
     "choose_settings": "settings",
     "choose_tensors": "rules",
     "estimate_statistics": "adabn",
+    "load_cascade": "cascade",
     "load_mask": "self_mask",
 }
 

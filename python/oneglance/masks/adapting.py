@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from .._check import positive_number
 from .._types import IntArray
 from ..errors import InvalidInput
-from ..features.backbones import as_backbones, pick_compute
+from ..features.backbones import Backbone, as_backbones, pick_compute
 from ..features.listfile import Columns
 from ..features.progress import Callback, as_callback
 from ..store.files import digest
@@ -85,10 +85,20 @@ def adapt_masks(
     """
     (base,) = as_backbones([backbone])
     positive_number(checkpoint_every_s, "checkpoint_every_s", zero_ok=True)
-    chosen = choose_tensors(base.module, tensors, shortcut_norms=shortcut_norms)
-    callback = as_callback(progress)
     if supervised and labels is None:
         raise InvalidInput("supervised=True needs labels. Pass labels=, or leave supervised out.")
+    callback = as_callback(progress)
+    job = Job(
+        base,
+        choose_tensors(base.module, tensors, shortcut_norms=shortcut_norms),
+        crops=crops,
+        n_classes=n_classes,
+        compute=compute,
+        every_s=checkpoint_every_s,
+        callback=callback,
+        settings=settings,
+    )
+    place = None if checkpoint is None else Path(checkpoint)
     with opened(
         base,
         images,
@@ -98,20 +108,53 @@ def adapt_masks(
         workers=workers,
         callback=callback,
     ) as pool:
-        arithmetic = pick_compute(compute, pool.device, base)
-        given = {"compute": "bfloat16" if arithmetic == "bfloat16" else "float32", **settings}
+        known = pool.labels(labels)
+        result = job.run(pool, known=known, supervised=supervised, start=start, guard=guard, checkpoint=place)
+    if place is not None:
+        place.unlink(missing_ok=True)
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What adaptations of one backbone have in common; `run` does one on an opened pool."""
+
+    base: Backbone
+    chosen: Chosen
+    crops: Mapping[str, Any] | None = None
+    n_classes: int | None = None
+    compute: str = "auto"
+    every_s: float = EVERY_S
+    callback: Callback | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def run(
+        self,
+        pool: Opened,
+        *,
+        known: tuple[IntArray, npt.NDArray[Any]] | None = None,
+        supervised: bool = False,
+        start: SelfMask | None = None,
+        guard: bool = True,
+        checkpoint: Path | None = None,
+        what: str = "adapt",
+    ) -> SelfMask:
+        """A mask for the pool's shelf. known: numbers on the shelf and their classes. The checkpoint stays."""
+        arithmetic = pick_compute(self.compute, pool.device, self.base)
+        given = {"compute": "bfloat16" if arithmetic == "bfloat16" else "float32", **self.settings}
         if supervised:
             given = {"warm_up": 40 / 150, **given}
-        cut = automatic_crops(pool, crops, supervised)
-        known = pool.labels(labels)
+        cut = automatic_crops(pool, self.crops, supervised)
         shelf, judged, target = _roles(pool, known, supervised, int(given.get("seed", 0)))
         n_dims = pool.net.features(pool.shelf.plain(torch.arange(1), pool.device), {}, {}).shape[1]
-        plan = choose_settings(len(shelf), n_dims, chosen.family, n_classes=n_classes, given=given)
+        plan = choose_settings(len(shelf), n_dims, self.chosen.family, n_classes=self.n_classes, given=given)
         goal = _goal(plan, n_dims, cut, target, pool)
-        weights = {name: pool.net.tensors[name] for name in chosen.names}
-        trainee = MaskTrainee(weights, _continued(start, chosen, base.module))
+        scores, head = _continued(start, self.chosen, self.base.module)
+        if head is not None:
+            goal.go_on_from(head)
+        weights = {name: pool.net.tensors[name] for name in self.chosen.names}
+        trainee = MaskTrainee(weights, scores)
         statistics = pool.net.copy_statistics()
-        place = None if checkpoint is None else Path(checkpoint)
         history = train(
             pool.net,
             shelf,
@@ -120,36 +163,34 @@ def adapt_masks(
             plan,
             statistics,
             pool.device,
-            checkpoint=place,
-            every_s=checkpoint_every_s,
-            mark=_mark(plan, cut, chosen, shelf, pool, target, trainee),
-            callback=callback,
+            checkpoint=checkpoint,
+            every_s=self.every_s,
+            mark=_mark(plan, cut, self.chosen, shelf, pool, target, trainee, goal),
+            callback=self.callback,
+            what=what,
         )
-        masks = masks_of(trainee.scores)
         if plan.bn == "adabn":
             statistics = measure_statistics(pool.net, pool.shelf, trainee_tensors(trainee), pool.device)
         if plan.bn == "frozen":
             statistics = {}
         verdict = _verdict(pool, trainee, statistics, cut, judged, history, plan, supervised) if guard else None
-        result = make_mask(
-            base,
-            masks,
+        return make_mask(
+            self.base,
+            masks_of(trainee.scores),
             statistics,
-            {"base": base.spec, "preprocessing": base.preprocessing, "mu": 0.0},
+            {"base": self.base.spec, "preprocessing": self.base.preprocessing, "mu": 0.0},
             verdict=verdict,
             history=history,
             scores={name: value.detach().cpu() for name, value in trainee.scores.items()},
+            head={name: value.detach().cpu() for name, value in goal.tensors().items()},
             report={
-                "tensors": str(chosen),
+                "tensors": str(self.chosen),
                 "pictures": len(pool.shelf),
                 "bad": dict(pool.shelf.bad),
                 "settings": plan.as_dict(),
                 "crops": vars(cut).copy(),
             },
         )
-    if place is not None:
-        place.unlink(missing_ok=True)
-    return result
 
 
 def trainee_tensors(trainee: MaskTrainee) -> dict[str, Tensor]:
@@ -221,15 +262,17 @@ def _goal(plan: Settings, n_dims: int, cut: Crops, target: tuple[Tensor, int] | 
     return SwavGoal(n_dims, plan, cut, pool.device, random)
 
 
-def _continued(start: SelfMask | None, chosen: Chosen, module: torch.nn.Module) -> dict[str, Tensor] | None:
+def _continued(
+    start: SelfMask | None, chosen: Chosen, module: torch.nn.Module
+) -> tuple[dict[str, Tensor] | None, dict[str, Tensor] | None]:
     if start is None:
-        return None
+        return None, None
     start.check_base(module)
     if start.scores is None or set(start.scores) != set(chosen.names):
         raise InvalidInput(
             "start must be a SelfMask with scores of the same tensors, as adapt_masks returns it; a loaded one has not."
         )
-    return start.scores
+    return start.scores, start.head
 
 
 def _mark(
@@ -240,10 +283,11 @@ def _mark(
     pool: Opened,
     target: tuple[Tensor, int] | None,
     trainee: MaskTrainee,
+    goal: Goal,
 ) -> str:
     """Of all that the training depends on."""
     codes = "" if target is None else repr(target[0].tolist())
-    scores = weights_hash(trainee.scores)
+    scores = weights_hash({**trainee.scores, **goal.tensors()})
     parts = (repr(plan), repr(cut), repr(chosen.names), pool.shelf.content, repr(shelf.rows.tolist()), codes, scores)
     return digest(hash_of(pool.net.backbone.module).encode(), *(part.encode() for part in parts))
 

@@ -45,6 +45,10 @@ class Goal(Protocol):
         """After the optimiser."""
         ...
 
+    def go_on_from(self, tensors: dict[str, Tensor]) -> None:
+        """Tensors of an earlier goal of the same kind; those of another shape stay as drawn."""
+        ...
+
     def state(self) -> dict[str, Tensor]: ...
 
     def load(self, state: dict[str, Tensor]) -> None: ...
@@ -88,6 +92,9 @@ class SwavGoal:
 
     def after(self) -> None:
         self.queue.push(self._coded)
+
+    def go_on_from(self, tensors: dict[str, Tensor]) -> None:
+        _copy_fitting(tensors, self.tensors())
 
     def state(self) -> dict[str, Tensor]:
         return {
@@ -148,6 +155,9 @@ class LabelGoal:
     def after(self) -> None:
         return None
 
+    def go_on_from(self, tensors: dict[str, Tensor]) -> None:
+        _copy_fitting(tensors, self.tensors())
+
     def state(self) -> dict[str, Tensor]:
         return {"use": self.use, "head": self.scores["head"].detach()}
 
@@ -155,3 +165,10 @@ class LabelGoal:
         self.use = state["use"].to(self._device)
         with torch.no_grad():
             self.scores["head"].copy_(state["head"])
+
+
+def _copy_fitting(source: dict[str, Tensor], target: dict[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, value in target.items():
+            if name in source and source[name].shape == value.shape:
+                value.copy_(source[name])

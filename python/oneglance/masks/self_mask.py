@@ -37,7 +37,7 @@ class SelfMask:
 
     state      masks, statistics, metadata: what the file holds
     base_hash  hash of the base's parameters         verdict, history  of the training; None after loading
-    scores     of the training, to continue from; None after loading     base  the backbone adapted; None likewise
+    scores, head   of the training, to continue from; None after loading      base  the backbone that is adapted
     """
 
     state: MaskState
@@ -45,6 +45,7 @@ class SelfMask:
     verdict: Verdict | None = None
     history: History | None = None
     scores: dict[str, Tensor] | None = None
+    head: dict[str, Tensor] | None = None
     base: Backbone | None = None
     report: dict[str, Any] = field(default_factory=dict)
 
