@@ -18,21 +18,32 @@ from .shift import LEAST_ROWS, shift
 SHIFTED = 0.01
 _SHOWN = 100
 _LEAK = "Drop them from one side: a test that holds them measures memory."
+_LIKE = "Look at a few pairs. The same things? Drop them from one side: a test that holds them measures memory."
+_SAME = 1 - 1e-6
 
 
-def _leaks(about: str, what: str, measure: str, pairs: list[tuple[int, int]], n: int, values: Any = None) -> Finding:
+def _leaks(
+    about: str,
+    what: str,
+    measure: str,
+    pairs: list[tuple[int, int]],
+    n: int,
+    values: Any = None,
+    *,
+    surely: bool = True,
+) -> Finding:
     """pairs: (position in the pool, position in the other) of what is in both; n: items of the other."""
     mine, theirs = (np.array([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1))
     both = np.concatenate([mine, theirs])
     return finding(
-        "leakage",
-        "error",
+        "leakage" if surely else "likely leakage",
+        "error" if surely else "warning",
         about,
         f"{counted(len(set(theirs.tolist())), 'item')} of the second pool {what} of the first.",
         value=len(set(theirs.tolist())) / max(1, n),
         threshold=0,
         measure=measure,
-        advice=_LEAK,
+        advice=_LEAK if surely else _LIKE,
         rows=both,
         values=None if values is None else np.concatenate([values, values]),
         groups=np.concatenate([mine, mine]),
@@ -60,13 +71,13 @@ def leaked_pictures(one: PictureTable, other: PictureTable, hamming: int) -> tup
     groups = near_pictures(both, comparable(both), hamming)
     alike = {row: int(groups[n_one + row]) for row in there if row not in same and groups[n_one + row] < n_one}
     findings = []
-    for found, what, measure in (
-        (same, "have the pixels of one", "share of the second pool with the pixels of a picture of the first"),
-        (alike, "look like one", f"share of the second pool linked to the first by {hamming} of 64 bits"),
+    for found, what, measure, surely in (
+        (same, "have the pixels of one", "share of the second pool with the pixels of a picture of the first", True),
+        (alike, "look like one", f"share of the second pool linked to the first by {hamming} of 64 bits", False),
     ):
         if found:
             pairs = [(mine, theirs) for theirs, mine in found.items()]
-            findings.append(_leaks("pictures", what, measure, pairs, len(there)))
+            findings.append(_leaks("pictures", what, measure, pairs, len(there), surely=surely))
     return findings, {"same_pixels": len(same), "look_alike": len(alike)}
 
 
@@ -125,23 +136,21 @@ def _leaked_rows(
     if not usable.any() or not other_usable.any():
         return [], {"near": 0, "cosine": wanted.near}
     found, cosine = nearest_in(rows, usable, other, other_usable)
-    theirs = np.flatnonzero(cosine >= wanted.near * (1 - 1e-12))
     metrics = {
-        "near": int(theirs.size),
-        "identical": int(np.count_nonzero(cosine >= 1 - 1e-12)),
+        "near": int(np.count_nonzero(cosine >= wanted.near)),
+        "identical": int(np.count_nonzero(cosine >= _SAME)),
         "cosine": wanted.near,
         "largest_cosine": float(np.nanmax(cosine)),
     }
-    if not theirs.size:
-        return [], metrics
-    pairs = list(zip(found[theirs].tolist(), theirs.tolist(), strict=True))
-    return [
-        _leaks(
-            name,
-            f"are of cosine {wanted.near:g} and more under {name} with one",
-            f"share of the second pool of cosine {wanted.near:g} with an item of the first",
-            pairs,
-            int(np.count_nonzero(other_usable)),
-            cosine[theirs],
-        )
-    ], metrics
+    findings = []
+    for low, high, surely, what in (
+        (_SAME, np.inf, True, f"have the features of one under {name}"),
+        (wanted.near, _SAME, False, f"are of cosine {wanted.near:g} and more under {name} with one"),
+    ):
+        theirs = np.flatnonzero((cosine >= low) & (cosine < high))
+        if theirs.size:
+            pairs = list(zip(found[theirs].tolist(), theirs.tolist(), strict=True))
+            measure = f"share of the second pool with an item of the first of cosine {low:.6g}"
+            n = int(np.count_nonzero(other_usable))
+            findings.append(_leaks(name, what, measure, pairs, n, cosine[theirs], surely=surely))
+    return findings, metrics

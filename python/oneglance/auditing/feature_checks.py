@@ -20,6 +20,7 @@ from .row_checks import SURE, check_reading
 from .spectrum import SAMPLE, spectrum
 
 UNEVEN, TOGETHER, COLLAPSED = 5.0, 0.3, 0.1
+MANY = 0.1  # share of near duplicates beyond which the threshold is more likely wrong than the pool
 _FEW = 20
 
 
@@ -36,7 +37,7 @@ class Wanted:
 def check_features(
     name: str, rows: RowShards, valid: BoolArray, columns: Mapping[str, npt.NDArray[Any]], wanted: Wanted
 ) -> tuple[list[Finding], dict[str, Any], BoolArray]:
-    """Findings, figures, and (n,) bool rows that can be used. Three readings of the rows beside the k-means."""
+    """Findings, figures, and (n,) bool rows that can be used. A few readings of the rows beside the k-means."""
     wanted.note(f"features of {name}: {len(rows):,} x {rows.shape[1]} ...")
     reading = read_rows(rows, valid)
     usable = reading.usable & valid
@@ -113,6 +114,13 @@ def _duplicates(
     if close.size:
         values = np.ones(close.size)
         values[extra] = cosines(rows, close[extra], groups[extra])
+        share = float(extra.sum() / there.size)
+        advice = "Look at a few groups: films, bursts, crops? Keep one of each (--audit does), or raise --near."
+        if share > MANY:
+            advice = (
+                f"So many that {name} may tell these pictures apart badly: look at a few groups, and raise --near. "
+                "--audit leaves none of them out."
+            )
         found.append(
             finding(
                 "near duplicates",
@@ -120,14 +128,14 @@ def _duplicates(
                 name,
                 f"{counted(close.size, 'row')} of {name} in {counted(np.unique(groups).size, 'group')} of cosine "
                 f"{wanted.near:g} and more.",
-                value=extra.sum() / there.size,
+                value=share,
                 threshold=0,
                 measure=f"share of rows with an earlier one of their group (cosine {wanted.near:g})",
-                advice="Look at a few groups: films, bursts, crops? Keep one of each (--audit does), or raise --near.",
+                advice=advice,
                 rows=close,
                 values=values,
                 groups=groups,
-                drop=extra,
+                drop=extra if share <= MANY else False,
             )
         )
     return found

@@ -1,0 +1,368 @@
+"""og.audit: planted faults are found, clean pools are left in peace, results are written and read."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageFilter
+
+import oneglance as og
+from oneglance.auditing.c2st import c2st
+from oneglance.auditing.mmd import mmd
+from oneglance.auditing.picture_pass import read_pictures
+from oneglance.features.source import open_source
+
+KINDS = 8
+
+
+def pool(n, seed=0, kinds=KINDS, sizes=None, d=24):
+    """Rows around well separated centres, which every seed shares."""
+    centers = 6 * np.random.default_rng(99).normal(size=(kinds, d))
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(n) % kinds) if sizes is None else np.repeat(np.arange(kinds), sizes)
+    return (centers[labels] + rng.normal(size=(labels.size, d))).astype(np.float32), labels
+
+
+def checks(audit, severities=("error", "warning")):
+    return [found.check for found in audit.findings if found.severity in severities]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """200 sharp pictures with a scene each."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(5)
+    for i in range(200):
+        coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)).resize((48, 48), Image.NEAREST)
+        noisy = np.asarray(coarse).astype(int) + rng.integers(-20, 20, (48, 48, 1))
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"p{i:03d}.png")
+    return folder
+
+
+def copied(photos, tmp_path):
+    for file in photos.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    return tmp_path
+
+
+# ---- features
+
+
+def test_planted_faults_of_rows_are_found():
+    x, _ = pool(1200)
+    x[7, 3], x[8], x[9, 0] = np.nan, 0.0, np.inf
+    x[20] *= 40
+    x[30] = x[31]
+    x[40] = x[41] + 0.05 * np.abs(x[41]).mean()
+    found = og.audit(x, near=0.998)
+    named = {one.check: one for one in found.findings}
+    assert named["missing values"].rows.tolist() == [7]
+    assert named["zeros only"].rows.tolist() == [8]
+    assert named["infinite values"].rows.tolist() == [9]
+    assert named["norm outliers"].rows.tolist() == [20]
+    assert named["exact duplicates"].rows.tolist() == [30, 31]
+    assert named["exact duplicates"].drop.tolist() == [False, True]
+    near = named["near duplicates"]
+    assert near.rows.tolist() == [40, 41]
+    assert near.values[1] > 0.998
+    assert sorted(found.exclude().tolist()) == [7, 8, 9, 31, 41]
+    picked = og.select(x, 1195, "random", exclude=found.exclude())
+    assert not set(picked.indices.tolist()) & {7, 8, 9, 31, 41}
+
+
+def test_ten_to_one_imbalance_is_found_and_balance_is_not():
+    even, _ = pool(1600)
+    assert "imbalance" not in checks(og.audit(even))
+    uneven, labels = pool(0, sizes=[50] + 7 * [500])
+    found = og.audit(uneven).find("imbalance")
+    assert found is not None
+    assert found.value > 5
+    assert set(labels[found.rows]) == {0}
+    one_large, _ = pool(0, sizes=[2000] + 7 * [200])
+    assert og.audit(one_large).find("imbalance") is not None
+
+
+def test_clusters_that_go_with_a_folder(tmp_path):
+    x, labels = pool(600)
+    sources = np.array([f"site{label % 2}/{row}" for row, label in enumerate(labels)], dtype=object)
+    from oneglance.strategies import Pool
+    from oneglance.strategies.pool import as_pool
+
+    plain = as_pool(x)
+    known = Pool(plain.features, plain.valid, columns={"source": sources, "label": labels.astype(str).astype(object)})
+    found = og.audit(known)
+    told = found.find("goes with a column")
+    assert told is not None
+    assert "folder" in told.what
+    assert found.metrics["features"]["features"]["associations"]["label"]["nmi"] > 0.9
+    assert checks(found).count("goes with a column") == 1  # the label is meant to go with clusters
+    shuffled = np.array([f"site{row % 2}/{row}" for row in range(600)], dtype=object)
+    known = Pool(plain.features, plain.valid, columns={"source": shuffled})
+    assert og.audit(known).find("goes with a column") is None
+
+
+def test_missing_by_kind_and_missing_by_chance():
+    x, labels = pool(900)
+    rng = np.random.default_rng(0)
+    by_kind, by_chance = x.copy(), x.copy()
+    by_kind[(labels == 2) & (rng.random(900) < 0.5), 5] = np.nan
+    by_chance[rng.random(900) < 0.06, 5] = np.nan
+    found = og.audit(by_kind).find("missing not by chance")
+    assert found is not None
+    assert found.value < 1e-6
+    quiet = og.audit(by_chance)
+    assert quiet.find("missing not by chance") is None
+    assert quiet.find("missing values") is not None
+    patterns = quiet.metrics["features"]["features"]["missing"]["patterns"]
+    assert patterns[0]["first_columns"] == [5]
+
+
+def test_shift_by_corruption_and_leakage():
+    x, _ = pool(1000)
+    clean, _ = pool(400, seed=1)
+    corrupted = clean + 0.6 * np.random.default_rng(2).normal(size=clean.shape) + 0.3
+    corrupted[:10] = x[100:110]
+    found = og.audit(x, against=corrupted, permutations=199)
+    shifted, leaked = found.find("shift"), found.find("leakage")
+    assert shifted is not None
+    assert shifted.value <= 0.01
+    assert shifted.outside.all()
+    assert leaked is not None
+    pairs = dict(zip(leaked.rows[leaked.outside].tolist(), leaked.groups[leaked.outside].tolist(), strict=True))
+    assert pairs == {i: 100 + i for i in range(10)}
+    told = found.metrics["against"]["features"]["shift"]
+    assert told["pool_against_itself"]["frechet"] < told["pool_against_other"]["frechet"]
+    quiet = og.audit(x, against=clean, permutations=199)
+    assert quiet.find("shift") is None
+    assert quiet.find("leakage") is None
+
+
+def test_quiet_on_clean_pools():
+    """100 splits of one pool: findings of the alarms that a clean pool may raise by chance."""
+    x, _ = pool(24_000)
+    rng = np.random.default_rng(0)
+    alarms = {"shift": 0, "imbalance": 0, "norm outliers": 0, "near duplicates": 0, "goes with a column": 0, "other": 0}
+    for split in range(100):
+        rows = rng.permutation(24_000)[:400]
+        found = og.audit(x[rows[:240]], against=x[rows[240:]], permutations=199, near=0.998, seed=split, clusters=KINDS)
+        for check in checks(found):
+            alarms[check if check in alarms else "other"] += 1
+    assert alarms["shift"] <= 4, alarms  # 1 % asked for: 5 and more of 100 happen once in 300 times
+    assert sum(alarms.values()) - alarms["shift"] <= 2, alarms
+
+
+@pytest.mark.parametrize("kind", ["normal", "heavy"])
+def test_p_values_are_uniform_under_the_null(kind):
+    stats = pytest.importorskip("scipy.stats")
+    kernel, coins = [], []
+    for run in range(200):
+        rng = np.random.default_rng(run)
+        draw = rng.standard_t(2, (90, 4)) if kind == "heavy" else rng.normal(size=(90, 4))
+        kernel.append(mmd(draw[:40], draw[40:], permutations=99, seed=run).p)
+        found = c2st(draw[:45], draw[45:], seed=run)
+        n, k = found.n_test, found.correct
+        coins.append(stats.binom.sf(k, n, 0.5) + rng.random() * stats.binom.pmf(k, n, 0.5))
+    smooth = np.array(kernel) - np.random.default_rng(0).random(200) / 100  # p is a multiple of 1/100
+    assert stats.kstest(smooth, "uniform").pvalue > 0.005
+    assert stats.kstest(coins, "uniform").pvalue > 0.005
+
+
+def test_backbones_are_judged_for_labels():
+    x, labels = pool(500)
+    noise = np.random.default_rng(3).normal(size=(500, 24)).astype(np.float32)
+    some = [str(label) if i % 2 else None for i, label in enumerate(labels)]
+    found = og.audit({"good": x, "noise": noise}, labels=some)
+    good, bad = (found.metrics["features"][name]["suitability"] for name in ("good", "noise"))
+    assert good["n_rows"] == bad["n_rows"] == 250
+    assert good["log_me"] > bad["log_me"]
+    assert good["purity"] > 0.95 > 0.4 > bad["purity"]
+    assert good["probe"] > 0.95
+    assert "diagnostics" in found.metrics["caution"]
+    assert "Backbones for these labels" in found.to_markdown()
+
+
+def test_collapsed_backbone():
+    x = 1 + 1e-3 * np.random.default_rng(0).normal(size=(200, 16))
+    found = og.audit(x, near=0.99999999)
+    assert found.find("collapsed").severity == "error"
+
+
+def test_many_near_duplicates_are_not_dropped():
+    x = 1 + 0.05 * np.random.default_rng(0).normal(size=(200, 16))
+    found = og.audit(x)
+    assert found.find("near duplicates").n_items > 150
+    assert found.exclude().size == 0
+
+
+# ---- pictures
+
+
+def test_planted_faults_of_pictures_are_found(photos, tmp_path):
+    folder = copied(photos, tmp_path)
+    scene = Image.open(folder / "p010.png")
+    (folder / "p000.png").write_bytes(b"")
+    (folder / "p001.png").write_bytes((folder / "p001.png").read_bytes()[:700])
+    (folder / "p002.png").write_bytes(b"no picture at all")
+    scene.save(folder / "p003.png", optimize=True)  # other bytes, same pixels
+    scene.resize((96, 96), Image.BICUBIC).save(folder / "p004.jpg", quality=80)
+    Image.fromarray(np.asarray(scene) // 8).save(folder / "p005.png")
+    Image.fromarray(245 + np.asarray(scene) // 32).save(folder / "p006.png")
+    Image.new("RGB", (48, 48), (120, 130, 140)).save(folder / "p007.png")
+    scene.filter(ImageFilter.GaussianBlur(9)).save(folder / "p008.png")
+    scene.crop((0, 0, 48, 10)).save(folder / "p009.png")
+    scene.resize((900, 900)).save(folder / "p011.png")
+    scene.convert("L").save(folder / "p012.png")
+    found = og.audit(str(folder), workers=0)
+    ids = found.ids
+    named = {one.check: set(ids[one.rows]) for one in found.findings}
+    assert named["unreadable"] == {"p000.png", "p001.png", "p002.png"}
+    assert "empty file" in found.find("unreadable").details[0]
+    assert {"p003.png", "p010.png"} == named["exact duplicates"]
+    assert {"p003.png", "p004.jpg"} <= named["near duplicates"]
+    assert "p005.png" in named["dark"]
+    assert "p006.png" in named["light"]
+    assert "p007.png" in named["little information"]
+    assert "p008.png" in named["blurred"]
+    assert named["narrow"] == {"p009.png"}
+    assert "p011.png" in named["odd size"]
+    assert named["odd mode"] == {"p012.png"}
+    assert "p012.png" in named["grey"]
+    assert {"p000.png", "p001.png", "p002.png", "p010.png"} <= set(found.exclude())
+    assert "p003.png" not in found.exclude()
+
+
+def test_one_percent_of_truncated_files(photos, tmp_path):
+    folder = copied(photos, tmp_path)
+    for name in ("p050.png", "p150.png"):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(whole[: len(whole) * 2 // 3])
+    found = og.audit(str(folder), workers=2).find("unreadable")
+    assert found.value == 0.01
+    assert found.rows.tolist() == [50, 150]
+
+
+def test_clean_pictures_are_left_in_peace(photos):
+    found = og.audit(str(photos), workers=0)
+    assert checks(found) == []
+    assert repr(found).endswith("200 items: nothing found)")
+    assert "Nothing was found." in found.to_markdown()
+
+
+def test_workers_do_not_change_the_table(photos):
+    pictures = open_source(str(photos)).pictures
+    one, two = read_pictures(pictures, workers=0), read_pictures(pictures, workers=2)
+    for name in ("width", "low", "high", "entropy", "edges", "colour", "hashes", "digests"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+    assert one.modes.tolist() == two.modes.tolist() == ["RGB"] * 200
+    assert one.decode_s > 0 < one.score_s
+
+
+def test_pictures_in_both_pools(photos, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    for i in range(100, 130):
+        scene = Image.open(photos / f"p{i:03d}.png")
+        if i < 110:
+            scene.save(other / f"q{i}.png", optimize=True)
+        elif i < 113:
+            scene.resize((70, 70), Image.BICUBIC).save(other / f"q{i}.png")
+        else:
+            turned = np.rot90(np.asarray(scene))[::-1].copy()
+            Image.fromarray(turned).save(other / f"q{i}.png")
+    found = og.audit(str(photos), against=str(other), hamming=8, workers=0)
+    same, alike = found.find("leakage"), found.find("likely leakage")
+    assert same.rows[same.outside].tolist() == list(range(10))
+    assert same.rows[~same.outside].tolist() == list(range(100, 110))
+    assert alike.rows[alike.outside].tolist() == [10, 11, 12]
+    assert found.metrics["against"]["pictures"] == {"same_pixels": 10, "look_alike": 3}
+    table = found.to_table().to_pylist()
+    assert {row["item_id"] for row in table if row["pool"] == "against" and row["check"] == "leakage"} == {
+        f"q{i}.png" for i in range(100, 110)
+    }
+
+
+def test_features_and_their_pictures_are_one_pool(photos, tmp_path):
+    folder = copied(photos, tmp_path / "a") if (tmp_path / "a").mkdir() is None else None
+    (folder / "p003.png").write_bytes(b"")
+    x, _ = pool(200)
+    x[100] = x[101]
+    store = og.embed(x, None, tmp_path / "store")
+    by_order = og.audit(x, pictures=str(folder), workers=0)
+    assert by_order.exclude().tolist() == [3, 101]
+    with pytest.raises(og.InvalidInput, match="pictures: 200 of 200 ids are not in the store"):
+        og.audit(store, pictures=str(folder))
+
+
+def test_arrays_and_memory_pictures_are_told_apart():
+    grey = np.random.default_rng(0).integers(0, 256, (30, 20, 20, 3), dtype=np.uint8)
+    assert "pictures" in og.audit(grey, workers=0).metrics
+    assert "pictures" in og.audit([Image.fromarray(one) for one in grey], workers=0).metrics
+    x, _ = pool(100)
+    assert list(og.audit([x, x[:, :4]]).metrics["features"]) == ["backbone_0", "backbone_1"]
+
+
+# ---- results
+
+
+def test_files_and_figures(tmp_path):
+    x, _ = pool(400)
+    x[3] = np.nan
+    x[10] = x[11]
+    found = og.audit(x, against=x[300:] + 1, permutations=99)
+    folder = found.save(tmp_path / "out")
+    told = json.loads((folder / "audit.json").read_text())
+    assert told == found.as_dict()
+    assert told["leave_out"] == {"missing values (features)": 1, "exact duplicates (features)": 1}
+    table = pq.read_table(folder / "findings.parquet").to_pylist()
+    assert [row["row_id"] for row in table if row["drop"]] == [3, 11]
+    text = (folder / "audit.md").read_text()
+    for one in found.findings:
+        assert one.what in text
+        assert one.advice in text
+        assert str(one).startswith(one.severity)
+    again = og.audit(x, against=x[300:] + 1, permutations=99)
+    assert again.as_dict() == found.as_dict()
+    assert len(found.to_pandas()) == len(table)
+    severities = [one.severity for one in found.findings]
+    assert severities == sorted(severities, key=["error", "warning", "note"].index)
+
+
+def test_figures_stay_finite_on_tiny_pools():
+    for n in (1, 2, 19, 20, 45):
+        x, _ = pool(n)
+        found = og.audit(x, against=pool(max(n, 30), seed=1)[0], permutations=99)
+        json.dumps(found.as_dict(), allow_nan=False)
+    nothing = og.audit(np.full((30, 24), np.nan), against=x, permutations=99)
+    assert nothing.exclude().size == 30
+    assert all(math.isfinite(one.value) for one in nothing.findings)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_interrupt_ends_the_workers(tmp_path, make_pictures):
+    make_pictures(tmp_path / "many", 600, size=64)
+    code = (
+        "import time, oneglance.features.pictures as p\n"
+        "whole = p.FilePictures.load\n"
+        "def slow(self, row):\n    time.sleep(0.02); return whole(self, row)\n"
+        "p.FilePictures.load = slow\n"
+        "from oneglance.cli.main import main\n"
+        "import sys; sys.argv = ['oneglance', 'audit', 'many', '--workers', '2']\n"
+        "print('begun', flush=True); main()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()
+    time.sleep(1.5)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 4, err
+    assert "Traceback" not in err
+    assert not (tmp_path / "audit").exists()
