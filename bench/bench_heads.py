@@ -61,12 +61,14 @@ def test_lp_regression(p, baseline, versus):
 @pytest.mark.parametrize("solver", ["CLARABEL", "SCS"])
 @pytest.mark.parametrize("p", [1.5, 3.0])
 def test_lp_regression_as_a_cone_program(p, solver, versus):
-    """cvxpy at a size that it can take; at 1e-8 where it gets there, the case says how near."""
+    """cvxpy at a size that it can take; at 1e-8 where it gets there, the case says how near. SCS has a minute."""
     cvxpy = pytest.importorskip("cvxpy", reason="pip install cvxpy")
     rows, targets = regression_rows()
     rows, targets = rows[: 5_000 // SHRINK, : 64 // min(SHRINK, 8)].astype(np.float64), targets[: 5_000 // SHRINK]
     least, reached = lp_regression(rows, targets, p, tol=1e-8).value[0], np.inf
-    accuracy = {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 100_000} if solver == "SCS" else {}
+    accuracy = (
+        {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 100_000, "time_limit_secs": 60} if solver == "SCS" else {}
+    )
 
     def theirs():
         nonlocal reached

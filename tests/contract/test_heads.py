@@ -113,6 +113,30 @@ def test_weights_are_repetitions_and_only_their_ratios_matter():
     np.testing.assert_allclose(one.coef, three.coef, atol=1e-6)
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_weights_are_repetitions_for_single_index_models(activation):
+    rows = RNG.standard_normal((200, 4))
+    y = np.tanh(rows @ np.ones(4)) + 0.1 * RNG.standard_normal(200)
+    counts = RNG.integers(0, 4, 200)
+    one = single_index(rows, y, activation, weights=counts.astype(float), eps=0.01, ridge=0.01, tol=1e-12)
+    two = single_index(
+        np.repeat(rows, counts, axis=0), np.repeat(y, counts), activation, eps=0.01, ridge=0.01, tol=1e-12
+    )
+    np.testing.assert_allclose(one.value, two.value, rtol=1e-9)
+    np.testing.assert_allclose(one.coef, two.coef, atol=1e-4)
+
+
+def test_weights_are_repetitions_for_nearest_means():
+    """Of the means and the classes they give; temperatures are not the same, as a repeated row is never left alone."""
+    rows, codes = blobs(60, 5, 3, np.float64)
+    counts = RNG.integers(1, 4, 60)
+    many = Problem(np.repeat(rows, counts, axis=0), np.repeat(codes, counts), 3, np.ones(counts.sum()))
+    one, two = (fit_nearest_mean(problem) for problem in (Problem(rows, codes, 3, counts.astype(float)), many))
+    scale = one[2]["mean_temperature"], two[2]["mean_temperature"]
+    np.testing.assert_allclose(one[0]["coef"] * scale[0], two[0]["coef"] * scale[1], rtol=1e-12)
+    np.testing.assert_allclose(one[0]["intercept"] * scale[0], two[0]["intercept"] * scale[1], rtol=1e-12)
+
+
 def test_folds_hold_every_class_and_never_a_single_row():
     codes = np.concatenate([np.zeros(23), np.ones(6), [2], np.full(2, 3)]).astype(np.int64)
     folds = make_folds(codes, 5, 0)

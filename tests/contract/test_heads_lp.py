@@ -174,6 +174,26 @@ def test_invariances(p):
     assert abs(turned.value[0] - fit.value[0]) <= 3e-8 * fit.value[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("Huber", {"huber": 0.7}),
+        ("penalty of predictions", {"p": 1.5, "eps": 0.2}),
+        ("several targets", {"p": 3, "several": True}),
+    ],
+)
+def test_weights_are_repetitions_for_every_loss(name, asked):
+    counts = RNG.integers(0, 4, 300)
+    asked = dict(asked)
+    targets = np.column_stack([B, A[:, 0] ** 2]) if asked.pop("several", False) else B
+    fit = lp_regression(A, targets, weights=counts.astype(float), intercept=True, tol=1e-10, **asked)
+    many = lp_regression(
+        np.repeat(A, counts, axis=0), np.repeat(targets, counts, axis=0), intercept=True, tol=1e-10, **asked
+    )
+    np.testing.assert_allclose(many.value, fit.value, rtol=3e-10)
+    np.testing.assert_allclose(many.coef, fit.coef, atol=2e-4)
+
+
 @pytest.mark.parametrize("p", [1.2, 2, 3])
 def test_least_norm_where_columns_depend(p):
     rows = np.hstack([A, A[:, :4] @ RNG.standard_normal((4, 3)), np.zeros((300, 1))])
