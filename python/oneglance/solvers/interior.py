@@ -7,6 +7,8 @@ the gap is a proof, as from a simplex solver, at 10-25 weighted Grams. Source: M
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .._types import Float64Array
@@ -16,6 +18,34 @@ from .normal import NormalSystem
 _BACK = 0.9995
 """Share of the way to the boundary that a step may go."""
 _ACCURACY = 1e-9
+
+
+@dataclass(eq=False)
+class _Path:
+    """What was met on the way: the best point, the best lower bound, and how far z may still go."""
+
+    problem: Problem
+    tol: float
+    best: Solved
+    bound: float = -np.inf
+    reach: float = 0.0
+
+    def ends(self, z: Float64Array, value: float, dual: float, infeasible: Float64Array, step: int) -> bool:
+        """Takes in a point, and the dual value of its y with A'y = K z + infeasible. True when the gap is closed."""
+        self.bound = max(self.bound, dual - self.reach * float(np.linalg.norm(infeasible)))
+        if value <= self.best.value:
+            self.best = Solved(z, value, max(value - self.bound, 0.0), step)
+        return self.best.gap <= self.tol * self.best.value
+
+    def lengths(self, dz: Float64Array, primal: float, dual: float) -> tuple[float, float]:
+        """Steps that stay inside, from the lengths to the boundary; one for both where z stands on both sides."""
+        self.reach = float(np.linalg.norm(dz))
+        primal, dual = min(_BACK * primal, 1.0), min(_BACK * dual, 1.0)
+        shorter = min(primal, dual)
+        return (shorter, shorter) if self.problem.penalty.any() else (primal, dual)
+
+    def answer(self, step: int) -> Solved:
+        return Solved(self.best.z, self.best.value, max(self.best.value - self.bound, 0.0), step)
 
 
 def least_absolute(problem: Problem, z: Float64Array, tol: float, most: int) -> Solved:
@@ -28,17 +58,14 @@ def least_absolute(problem: Problem, z: Float64Array, tol: float, most: int) -> 
     # u - v = r with u, v > 0; y inside its box
     u, v = np.maximum(r, 0.0) + 0.1 * wide, np.maximum(-r, 0.0) + 0.1 * wide
     y = np.zeros_like(s)
-    best, bound, reach = Solved(z, np.inf, np.inf, 0), -np.inf, 0.0
+    path = _Path(problem, tol, Solved(z, np.inf, np.inf, 0))
     for step in range(most + 1):
         below, above = np.where(on, s - y, 1.0), np.where(on, s + y, 1.0)  # partners of u and v
         u, v = np.where(on, u, 1.0), np.where(on, v, 1.0)
         r = problem.residuals(z)
         value = float((s * np.abs(r)).sum()) + 0.5 * float(z @ problem.penalty @ z)
         infeasible = problem.sums(y) - problem.penalty @ z
-        bound = max(bound, _dual_absolute(problem, y, infeasible, z) - reach * float(np.linalg.norm(infeasible)))
-        if value <= best.value:
-            best = Solved(z, value, max(value - bound, 0.0), step)
-        if best.gap <= tol * best.value or step == most:
+        if path.ends(z, value, _dual_absolute(problem, y, infeasible, z), infeasible, step) or step == most:
             break
         weights = np.where(on, 1.0 / (u / below + v / above), 0.0)
         system.prepare(weights.sum(axis=0))
@@ -63,13 +90,11 @@ def least_absolute(problem: Problem, z: Float64Array, tol: float, most: int) -> 
         ahead = ((u + primal * du) * (below - dual * dy) + (v + primal * dv) * (above + dual * dy))[on].sum() / n_pairs
         goal = mu * (float(ahead) / mu) ** 3
         dz, dy, du, dv = direction(np.where(on, goal + du * dy, 0.0), np.where(on, goal - dv * dy, 0.0))
-        primal = min(_BACK * min(_longest(u, du), _longest(v, dv)), 1.0)
-        dual = min(_BACK * min(_longest(below, -dy), _longest(above, dy)), 1.0)
-        if problem.penalty.any():  # z stands on both sides: one length for both
-            primal = dual = min(primal, dual)
-        reach = float(np.linalg.norm(dz))  # how far z may still go, for what is left of A'y = K z
+        primal, dual = path.lengths(
+            dz, min(_longest(u, du), _longest(v, dv)), min(_longest(below, -dy), _longest(above, dy))
+        )
         z, u, v, y = z + primal * dz, u + primal * du, v + primal * dv, y + dual * dy
-    return Solved(best.z, best.value, max(best.value - bound, 0.0), step)
+    return path.answer(step)
 
 
 def least_maximum(problem: Problem, z: Float64Array, tol: float, most: int) -> Solved:
@@ -83,16 +108,13 @@ def least_maximum(problem: Problem, z: Float64Array, tol: float, most: int) -> S
     below, above = np.where(on, top - r, 1.0), np.where(on, top + r, 1.0)
     u = np.where(on, 1.0 / n_pairs, 0.0)
     v = u.copy()
-    best, bound, reach = Solved(z, np.inf, np.inf, 0), -np.inf, 0.0
+    path = _Path(problem, tol, Solved(z, np.inf, np.inf, 0))
     for step in range(most + 1):
         r = problem.residuals(z)
         value = float(np.abs(r)[on].max()) + 0.5 * float(z @ problem.penalty @ z)
         y = u - v
         infeasible = problem.sums(y) - problem.penalty @ z
-        bound = max(bound, _dual_maximum(problem, y, infeasible, z) - reach * float(np.linalg.norm(infeasible)))
-        if value <= best.value:
-            best = Solved(z, value, max(value - bound, 0.0), step)
-        if best.gap <= tol * best.value or step == most:
+        if path.ends(z, value, _dual_maximum(problem, y, infeasible, z), infeasible, step) or step == most:
             break
         one, two = np.where(on, u / below, 0.0), np.where(on, v / above, 0.0)
         system.prepare((one + two).sum(axis=0))
@@ -125,14 +147,12 @@ def least_maximum(problem: Problem, z: Float64Array, tol: float, most: int) -> S
         ].sum() / n_pairs
         goal = mu * (float(ahead) / mu) ** 3
         dz, up, down, du, dv = direction(goal - du * up, goal - dv * down)
-        primal = min(_BACK * min(_longest(below, up), _longest(above, down)), 1.0)
-        dual = min(_BACK * min(_longest(u, du), _longest(v, dv)), 1.0)
-        if problem.penalty.any():
-            primal = dual = min(primal, dual)
-        reach = float(np.linalg.norm(dz))
+        primal, dual = path.lengths(
+            dz, min(_longest(below, up), _longest(above, down)), min(_longest(u, du), _longest(v, dv))
+        )
         z, u, v = z + primal * dz, u + dual * du, v + dual * dv
         below, above = below + primal * up, above + primal * down
-    return Solved(best.z, best.value, max(best.value - bound, 0.0), step)
+    return path.answer(step)
 
 
 def _longest(x: Float64Array, dx: Float64Array) -> float:
