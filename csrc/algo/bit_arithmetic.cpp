@@ -9,10 +9,10 @@ namespace {
 
 constexpr int kBins = 16;      // quantiles of |weight|
 constexpr int kNearby = 4;     // 0, 1, 2, or more of the rarer value among the last 16 weights
-constexpr int kRateBits = 22;  // of an estimate
+constexpr int kRateBits = 30;  // of an estimate
 constexpr int kCodeBits = 16;  // of an estimate when it is used
 constexpr int kKeys = 4096;    // exponent and four bits of the mantissa of |weight|
-constexpr int kFirstCount = 24, kLastCount = 1023;
+constexpr int kFirstCount = 24, kLastCount = 4095;
 
 /// P(bit = 1) of one context, which moves by 1 / (count + 1.5) of its error.
 struct Estimate {

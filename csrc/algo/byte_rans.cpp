@@ -13,7 +13,7 @@ constexpr std::uint32_t kLowest = 1u << 16;  // states lie in 2^16 .. 2^32 - 1 a
 constexpr int kClasses = 9;                  // a byte's class: its number of ones
 constexpr std::array<std::int64_t, kClasses> kMembers{1, 8, 28, 56, 70, 56, 28, 8, 1};
 constexpr int kMostStates = 4;  // states that take turns, so that one need not wait for the other
-constexpr std::int64_t kFewSymbols = 2048;
+constexpr std::int64_t kFewSymbols = 8192;
 
 using Frequencies = std::array<std::uint32_t, kClasses>;  // of each byte of a class
 

@@ -16,7 +16,7 @@ from ..store.files import digest, make_folder, write_atomic
 
 Array = npt.NDArray[Any]
 
-FORMAT, VERSION = "oneglance mask", 1
+FORMAT, VERSION = "oneglance-mask", 1
 _DTYPES = {"I64": "<i8", "F32": "<f4", "F16": "<f2", "U8": "|u1"}
 _NAMES = {np.dtype(spelled): name for name, spelled in _DTYPES.items()}
 _BLANK = "0" * 64
