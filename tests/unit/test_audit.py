@@ -127,7 +127,7 @@ def test_missing_by_kind_and_missing_by_chance():
 def test_shift_by_corruption_and_leakage():
     x, _ = pool(1000)
     clean, _ = pool(400, seed=1)
-    corrupted = clean + 0.6 * np.random.default_rng(2).normal(size=clean.shape) + 0.3
+    corrupted = 0.7 * clean + 0.6 * np.random.default_rng(2).normal(size=clean.shape)
     corrupted[:10] = x[100:110]
     found = og.audit(x, against=corrupted, permutations=199)
     shifted, leaked = found.find("shift"), found.find("leakage")

@@ -17,6 +17,7 @@ READINGS = 28
 
 _PROBED = 32
 _FLOPS = 1e10
+_KINDS_S = 2.0  # trials of the number of clusters
 _SCAN_BYTES_PER_S = 1e9
 
 
@@ -63,9 +64,9 @@ def plan_audit(mine: Material, theirs: Material | None, *, sample_rows: int, wor
             sample = min(n, SAMPLE)
             flops = 2.0 * n * d * MOST_PRODUCTS + 2.0 * n * d * 50 * 20 + 6.0 * sample * d * min(sample, d)
             seconds += flops / _FLOPS + READINGS * n * d * item / _SCAN_BYTES_PER_S
-            seconds += 2.0 * CLUSTER_SAMPLE * d * 250 * 30 * 3 / _FLOPS
+            seconds += 2.0 * CLUSTER_SAMPLE**2 * d / _FLOPS + _KINDS_S
             tests = 32 * sample_rows * d + 16 * sample_rows * 512 if theirs is not None else 0
-            largest = max(largest, sample * d * item + 40 * d * d + 40_000 * d + tests)
+            largest = max(largest, sample * d * item + 40 * d * d + 40_000 * d + 40 * CLUSTER_SAMPLE**2 + tests)
     return AuditPlan(
         n_items, n_pictures, backbones, READINGS if backbones else 0, read, ram + largest, 100 * n_items, seconds
     )

@@ -139,10 +139,19 @@ def _speaker(progress: bool | Callable[[str], None] | None) -> Callable[[str], N
     return (lambda text: print(text, file=sys.stderr)) if progress else (lambda _: None)
 
 
+def _common(mine: Material, theirs: Material) -> dict[str, str]:
+    """Backbones that can be compared, and what the second pool calls them: the same names, or the only ones of both."""
+    if mine.pool is None or theirs.pool is None:
+        return {}
+    ours, others = mine.pool.features, theirs.pool.features
+    if len(ours) == len(others) == 1:
+        return dict(zip(ours, others, strict=True))
+    return {name: name for name in ours if name in others}
+
+
 def _check_alike(mine: Material, theirs: Material) -> None:
     """Something of both can be compared. Raises InvalidInput."""
-    common = mine.pool is not None and theirs.pool is not None and set(mine.pool.features) & set(theirs.pool.features)
-    if not common and (mine.pictures is None or theirs.pictures is None):
+    if not _common(mine, theirs) and (mine.pictures is None or theirs.pictures is None):
         told = [
             f"{one.where} has " + ("pictures" if one.pool is None else f"features of {list(one.pool.features)}")
             for one in (mine, theirs)
@@ -187,9 +196,11 @@ def _renumbered(one: Finding, rows: IntArray, others: IntArray | None) -> Findin
 def _judge(pool: Pool, usable: dict[str, BoolArray], labels: Any, metrics: dict[str, Any], wanted: Wanted) -> None:
     """Suitability of every backbone for the labels, on at most 2000 labelled rows, the same for all."""
     every = np.logical_and.reduce(list(usable.values()))
-    shared = Pool(
-        pool.features, np.ones(pool.n_items, dtype=np.bool_), pool.ids, columns=pool.columns, where=pool.where
-    )
+    if isinstance(labels, str):
+        if labels not in pool.columns:
+            raise InvalidInput(f"labels: {pool.where} has no column {labels!r}, only {list(pool.columns)}.")
+        labels = pool.columns[labels]
+    shared = Pool(pool.features, np.ones(pool.n_items, dtype=np.bool_), pool.ids, where=pool.where)
     known = as_labelled(shared, _without_blanks(labels), None, None, numbers=False)
     kept = every[known.rows]
     rows, values = known.rows[kept], [str(label) for label in known.labels[kept].tolist()]
@@ -233,11 +244,12 @@ def _compare(
         found, metrics["pictures"] = leaked_pictures(tables[0], tables[1], hamming)
         findings += [_renumbered(one, mine.rows, theirs.rows) for one in found]
     if mine.pool is not None and theirs.pool is not None:
+        common = _common(mine, theirs)
         for name, rows in mine.pool.features.items():
-            other = theirs.pool.features.get(name)
-            if other is None:
+            if name not in common:
                 metrics[name] = {"note": "the second pool has no features of it"}
                 continue
+            other = theirs.pool.features[common[name]]
             other_usable = read_rows(other, theirs.pool.valid).usable & theirs.pool.valid
             found, metrics[name] = compare_features(
                 name, rows, usable[name], other, other_usable,

@@ -22,6 +22,7 @@ from ..strategies.plan import plan_coverage, plan_lewis
 from ..strategies.registry import parameters
 from ..strategies.rounds import n_payable
 from ..strategies.space import feature_space, pattern_space
+from .audited import without_audited
 from .goal_options import GOALS, goal_options, read_goals
 from .inputs import column_digest, items_digest, read_items, read_strata
 from .output import collected_warnings, note, print_json
@@ -80,6 +81,12 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     type=float,
     help="Drop near-duplicates first: items at a cosine distance below this to a labelled one or an earlier one; "
     "run.json lists them. Under one backbone. Example: --dedup 0.05",
+)
+@click.option(
+    "--audit",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of `oneglance audit`: leave out what it found unusable, and all but one of each group of duplicates. "
+    "Example: --audit audit",
 )
 @click.option(
     "--width",
@@ -156,6 +163,7 @@ def select(
     quotas: dict[str, int],
     seed: int,
     dedup: float | None,
+    audit: Path | None,
     explain: bool | None,
     backbones: tuple[str, ...] | None,
     vector_columns: tuple[str, ...],
@@ -187,6 +195,8 @@ def select(
         labelled=labelled,
         exclude=exclude,
     )
+    if audit is not None:
+        found = without_audited(found, audit)
     pool, n_candidates = found.pool, found.counts["n_candidates"]
     spread = read_strata(strata, pool)
     goals, asked = read_goals({name: options.pop(name) for name in GOALS}, pool)
@@ -207,6 +217,7 @@ def select(
         "seed": seed,
         "explain": explain,
         **({} if dedup is None else {"dedup": dedup}),
+        **({} if audit is None else {"audit": str(audit)}),
         "labelled": items_digest(found.labelled),
         "exclude": items_digest(found.unwanted),
         "strata": strata,
