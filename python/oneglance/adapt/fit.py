@@ -92,7 +92,7 @@ def fit_heads(
     tol = positive_number(tol, "tol") if tol is not None else 1e-8 if regression else 1e-6
     folds = positive_int(folds, "folds")
     for name, shards in pool.features.items():
-        spread = Spread.of(shards, pool.valid, name) if scale == "standardise" else None
+        spread = Spread.of_pool(shards, pool.valid, name) if scale == "standardise" else None
         temperature = 1.0
         if codes is None or seen is None:
             arrays, info = _regress(shards, known, spread, scale, p, ridge, eps, huber, activation, intercept, tol)

@@ -1,4 +1,4 @@
-"""Centre and spread of every feature over a pool, read in panels."""
+"""Centre and spread of every feature over a pool: no labels, and the same for every selection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._rows import named_rows
-from .._types import BoolArray, Float64Array, RowShards
+from .._types import BoolArray, Float64Array, FloatArray, RowShards
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +20,18 @@ class Spread:
     spread: Float64Array
 
     @classmethod
-    def of(cls, shards: RowShards, valid: BoolArray, name: str) -> Spread:
+    def of(cls, X: FloatArray) -> Spread:
+        """Of rows (n, d) in memory."""
+        rows = np.asarray(X, dtype=np.float64)
+        return cls._without_dead(rows.mean(axis=0), rows.std(axis=0))
+
+    @classmethod
+    def _without_dead(cls, centre: Float64Array, spread: Float64Array) -> Spread:
+        dead = spread <= 1e-12 * np.maximum(np.abs(centre), np.finfo(np.float64).tiny)
+        return cls(centre, np.where(dead, 1.0, spread))
+
+    @classmethod
+    def of_pool(cls, shards: RowShards, valid: BoolArray, name: str) -> Spread:
         """Over the valid rows, in float64. Two readings, O(d) memory. Raises InvalidInput for NaN in valid rows."""
         n_rows = int(np.count_nonzero(valid))
         ones = np.ones((len(shards), 1))
@@ -33,9 +44,7 @@ class Spread:
                 panel = panel[valid[first + start : first + start + len(panel)]]
                 square += np.square(panel - centre).sum(axis=0)
             first += shard.shape[0]
-        spread = np.sqrt(square / n_rows)
-        dead = spread <= 1e-12 * np.maximum(np.abs(centre), np.finfo(np.float64).tiny)
-        return cls(centre, np.where(dead, 1.0, spread))
+        return cls._without_dead(centre, np.sqrt(square / n_rows))
 
     def apply(self, rows: Any) -> Float64Array:
         """(m, d) -> (m, d) with the pool's mean 0 and spread 1."""

@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .._types import Float64Array, FloatArray, IntArray
+from ..adapt.spread import Spread as Scaling
 from ..errors import InvalidInput
+
+__all__ = ["HeadScore", "RidgeHead", "Scaling", "fit_ridge_head", "one_hot", "plain_pool_mse", "score_head"]
 
 PENALTIES: tuple[float, ...] = tuple(float(value) for value in np.logspace(-4, 3, 22))
 """The ridge penalties tried, each for features of unit spread."""
@@ -40,27 +43,6 @@ class HeadScore:
 
     accuracy: float
     mse: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scaling:
-    """Centre and spread of every feature over the pool: no labels, and the same for every strategy."""
-
-    centre: Float64Array
-    spread: Float64Array
-
-    @classmethod
-    def of(cls, X: FloatArray) -> Scaling:
-        """From the pool's rows (n, d). A feature that never changes gets spread 1, so it stays 0."""
-        rows = np.asarray(X, dtype=np.float64)
-        centre, spread = rows.mean(axis=0), rows.std(axis=0)
-        dead = spread <= 1e-12 * np.maximum(np.abs(centre), np.finfo(np.float64).tiny)
-        return cls(centre, np.where(dead, 1.0, spread))
-
-    def apply(self, X: FloatArray) -> Float64Array:
-        """(m, d) -> (m, d) with the pool's mean 0 and spread 1."""
-        out: Float64Array = (np.asarray(X, dtype=np.float64) - self.centre) / self.spread
-        return out
 
 
 def one_hot(labels: IntArray, n_classes: int) -> Float64Array:
