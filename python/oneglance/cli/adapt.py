@@ -6,7 +6,7 @@ import click
 
 from .lazy import LazyGroup
 
-MODULES = {"heads": "adapt_heads", "predict": "adapt_predict"}
+MODULES = {"heads": "adapt_heads", "masks": "adapt_masks", "predict": "adapt_predict"}
 
 
 @click.group(cls=LazyGroup, modules=MODULES, short_help="Turn a few labels into predictions.")
@@ -14,5 +14,5 @@ def adapt() -> None:
     """Turn the labels of a few picks into predictions for the whole pool.
 
     First heads, which fits a head on every backbone; then predict, which also says which items are least certain:
-    those are worth labelling next.
+    those are worth labelling next. masks adapts a backbone itself, without labels.
     """

@@ -21,6 +21,7 @@ from .._types import Float64Array, IntArray
 from ..errors import InvalidInput, StoreError
 from ..evaluation.intervals import Interval, mean_interval
 from ..features.backbones import Backbone, as_backbones
+from ..features.listfile import Columns
 from ..features.progress import Callback, as_callback
 from ..store.files import make_folder, write_atomic
 from .adapting import Job
@@ -131,8 +132,10 @@ def adapt_cascade(
     tensors: Any = "auto",
     shortcut_norms: bool = False,
     crops: Mapping[str, Any] | None = None,
+    n_classes: int | None = None,
     device: Any = "auto",
     compute: str = "auto",
+    columns: Columns | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every_s: float = EVERY_S,
     max_bad_fraction: float = 0.1,
@@ -157,11 +160,24 @@ def adapt_cascade(
     chosen = choose_tensors(base.module, tensors, shortcut_norms=shortcut_norms)
     folder = None if checkpoint is None else Path(checkpoint)
     job = Job(
-        base, chosen, crops=crops, compute=compute, every_s=checkpoint_every_s, callback=callback, settings=settings
+        base,
+        chosen,
+        crops=crops,
+        n_classes=n_classes,
+        compute=compute,
+        every_s=checkpoint_every_s,
+        callback=callback,
+        settings=settings,
     )
     places = [None if folder is None else folder / f"{name}.pt" for name in ("dispatcher", *map(str, range(n_experts)))]
     with opened(
-        base, images, device=device, max_bad_fraction=max_bad_fraction, workers=workers, callback=callback
+        base,
+        images,
+        device=device,
+        columns=columns,
+        max_bad_fraction=max_bad_fraction,
+        workers=workers,
+        callback=callback,
     ) as pool:
         known = pool.labels(labels)
         dispatcher = job.run(pool, known=known, checkpoint=places[0], what="dispatcher")

@@ -1,0 +1,78 @@
+"""`oneglance adapt masks` as a user meets it."""
+
+import csv
+import json
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="masks need torch")
+
+from command_line import run  # noqa: E402
+
+BACKBONE = "timm:test_resnet=random?size=32"
+FAST = ("--epochs", 1, "--batch-size", 6, "--device", "cpu", "--workers", 1, "--progress", "none")
+
+
+@pytest.fixture
+def folder(tmp_path, make_pictures, torchvision):
+    pytest.importorskip("timm", reason="a small network by name")
+    for number, name in enumerate(("cats", "dogs")):
+        make_pictures(tmp_path / "pool" / name, 9, size=32, seed=number)
+    return tmp_path / "pool"
+
+
+def test_folder_to_mask_and_back(folder, tmp_path):
+    import oneglance as og
+
+    out = tmp_path / "mask"
+    text, _ = run("adapt", "masks", folder, "-b", BACKBONE, "--out", out, "--labels", "label", *FAST)
+    assert "go: accuracy changes by" in text
+    assert "adabn: view consistency" in text
+    assert "times smaller than float32" in text
+    assert sorted(path.name for path in out.iterdir()) == ["mask.safetensors", "report.json"]
+    report = json.loads((out / "report.json").read_text())
+    assert report["pictures"] == 18
+    assert report["settings"]["epochs"] == 1
+    mask = og.load_mask(out, BACKBONE)
+    assert mask.base_hash == report["base_hash"]
+    assert mask.apply(mask.base).module is not mask.base.module
+    _, err = run("adapt", "masks", folder, "-b", BACKBONE, "--out", out, *FAST, code=2)
+    assert "holds mask.safetensors already" in err
+    found, _ = run("adapt", "masks", folder, "-b", BACKBONE, "--out", out, *FAST, "--overwrite", "--json")
+    assert json.loads(found)["go"] in (True, False)
+
+
+def test_labels_from_a_file_and_supervised(folder, tmp_path):
+    known = tmp_path / "done.csv"
+    with open(known, "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["item_id", "label"])
+        rows.writerows([f"{name}/{i:03d}.png", name] for name in ("cats", "dogs") for i in range(8))
+    out = tmp_path / "m"
+    run("adapt", "masks", folder, "-b", BACKBONE, "--out", out, "--labels", known, "--supervised", *FAST)
+    assert json.loads((out / "report.json").read_text())["settings"]["warm_up"] > 0
+    _, err = run("adapt", "masks", folder, "-b", BACKBONE, "--supervised", code=2)
+    assert "--supervised needs --labels" in err
+    _, err = run("adapt", "masks", folder, "-b", BACKBONE, "--labels", "nowhere.csv", code=2)
+    assert "--labels: 'nowhere.csv' is neither" in err
+
+
+def test_a_cascade(folder, tmp_path):
+    pytest.importorskip("sklearn", reason="the router is fitted by scikit-learn")
+    out = tmp_path / "m"
+    text, _ = run("adapt", "masks", folder, "-b", BACKBONE, "--out", out, "--experts", 2, *FAST, "--labels", "label")
+    assert "Cascade(2 experts of" in text
+    assert "unconditional: accuracy" in text
+    names = ["dispatcher.safetensors", "expert-0.safetensors", "expert-1.safetensors", "report.json", "router.npz"]
+    assert sorted(path.name for path in out.iterdir() if path.is_file()) == names
+
+
+def test_dry_run_says_what_would_be_masked(folder, tmp_path):
+    text, _ = run("adapt", "masks", folder, "-b", BACKBONE, "--out", tmp_path / "m", "--dry-run")
+    assert "resnet:" in text
+    assert "18, image folder pool" in text
+    assert not (tmp_path / "m").exists()
+    found, _ = run("adapt", "masks", folder, "-b", BACKBONE, "--tensors", "conv1.*", "--dry-run", "--json")
+    assert all(name.startswith("conv1.") for name in json.loads(found)["plan"]["tensors"])
+    _, err = run("adapt", "masks", folder, "-b", BACKBONE, "--tensors", "nothing*", "--dry-run", code=2)
+    assert "matches no parameter. The module has" in err
