@@ -148,8 +148,8 @@ def _read(folder: Path, per_class: int | None = None, size: int | None = None) -
 
 
 def cifar(depth: str = "20") -> Scene:
-    train, classes = _read(SHARED / "data" / "images" / "cifar10" / "train", 150)
-    test, test_classes = _read(SHARED / "data" / "images" / "cifar10" / "test", 100)
+    train, classes = _read(SHARED / "data" / "images" / "cifar10" / "train", 100)
+    test, test_classes = _read(SHARED / "data" / "images" / "cifar10" / "test", 50)
     rng = np.random.default_rng(0)
 
     def other(pictures: Any) -> Any:
