@@ -32,6 +32,7 @@ class Purpose(IntEnum):
     DIRECTION = 16
     PLAN = 17
     AUDIT = 18
+    PROBE = 19
 
 
 def uniforms(seed: int, purpose: Purpose, items: IntArray, draw: int = 0) -> Float64Array:
