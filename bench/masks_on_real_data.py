@@ -47,7 +47,7 @@ NAMES = {
 _DRAWS = 10
 
 
-class _Weights:
+class Weights:
     """All weights trained, as the masks' rival in the same loop."""
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
@@ -71,7 +71,7 @@ def fine_tuned(base: Backbone, scene: Scene, seed: int) -> Backbone:
         plan = choose_settings(len(pool.shelf), n_dims, "resnet", given={**given, "lr": 0.15, "seed": seed})
         cut = automatic_crops(pool, scene.settings.get("crops"))
         goal = SwavGoal(n_dims, plan, cut, pool.device, seeded(seed, "head"))
-        weights = _Weights(pool.net.tensors)
+        weights = Weights(pool.net.tensors)
         statistics = pool.net.copy_statistics()
         train(pool.net, pool.shelf, weights, goal, plan, statistics, pool.device)
         statistics = measure_statistics(pool.net, pool.shelf, weights.materialise(), pool.device)
