@@ -192,3 +192,56 @@ def lp_irls(rows, targets, p, goal, most=200):
         x, off = x + length * move, off + length * turned
         value = float((np.abs(off) ** p).mean())
     return value, most
+
+
+def near_blocked(rows, cosine, every=1, block=2048):
+    """All pairs of rows of at least this cosine, by blocks of products of unit rows, each pair once.
+
+    every  only each so-manieth block of rows does its work
+    """
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    ones, others = [], []
+    for start in range(0, len(unit), block * every):
+        mine = unit[start : start + block]
+        for column in range(start, len(unit), block):
+            i, j = np.nonzero(mine @ unit[column : column + block].T >= cosine)
+            later = start + i < column + j
+            ones.append(start + i[later])
+            others.append(column + j[later])
+    return np.concatenate(ones), np.concatenate(others)
+
+
+def _mmd2(kernel, n):
+    m = len(kernel) - n
+    within_x = (kernel[:n, :n].sum(dtype=np.float64) - n) / (n * (n - 1))
+    within_y = (kernel[n:, n:].sum(dtype=np.float64) - m) / (m * (m - 1))
+    return within_x + within_y - 2 * kernel[:n, n:].mean(dtype=np.float64)
+
+
+def _kernel(rows, width2):
+    squares = np.einsum("ij,ij->i", rows, rows)
+    kernel = rows @ rows.T
+    kernel *= -2
+    kernel += squares[:, None]
+    kernel += squares
+    np.maximum(kernel, 0, out=kernel)
+    kernel /= -width2
+    np.exp(kernel, out=kernel)
+    return kernel
+
+
+def mmd_by_recomputing(x, y, width2, permutations, seed=0):
+    """MMD^2 of the rows as they are and of permutations, the kernel matrix anew for each."""
+    rows, rng = np.concatenate([x, y]), np.random.default_rng(seed)
+    values = [_mmd2(_kernel(rows, width2), len(x))]
+    return values + [_mmd2(_kernel(rng.permutation(rows), width2), len(x)) for _ in range(permutations - 1)]
+
+
+def mmd_by_gathering(x, y, width2, permutations, seed=0):
+    """The same from one stored kernel matrix, its rows and columns permuted."""
+    kernel, rng = _kernel(np.concatenate([x, y]), width2), np.random.default_rng(seed)
+    values = [_mmd2(kernel, len(x))]
+    for _ in range(permutations - 1):
+        order = rng.permutation(len(kernel))
+        values.append(_mmd2(kernel[order][:, order], len(x)))
+    return values

@@ -154,8 +154,9 @@ def score_rows(pictures: Pictures, first: int, stop: int) -> PictureTable:
     start_s = time.perf_counter()
     decode_s = 0.0
     table = _empty(n)
-    by_shape: dict[tuple[int, ...], list[int]] = {}
-    small: dict[int, npt.NDArray[np.uint8]] = {}
+    by_shape: dict[tuple[int, int], list[int]] = {}
+    small: dict[int, bytes] = {}
+    digests = [bytes(16)] * n
     for row in range(n):
         began_s = time.perf_counter()
         try:
@@ -170,16 +171,17 @@ def score_rows(pictures: Pictures, first: int, stop: int) -> PictureTable:
                 f"source[{first + row}] is a float array: an audit of pictures needs 8-bit pixels. Give pictures as "
                 "they come from their files, or audit the features."
             )
+        pixels = picture.tobytes()
         table.width[row], table.height[row] = picture.size
         table.modes[row] = picture.info.get(STORED_MODE, "")
-        pixels = picture.tobytes()
-        table.digests[row] = np.void(pixel_digest(picture.size, pixels))
+        digests[row] = pixel_digest(picture.size, pixels)
         little = reduced(picture)
-        shape = (little.height, little.width, 3)
-        small[row] = np.frombuffer(pixels if little is picture else little.tobytes(), dtype=np.uint8).reshape(shape)
-        by_shape.setdefault(shape, []).append(row)
-    for rows in by_shape.values():
-        for name, values in batch_scores(np.stack([small[row] for row in rows])).items():
+        small[row] = pixels if little is picture else little.tobytes()
+        by_shape.setdefault((little.height, little.width), []).append(row)
+    table.digests[:] = np.frombuffer(b"".join(digests), dtype=table.digests.dtype)
+    for shape, rows in by_shape.items():
+        rgb = np.frombuffer(b"".join([small[row] for row in rows]), dtype=np.uint8).reshape(len(rows), *shape, 3)
+        for name, values in batch_scores(rgb).items():
             getattr(table, name)[rows] = values
     table.decode_s, table.score_s = decode_s, time.perf_counter() - start_s - decode_s
     return table
