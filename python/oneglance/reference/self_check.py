@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._types import Float64Array, FloatArray
-from . import activeft, bilaf, farthest, kmeans, leverage, lewis, nearest, philox
+from . import activeft, bilaf, farthest, kmeans, leverage, lewis, mask_bits, nearest, philox
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ def run() -> Iterator[CheckResult]:
         )
     yield from _distances(next(awkward_matrices())[1])
     yield from _boundaries(next(awkward_matrices())[1])
+    yield from _masks(next(awkward_matrices())[1].astype(np.float32))
     items = np.array([0, 1, 2**31, 2**40], dtype=np.int64)
     same = np.array_equal(_core.philox_uniforms(7, 2, items, 3), philox.uniforms(7, 2, items, 3))
     yield CheckResult("random numbers (Philox)", 0.0 if same else float("inf"), 0.0)
@@ -104,6 +105,21 @@ def _boundaries(rows: FloatArray) -> Iterator[CheckResult]:
     error = _relative(mean, bilaf.euclidean(x, x).mean(axis=1))
     same = order.tolist() == bilaf.density_order(x, 4, 10, 0.1)
     yield CheckResult("BiLAF's denoising", error if same else float("inf"), 1e-11)
+
+
+def _masks(scores: FloatArray) -> Iterator[CheckResult]:
+    """Another bit is an infinite error."""
+    bits, kept, _ = _core.pack_scores(scores, 0.5)
+    applied = np.empty_like(scores)
+    _core.apply_mask(scores, bits, kept, applied)
+    same = np.array_equal(bits, mask_bits.pack_scores(scores, 0.5))
+    same = same and np.array_equal(applied, mask_bits.apply(scores, bits))
+    yield CheckResult("masks, packed and applied", 0.0 if same else float("inf"), 0.0)
+    for coder, name in ((1, "bytes"), (3, "magnitudes")):
+        (stream,) = _core.encode_masks([bits], [scores.size], [kept], [scores.reshape(-1)], [0, coder], 0)
+        ((back, ones, error),) = _core.decode_masks([stream], [scores.size], [scores.reshape(-1)])
+        same = not error and ones == kept and np.array_equal(back, bits)
+        yield CheckResult(f"masks, coded by {name}", 0.0 if same else float("inf"), 0.0)
 
 
 def failures(report: Callable[[CheckResult], None] | None = None) -> int:
