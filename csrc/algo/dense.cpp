@@ -83,6 +83,11 @@ void add_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
                     1.0f, c, as_int(n));
 }
 
+void add_transposed_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* b, float* c) {
+  scipy_cblas_sgemm(kRowMajor, kTrans, kNoTrans, as_int(m), as_int(n), as_int(k), 1.0f, a, as_int(m), b, as_int(n),
+                    1.0f, c, as_int(n));
+}
+
 void product(std::int64_t m, std::int64_t n, std::int64_t k, const double* a, const double* b, double* c) {
   if (n == 1) {
     scipy_cblas_dgemv(kRowMajor, kNoTrans, as_int(m), as_int(k), 1.0, a, as_int(k), b, 1, 0.0, c, 1);

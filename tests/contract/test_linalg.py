@@ -148,6 +148,38 @@ def test_passes_to_1e_6_on_heavy_tailed_and_ill_conditioned_rows(p):
         assert passes <= PASSES_ALLOWED[p]
 
 
+@pytest.mark.parametrize("coherent", [False, True])
+@pytest.mark.parametrize("condition", [1.0, 8.0, 30.0])
+def test_squares_by_one_reading_and_probes_hold_their_bound(condition, coherent):
+    """p = 2 with a loose tol: two readings, and no weight is farther off than the residual says."""
+    rng = np.random.default_rng(int(condition))
+    x = (
+        rng.normal(size=(20_000, 48))
+        * np.sqrt(5 / rng.chisquare(5, (20_000, 1)))
+        * np.logspace(0, -np.log10(condition), 48)
+    )
+    x = (x @ np.linalg.qr(rng.normal(size=(48, 48)))[0]).astype(np.float32)
+    if coherent:
+        x[5] *= 300  # float32 sums forget most of what lies beside it
+    _core.set_small_work(0)
+    try:
+        found = [_core.lewis_weights([x], 2.0, 0.2, 100, None)]
+        _core.set_threads(1)
+        found += [_core.lewis_weights([x[:7001], x[7001:]], 2.0, 0.2, 100, None)]
+    finally:
+        _core.set_threads(0)
+        _core.set_small_work(2**31)
+    weights, rank, passes, residual, converged, _, precision, _ = found[0]
+    assert converged
+    assert (rank, precision) == (48, "float32")
+    assert passes == 2
+    assert residual <= 0.2
+    assert np.abs(np.log(weights / leverage.leverage_scores(x))).max() <= residual
+    assert abs(weights.sum() - 48) <= 1e-9
+    assert found[1][0].tobytes() == weights.tobytes()
+    assert found[1][3] == residual
+
+
 def test_the_residual_bounds_the_residual_of_every_row():
     x = MATRICES["heavy_tail"]
     for p in (0.5, 1.0, 3.8, 6.0):

@@ -24,6 +24,7 @@ void add_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
 /// c (m, n) := a b for a (m, k), b (k, n), all contiguous
 void product(std::int64_t m, std::int64_t n, std::int64_t k, const double* a, const double* b, double* c);
 /// c (m, n) := c + a' b for a (k, m), b (k, n), all contiguous
+void add_transposed_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* b, float* c);
 void add_transposed_product(std::int64_t m, std::int64_t n, std::int64_t k, const double* a, const double* b,
                             double* c);
 

@@ -13,8 +13,11 @@ void set_small_work(std::int64_t n_multiply_adds);
 /// correction. The bound is pessimistic: at 1.5e-5 the scores are off by 8e-6 at most, at 2e-6 by 1e-6.
 constexpr double kExactGramError = 3e-6;
 
-/// Whether float32 products keep the relative error of every a_i' G^-1 a_i near 3e-6.
-/// Measured: its maximum over 20000 rows grows like 1e-7 * condition (tests/contract/test_leverage.py).
+/// Relative error of a_i' G^-1 a_i by float32 products. Measured: its maximum over 20000 rows grows like
+/// 1e-7 * condition (tests/contract/test_linalg.py).
+inline double float32_score_error(double condition) { return 2e-7 * condition; }
+
+/// Whether float32 products keep that error near 3e-6.
 inline bool float32_products_suffice(double condition) { return condition <= 32.0; }
 
 /// The residual (|P - I|_2 of lewis.h) that rounding alone leaves in float32 passes: between half and
