@@ -32,6 +32,7 @@ from oneglance.masks.adapting import adapt_masks, automatic_crops
 from oneglance.masks.evaluate import measure_statistics
 from oneglance.masks.goals import SwavGoal
 from oneglance.masks.pool import opened
+from oneglance.masks.protocols import knn_hits
 from oneglance.masks.settings import choose_settings
 from oneglance.masks.train import seeded, train
 from oneglance.store.files import write_atomic
@@ -121,18 +122,13 @@ def adapted(method: str, scene: Scene, seed: int, folder: Path) -> tuple[Backbon
 
 def measure(network: Backbone, scene: Scene) -> dict[str, Any]:
     known, asked = extract(network, scene.train), extract(network, scene.test)
-    known, asked = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in (known, asked))
-    found = og.nearest(asked, known, k=20, metric="cosine")
-    votes = np.zeros((len(asked), int(scene.train_classes.max()) + 1))
-    weights = np.exp((1 - found.distances) / 0.1)
-    for neighbour in range(20):
-        votes[np.arange(len(asked)), scene.train_classes[found.indices[:, neighbour]]] += weights[:, neighbour]
     few = []
     for draw in range(_DRAWS):
         rows = few_labels(scene, draw)
         heads = og.fit_heads(known[rows], scene.train_classes[rows].tolist(), lambdas=3e-4, calibrate=False)
         few.append(float((next(iter(heads.predict(asked).values())) == scene.test_classes).mean()))
-    return {"knn": float((votes.argmax(axis=1) == scene.test_classes).mean()), "few": few}
+    knn = knn_hits(known, scene.train_classes, asked, scene.test_classes, k=20)
+    return {"knn": float(knn.mean()), "few": few}
 
 
 def run(out: Path, scenes: list[str], seeds: int, minutes: float) -> None:

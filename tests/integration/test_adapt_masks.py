@@ -143,6 +143,14 @@ def test_frozen_batch_norms_store_nothing_and_stay(tmp_path):
     assert mask.save(tmp_path / "m").buffer_bytes == 0
 
 
+def test_bfloat16_arithmetic_trains_float32_scores():
+    mask = adapt_masks(net(), pictures(), **FAST, compute="bfloat16", guard=False)
+    assert mask.report["settings"]["compute"] == "bfloat16"
+    assert all(np.isfinite(mask.history.losses))
+    assert {value.dtype for value in mask.scores.values()} == {torch.float32}
+    assert 0 < mask.report["prototypes_used"] <= 1
+
+
 def test_twice_is_the_same_to_the_bit_and_seeds_differ(adapted):
     module, mask = adapted
     assert same_mask(mask, adapt_masks(module, pictures(), **FAST, lr=200.0))

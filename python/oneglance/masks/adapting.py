@@ -189,6 +189,8 @@ class Job:
                 "bad": dict(pool.shelf.bad),
                 "settings": plan.as_dict(),
                 "crops": vars(cut).copy(),
+                "prototypes_used": history.used,
+                "kept_by_epoch": list(history.kept),
             },
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import math
 import signal
 import threading
 import time
@@ -81,6 +82,13 @@ class History:
     ln_k: float = 0.0
 
     @property
+    def used(self) -> float:
+        """Share of prototypes or classes in even use: exp of the entropy of `use`, over their number."""
+        shares = [share / max(1e-300, sum(self.use)) for share in self.use]
+        entropy = -sum(share * math.log(share) for share in shares if share > 0)
+        return math.exp(entropy) / max(1, len(shares))
+
+    @property
     def last_loss(self) -> float:
         """Mean of the last tenth of the steps."""
         tail = self.losses[-max(1, len(self.losses) // 10) :]
@@ -125,7 +133,7 @@ def train(
         momentum=settings.momentum,
     )
     full = [group["lr"] for group in optimiser.param_groups]
-    history = History(ln_k=float(torch.log(torch.tensor(float(len(goal.use))))))
+    history = History(ln_k=math.log(len(goal.use)))
     first = 0
     if checkpoint is not None and checkpoint.is_file():
         first = _load(checkpoint, mark, trainee, goal, statistics, optimiser, history)
