@@ -14,7 +14,7 @@ def report_lines(told: Mapping[str, Any]) -> list[str]:
         pools += f", against {told['n_against']:,} items of a second pool"
     lines += [f"{pools}. {_verdict(told)}", ""]
     for one in told["findings"]:
-        figures = f"{number(one['value'])} against {number(one['threshold'])}, {one['measure']}"
+        figures = how_bad(one["value"], one["threshold"], one["measure"])
         listed = f" {one['n_items']:,} listed in findings.parquet." if one["n_items"] else ""
         lines.append(f"- **{one['severity']}: {one['check']}** ({one['about']}). {one['what']} ({figures}.){listed}")
         lines.append(f"  *{one['advice']}*")
@@ -85,6 +85,12 @@ def _shift_row(name: str, pools: str, size: str, one: Mapping[str, Any]) -> list
     told = f"{one['c2st_accuracy']:.3f} [{low:.3f}, {high:.3f}]"
     return [name, pools, size, number(one["mmd2"]), number(one["mmd_p"]), told, number(one["c2st_p"]),
             number(one["frechet"])]  # fmt: skip
+
+
+def how_bad(value: float | None, threshold: float | None, measure: str) -> str:
+    """ "0.127 against 0.258: sharpness"; a threshold of 0 means that one is too many."""
+    against = f" against {number(threshold)}" if threshold else ""
+    return f"{number(value)}{against}: {measure}"
 
 
 def number(value: float | None) -> str:

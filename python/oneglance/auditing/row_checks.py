@@ -79,7 +79,7 @@ def _columns(name: str, reading: RowReading, n_rows: int) -> list[Finding]:
         ),
     ):
         if columns.size and n_rows > 1:
-            shown = ", ".join(map(str, columns[:5])) + (", ..." if columns.size > 5 else "")
+            shown = ", ".join(map(str, columns[:5])) + (f" and {columns.size - 5} more" if columns.size > 5 else "")
             found.append(
                 finding(
                     check,

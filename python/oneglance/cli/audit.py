@@ -13,7 +13,7 @@ from .._run_head import differences, run_head
 from ..auditing.findings import SEVERITIES
 from ..auditing.opening import Material, is_store, open_material
 from ..auditing.plan import AuditPlan, plan_audit
-from ..auditing.report import figure_tables, number
+from ..auditing.report import figure_tables, how_bad
 from ..auditing.result import FILES, Audit
 from ..auditing.run import HAMMING, NEAR, PERMUTATIONS, SAMPLE_ROWS
 from ..auditing.run import audit as run
@@ -240,7 +240,7 @@ def _print_plan(plan: AuditPlan, as_json: bool) -> None:
 def _print(found: Audit, out: Path) -> None:
     for one in found.findings[:_SHOWN]:
         say(f"{one.severity}: {one.what}")
-        say(f"  {number(one.value)} against {number(one.threshold)}: {one.measure}")
+        say(f"  {how_bad(one.value, one.threshold, one.measure)}")
         say(f"  {one.advice}")
     if len(found.findings) > _SHOWN:
         say(f"... and {len(found.findings) - _SHOWN} more, see {out / FILES[1]}")
