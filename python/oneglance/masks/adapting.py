@@ -27,7 +27,7 @@ from .guard import N_LOOKED_AT, Looked, Verdict, judge
 from .hashes import weights_hash
 from .layer import keep_rate, masks_of
 from .pool import Opened, opened
-from .rules import Chosen, choose_tensors
+from .rules import FAMILIES, Chosen, choose_tensors, family_of
 from .self_mask import SelfMask, as_stored, hash_of, make_mask
 from .settings import Settings, choose_settings
 from .shelf import Shelf
@@ -147,7 +147,8 @@ class Job:
         cut = automatic_crops(pool, self.crops, supervised)
         shelf, judged, target = _roles(pool, known, supervised, int(given.get("seed", 0)))
         n_dims = pool.net.features(pool.shelf.plain(torch.arange(1), pool.device), {}, {}).shape[1]
-        plan = choose_settings(len(shelf), n_dims, self.chosen.family, n_classes=self.n_classes, given=given)
+        family = self.chosen.family if self.chosen.family in FAMILIES else family_of(self.base.module)
+        plan = choose_settings(len(shelf), n_dims, family, n_classes=self.n_classes, given=given)
         goal = _goal(plan, n_dims, cut, target, pool)
         scores, head = _continued(start, self.chosen, self.base.module)
         if head is not None:
@@ -335,9 +336,13 @@ def judge_states(
     seed: int,
     **facts: Any,
 ) -> Verdict:
-    """guard.judge on features computed here; states: network -> (replaced tensors, statistics)."""
+    """guard.judge on features computed here; states: network -> (replaced tensors, statistics). Looks at 2000 pictures
+    and 2000 labelled ones at most."""
     n_looked = min(N_LOOKED_AT, len(pool.shelf))
     some = pool.shelf.part(np.linspace(0, len(pool.shelf) - 1, n_looked).round().astype(np.int64).tolist())
+    if judged is not None and len(judged[0]) > N_LOOKED_AT:
+        order = torch.randperm(len(judged[0]), generator=seeded(seed, "judged")).numpy()
+        judged = judged[0][order[:N_LOOKED_AT]], judged[1][order[:N_LOOKED_AT]]
     looked, labelled = {}, {}
     for name, (replaced, statistics) in states.items():
         plain = features_of(pool.net, some, replaced, statistics, pool.device)

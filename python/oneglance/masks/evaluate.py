@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..errors import InvalidInput
 from .crops import Crops, make_views
 from .network import Network, reset_statistics
 from .shelf import Shelf
@@ -31,7 +32,13 @@ def measure_statistics(
     reset_statistics(statistics)
     with net.norms_in_training(momentum=None):
         for numbers in _parts(len(shelf)):
-            net.features(shelf.plain(numbers, device), replaced, statistics, compute)
+            try:
+                net.features(shelf.plain(numbers, device), replaced, statistics, compute)
+            except ValueError as error:  # one picture, and a map of one place
+                raise InvalidInput(
+                    f"images: {len(shelf)} pictures are too few for the statistics of batch norms ({error}). "
+                    'Give more, or bn="frozen".'
+                ) from None
     return statistics
 
 

@@ -106,7 +106,7 @@ def opened(
         callback=callback,
     )
     labels = None if source.items.labels is None else list(source.items.labels)
-    with running([backbone], where):
+    with contextlib.closing(shelf), running([backbone], where):
         yield Opened(Network(backbone), shelf, where, list(source.items.ids), labels, source.info.description)
 
 

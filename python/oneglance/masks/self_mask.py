@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import InvalidInput
 from ..features.backbones import Backbone
+from ..store.files import make_folder
 from .bits import pack_mask, unpack_mask
 from .hashes import weights_hash
 from .layer import apply_mask
@@ -160,7 +161,7 @@ class SelfMask:
         if self.base is None:
             raise InvalidInput("save() needs the base, whose hash goes into the file. Load with the model given.")
         target = file_of(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         return write_mask_file(
             target,
             state,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from ..features.progress import Callback, Meter
 from ..store.files import digest_of
 
 MAX_RAM_BYTES = 2 << 30
+_AHEAD, _SAMPLE = 1024, 64
+
+_Loaded: TypeAlias = "tuple[Tensor | None, bytes, str]"  # a picture or None, its digest, why it is None
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,11 @@ class Shelf:
         top, left = ((have - want) // 2 for have, want in zip(unit.shape[2:], self.size, strict=True))
         return self.levels.to_input(unit[:, :, top : top + self.size[0], left : left + self.size[1]])
 
+    def close(self) -> None:
+        """Ends the decoding threads, where there are any."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
     def part(self, numbers: Sequence[int] | Tensor) -> Shelf:
         """A shelf of some of the pictures; nothing is copied but the kept bytes of these."""
         chosen = torch.as_tensor(numbers, dtype=torch.int64)
@@ -129,7 +137,7 @@ def fill_shelf(
     sample: list[Tensor] = []
     meter = Meter("read", 0, len(pictures), callback)
     with ThreadPoolExecutor(workers) as pool:
-        for row, (tensor, mark, reason) in enumerate(pool.map(load, range(len(pictures)))):
+        for row, (tensor, mark, reason) in enumerate(_in_order(pool, load, len(pictures))):
             meter.advance(1, len(bad) + (tensor is None))
             if tensor is None:
                 bad[row] = reason
@@ -149,7 +157,7 @@ def fill_shelf(
                 )
             if kept is not None:
                 kept[len(rows)] = tensor
-            if len(sample) < 512:
+            if len(sample) < _SAMPLE:
                 sample.append(tensor)
             rows.append(row)
             marks.append(mark)
@@ -178,13 +186,19 @@ def fill_shelf(
     return Shelf(levels, size, at, content, (n_channels, height, width), bad, None, again, ThreadPoolExecutor(workers))
 
 
-def _loader(pictures: Pictures, preprocess: Callable[..., Any]) -> Callable[[int], tuple[Tensor | None, bytes, str]]:
+def _in_order(pool: ThreadPoolExecutor, load: Callable[[int], _Loaded], n_rows: int) -> Iterator[_Loaded]:
+    """Rows in order, at most _AHEAD of them decoded before they are asked for."""
+    for first in range(0, n_rows, _AHEAD):
+        yield from pool.map(load, range(first, min(first + _AHEAD, n_rows)))
+
+
+def _loader(pictures: Pictures, preprocess: Callable[..., Any]) -> Callable[[int], _Loaded]:
     larger: Preprocess | None = None
     if type(preprocess) is Preprocess:
         whole = preprocess.fit == "crop" and preprocess.resize is not None
         larger = replace(preprocess, size=preprocess.resize) if whole else preprocess
 
-    def load(row: int) -> tuple[Tensor | None, bytes, str]:
+    def load(row: int) -> _Loaded:
         try:
             picture, mark = pictures.load(row)
             if isinstance(picture, np.ndarray) or larger is None:
