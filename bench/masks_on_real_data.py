@@ -90,34 +90,34 @@ def few_labels(scene: Scene, draw: int) -> np.ndarray[Any, Any]:
     return np.concatenate([rng.permutation(np.flatnonzero(classes == c))[: scene.few] for c in np.unique(classes)])
 
 
-def adapted(method: str, scene: Scene, seed: int, folder: Path) -> tuple[Backbone, int, str, float]:
-    """The network, bytes that it adds to the base, a verdict in words, share of weights kept."""
+def adapted(method: str, scene: Scene, seed: int, folder: Path) -> tuple[Backbone, dict[str, Any]]:
+    """The network, and facts: bytes that it adds to the base; of masks the verdict, share kept and bits per weight."""
     base = scene.make(seed)
     n_weights = sum(value.numel() for value in base.module.parameters())
     n_statistics = sum(v.numel() for k, v in base.module.named_buffers() if "running" in k)
     if method == "base":
-        return base, 0, "", 1.0
+        return base, {"bytes": 0}
     if method == "adabn":
         changed = copy.copy(base)
         changed.module = copy.deepcopy(base.module)
         estimate_statistics(changed, scene.train)
-        return changed, 2 * n_statistics, "", 1.0
+        return changed, {"bytes": 2 * n_statistics}
     if method == "ssl":
-        return fine_tuned(base, scene, seed), 4 * n_weights + 2 * n_statistics, "", 1.0
+        return fine_tuned(base, scene, seed), {"bytes": 4 * n_weights + 2 * n_statistics}
     rows = few_labels(scene, 0)
     labels = {int(row): int(scene.train_classes[row]) for row in rows}
     settings: dict[str, Any] = {**scene.settings, "seed": seed}
     if method == "supervised":
-        crops = {key: value for key, value in settings.pop("crops", {}).items() if key == "flip"}
+        crops = {key: value for key, value in settings.get("crops", {}).items() if key == "flip"}
         kept = {"epochs": 40, "batch_size": 32, "seed": seed}
         mask = adapt_masks(base, scene.train, labels=labels, supervised=True, crops=crops, guard=False, **kept)
-        verdict = ""
     else:
         mask = adapt_masks(base, scene.train, labels=labels, checkpoint=folder / f"{seed}.pt", **settings)
-        verdict = "go" if mask.verdict is not None and mask.verdict.go else "no-go"
     sizes = mask.save(folder / f"{method}-{seed}.safetensors")
-    changed = mask.apply(base)
-    return changed, sizes.file_bytes, verdict, mask.keep_rate
+    facts: dict[str, Any] = {"bytes": sizes.file_bytes, "masked": sizes.n_weights, "kept": mask.keep_rate}
+    if mask.verdict is not None:
+        facts |= {"verdict": "go" if mask.verdict.go else "no-go", "reasons": list(mask.verdict.reasons)}
+    return mask.apply(base), facts
 
 
 def measure(network: Backbone, scene: Scene) -> dict[str, Any]:
@@ -146,10 +146,10 @@ def run(out: Path, scenes: list[str], seeds: int, minutes: float) -> None:
                 scene = scene or SCENES[name]()
                 place.parent.mkdir(parents=True, exist_ok=True)
                 start = time.monotonic()
-                network, n_bytes, verdict, kept = adapted(method, scene, seed, place.parent)
+                network, facts = adapted(method, scene, seed, place.parent)
                 seconds = time.monotonic() - start
-                cell = {**measure(network, scene), "bytes": n_bytes, "verdict": verdict, "kept": kept}
-                write_atomic(place, [json.dumps({**cell, "seconds": round(seconds, 1)}).encode()])
+                cell = {**measure(network, scene), **facts, "seconds": round(seconds, 1)}
+                write_atomic(place, [json.dumps(cell).encode()])
                 words = f"kNN {cell['knn']:.3f}, few {np.mean(cell['few']):.3f}, {seconds:.0f} s"
                 print(f"{name} {method} seed {seed}: {words}", flush=True)
 
@@ -161,23 +161,28 @@ def tables(out: Path) -> str:
         if not cells["base"]:
             continue
         lines += [f"**{name}**, {len(cells['base'])} seeds", ""]
-        lines += ["| method | kNN | few labels | kept | bytes | verdict | seconds |", "|---|---|---|---|---|---|---|"]
+        lines += ["| method | kNN | few labels | kept | bytes | bits per masked weight | verdict | seconds |"]
+        lines += ["|---|---|---|---|---|---|---|---|"]
         for method, found in cells.items():
-            if not found:
-                continue
-            go = [cell["verdict"] for cell in found if cell["verdict"]]
-            row = [
-                NAMES[method],
-                _cell([cell["knn"] for cell in found]),
-                _cell([float(np.mean(cell["few"])) for cell in found]),
-                f"{np.mean([cell['kept'] for cell in found]):.1%}",
-                f"{np.mean([cell['bytes'] for cell in found]):,.0f}",
-                f"{go.count('go')} go, {go.count('no-go')} no-go" if go else "",
-                f"{np.mean([cell['seconds'] for cell in found]):.0f}",
-            ]
-            lines.append(f"| {' | '.join(row)} |")
+            if found:
+                lines.append(f"| {' | '.join(_row(method, found))} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _row(method: str, found: list[dict[str, Any]]) -> list[str]:
+    masked = [cell for cell in found if "masked" in cell]
+    go = [cell["verdict"] for cell in found if cell.get("verdict")]
+    return [
+        NAMES[method],
+        _cell([cell["knn"] for cell in found]),
+        _cell([float(np.mean(cell["few"])) for cell in found]),
+        f"{np.mean([cell['kept'] for cell in masked]):.1%}" if masked else "",
+        f"{np.mean([cell['bytes'] for cell in found]):,.0f}",
+        f"{np.mean([8 * cell['bytes'] / cell['masked'] for cell in masked]):.2f}" if masked else "",
+        f"{go.count('go')} go, {go.count('no-go')} no-go" if go else "",
+        f"{np.mean([cell['seconds'] for cell in found]):.0f}",
+    ]
 
 
 def _cell(values: list[float]) -> str:
