@@ -141,8 +141,8 @@ def test_probabilities():
 
 
 @pytest.mark.parametrize("kind", ["plain", "huge", "tiny", "offset", "twins"])
-@pytest.mark.parametrize("permutations", [99])
-def test_mmd(kind, permutations):
+def test_mmd(kind):
+    permutations = 99
     scale, offset = {"huge": (1e100, 0), "tiny": (1e-100, 0), "offset": (1, 50)}.get(kind, (1, 0))
     x, y = rows_of(40, 7, scale=scale, offset=offset), rows_of(31, 7, scale=scale, offset=offset) + 0.3 * scale
     if kind == "twins":
@@ -166,7 +166,7 @@ def test_frechet(n, m, d):
     assert frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize(("n", "d"), [(80, 24), (20, 60), (3000, 13)])
+@pytest.mark.parametrize(("n", "d"), [(80, 24), (20, 60), (700, 13)])
 @pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
 def test_spectrum(n, d, scale):
     rows = rows_of(n, d, scale=scale) @ np.diag(np.logspace(0, -1, d)) + 0.3 * scale

@@ -158,13 +158,12 @@ def test_quiet_on_clean_pools():
     assert sum(alarms.values()) - alarms["shift"] <= 2, alarms
 
 
-@pytest.mark.parametrize("kind", ["normal", "heavy"])
-def test_p_values_are_uniform_under_the_null(kind):
+def test_p_values_are_uniform_under_the_null():
     stats = pytest.importorskip("scipy.stats")
     kernel, coins = [], []
     for run in range(200):
         rng = np.random.default_rng(run)
-        draw = rng.standard_t(2, (90, 4)) if kind == "heavy" else rng.normal(size=(90, 4))
+        draw = rng.standard_t(3, (90, 4))
         kernel.append(mmd(draw[:40], draw[40:], permutations=99, seed=run).p)
         found = c2st(draw[:45], draw[45:], seed=run)
         n, k = found.n_test, found.correct
