@@ -6,6 +6,7 @@ import pytest
 from oneglance._types import RowShards
 from oneglance.auditing.c2st import c2st
 from oneglance.auditing.chance import chi2_tail, coins_tail, share_interval
+from oneglance.auditing.clusters import _silhouette
 from oneglance.auditing.frechet import frechet_distance
 from oneglance.auditing.imbalance import BETAS, association, evenness
 from oneglance.auditing.links import Groups, bit_count, hamming_links
@@ -127,6 +128,22 @@ def test_association():
     few = association(np.repeat([0, 1], 10), ["a"] * 9 + ["b"] + ["b"] * 10, 0)
     assert few.p_from == "999 shuffles"
     assert few.p <= 0.01
+
+
+def test_silhouettes():
+    metrics = pytest.importorskip("sklearn.metrics")
+    x = rows_of(90, 4)
+    x[:30] += 4
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    x[5], x[7] = x[6], x[6]
+    distances = 1 - unit @ unit.T
+    np.fill_diagonal(distances, 0)
+    for k in (2, 3, 7):
+        labels = np.arange(90) % k
+        labels[3] = k - 1
+        want = metrics.silhouette_score(np.maximum(distances, 0), labels, metric="precomputed")
+        assert _silhouette(np.maximum(distances, 0), labels, k) == pytest.approx(want, abs=1e-9)
+        assert _silhouette(np.maximum(distances, 0), labels, k + 2) == pytest.approx(want, abs=1e-9)  # empty clusters
 
 
 def test_probabilities():

@@ -193,6 +193,17 @@ def test_collapsed_backbone():
     assert found.find("collapsed").severity == "error"
 
 
+def test_repeated_rows_are_as_many_kinds_as_they_are():
+    x = np.repeat(np.random.default_rng(0).normal(size=(3, 5)), 100, axis=0)
+    found = og.audit(x)
+    assert found.metrics["features"]["features"]["clusters"]["counts"] == [100, 100, 100]
+    assert checks(found) == ["exact duplicates"]
+    assert found.exclude().size == 297
+    assert set(checks(og.audit(np.ones((100, 4)), against=np.ones((30, 4))))) == {
+        "collapsed", "leakage", "exact duplicates",
+    }  # fmt: skip
+
+
 def test_many_near_duplicates_are_not_dropped():
     x = 1 + 0.05 * np.random.default_rng(0).normal(size=(200, 16))
     found = og.audit(x)

@@ -42,13 +42,15 @@ def cluster_rows(rows: RowShards, used: BoolArray, clusters: int | None, seed: i
     cosines = unit @ unit.T
     values, vectors = np.linalg.eigh(cosines)
     few = vectors[:, ::-1][:, :_DIMS] * np.sqrt(np.maximum(values[::-1][:_DIMS], 0.0))
+    distances = np.maximum(1.0 - cosines, 0.0)
+    distances[distances < 1e-12] = 0.0  # rounding of equal rows
     starts: dict[int, Float64Array] = {}
     for k in wanted:
         k = min(k, chosen.size)
         tries = [kmeans(few, k, max_iter=30, seed=seed + i) for i in range(_STARTS)]
         best = min(tries, key=lambda found: found.inertia)
         starts[k] = _means(unit, best.labels, k)
-        silhouettes[k] = _silhouette(1.0 - cosines, best.labels, k)
+        silhouettes[k] = _silhouette(distances, best.labels, k)
     k = max(silhouettes, key=lambda tried: (silhouettes[tried], -tried))
     mask = None if used.all() else used
     whole = kmeans(rows, k, metric="cosine", init=starts[k], max_iter=20, mask=mask)
@@ -79,5 +81,6 @@ def _silhouette(distances: Float64Array, labels: IntArray, k: int) -> float:
     means[:, sizes == 0] = np.inf
     means[every, labels] = np.inf
     b = means.min(axis=1)
-    value = np.where(own > 1, (b - a) / np.maximum(np.maximum(a, b), 1e-300), 0.0)
+    larger = np.maximum(a, b)
+    value = np.where((own > 1) & (larger > 0), (b - a) / np.where(larger > 0, larger, 1.0), 0.0)
     return float(value.mean())

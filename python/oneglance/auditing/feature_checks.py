@@ -160,14 +160,14 @@ def _kinds(
     found = []
     ratio = surely_uneven(kinds.counts)
     if ratio >= UNEVEN:
-        small = int(kinds.counts.argmin())
+        small = int(np.where(kinds.counts > 0, kinds.counts, kinds.counts.max() + 1).argmin())
         found.append(
             finding(
                 "imbalance",
                 "warning",
                 name,
                 f"Of {kinds.counts.size} clusters of {name} the largest has {int(kinds.counts.max()):,} items, the "
-                f"smallest {int(kinds.counts.min()):,}; it counts as {even['effective_clusters']:.1f} even ones.",
+                f"smallest {int(kinds.counts[small]):,}; all count as {even['effective_clusters']:.1f} even ones.",
                 value=ratio,
                 threshold=UNEVEN,
                 measure="largest over smallest cluster, less chance",

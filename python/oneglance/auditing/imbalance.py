@@ -46,9 +46,10 @@ def evenness(counts: IntArray) -> dict[str, Any]:
 
 
 def surely_uneven(counts: IntArray) -> float:
-    """Largest over smallest cell, each moved by two standard deviations of a count towards the other."""
-    high, low = float(counts.max()), float(counts.min())
-    return max(1.0, (high - 2 * math.sqrt(high)) / (low + 2 * math.sqrt(low) + 1e-9)) if low else high
+    """Largest over smallest cell that is not empty (k-means leaves some where rows repeat), each moved by two standard
+    deviations of a count towards the other; at least 1."""
+    high, low = float(counts.max()), float(counts[counts > 0].min())
+    return max(1.0, (high - 2 * math.sqrt(high)) / (low + 2 * math.sqrt(low)))
 
 
 @dataclass(frozen=True)
