@@ -137,6 +137,26 @@ def test_a_store_its_bad_items_and_another_store(pool, tmp_path):
     assert 'has no backbone "vit"' in error
 
 
+def test_a_store_and_ids(pool, tmp_path):
+    """A selection found again by its ids from the vectors behind the store, and predictions by id."""
+    arrays, kind, _ = pool
+    np.savez("vit.npz", vit=arrays["vit"], name=np.array([f"i{i}" for i in range(150)]))
+    args = ("--vector-column", "vit", "--id-column", "name")
+    run("embed", "vit.npz", "--out", "store", *args)
+    run("select", "store", "--budget", "20", "--out", "from-store")
+    write_labels("names.csv", [{"item_id": f"i{i}", "label": "abc"[kind[i]]} for i in range(150)])
+    run("adapt", "heads", "store", "--labels", "names.csv", "--selection", "from-store")
+    request = json.loads((tmp_path / "heads" / "run.json").read_text())["request"]
+    assert request["backbones"] == list(og.load_heads("heads"))
+    run("adapt", "heads", "vit.npz", *args, "--labels", "names.csv", "--selection", "from-store", "--out", "again")
+    one, two = (og.load_heads(folder) for folder in ("heads", "again"))
+    (first,), (second,) = one, two
+    np.testing.assert_allclose(one[first].arrays["coef"], two[second].arrays["coef"], atol=1e-3)
+    run("adapt", "predict", "store", "--out", "p.csv")
+    with open("p.csv", newline="") as file:
+        assert [row["item_id"] for row in csv.DictReader(file)] == [f"i{i}" for i in range(150)]
+
+
 def test_dry_runs_write_nothing(pool, tmp_path):
     out, _ = run("adapt", "heads", *BOTH, "--labels", "done.csv", "--dry-run")
     assert "30, and 0 picks without a label" in out
