@@ -3,7 +3,8 @@
 digits   scikit-learn's digits, a small network trained on them; the pool is inverted, turned, of low contrast and noisy
 cifar    CIFAR-10 with channels rotated, colours inverted, contrast lowered and noise, a ResNet-20 of clean CIFAR-10
 neu      steel defects (grey, 6 classes) at 32 pixels, the same ResNet-20
-neu56, cifar56   the same with a ResNet-56
+clean    CIFAR-10 as the ResNet-20 knows it: there is nothing to gain
+neu56, cifar56   neu and cifar with a ResNet-56
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ def _read(folder: Path, per_class: int | None = None, size: int | None = None) -
     return np.stack(pictures), np.array(classes, dtype=np.int64)
 
 
-def cifar(depth: str = "20") -> Scene:
+def cifar(depth: str = "20", changed: bool = True) -> Scene:
     train, classes = _read(SHARED / "data" / "images" / "cifar10" / "train", 100)
     test, test_classes = _read(SHARED / "data" / "images" / "cifar10" / "test", 50)
     rng = np.random.default_rng(0)
@@ -158,7 +159,9 @@ def cifar(depth: str = "20") -> Scene:
         return values.clip(0, 255).astype(np.uint8)
 
     settings = {"epochs": 5}
-    return Scene(lambda seed: cifar_resnet(depth), other(train), classes, other(test), test_classes, 5, settings)
+    if changed:
+        train, test = other(train), other(test)
+    return Scene(lambda seed: cifar_resnet(depth), train, classes, test, test_classes, 5, settings)
 
 
 def neu(depth: str = "20") -> Scene:
@@ -174,6 +177,7 @@ SCENES: dict[str, Callable[[], Scene]] = {
     "digits": digits,
     "cifar": cifar,
     "neu": neu,
+    "clean": lambda: cifar(changed=False),
     "cifar56": lambda: cifar("56"),
     "neu56": lambda: neu("56"),
 }

@@ -201,7 +201,7 @@ def _cell(values: list[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--scenes", default="digits,cifar,neu", help=", ".join(SCENES))
+    parser.add_argument("--scenes", default="digits,cifar,neu,clean", help=", ".join(SCENES))
     parser.add_argument("--methods", default=",".join(METHODS[:-1]), help=", ".join(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=60, help="begin no cell after so many")
