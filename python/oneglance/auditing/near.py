@@ -18,7 +18,7 @@ _CELL_ROWS = 500  # on average
 _ONE_CELL = 4000  # rows below which all pairs are cheaper than cells
 _FIT_ROWS = 32  # per cell, for the centres
 _MAX_ITER = 5
-_VISITS = 3  # further cells of a row at most
+_VISITS = 5  # further cells of a row at most
 _PANEL = 16_384
 MOST_PRODUCTS = _CELL_ROWS * (1 + _VISITS)
 _CHECKED = 1000
@@ -56,10 +56,10 @@ def near_rows(
 
     Pairs of unit rows are at most D = sqrt(2 - 2 cosine) apart. If the cells a and b part two such rows, the border
     between a and b (the hyperplane where both centres are equally far) lies between them, so one of the two is within
-    D / 2 of it. Every row therefore visits the other cells whose border is that near, the nearest 3 at most: then each
-    near pair meets in one cell. Where 3 were too few the answer is not `exact`; see the measured recall.
+    D / 2 of it. Every row therefore visits the other cells whose border is that near, the nearest 5 at most: then each
+    near pair meets in one cell. Where 5 were too few the answer is not `exact`; see the measured recall.
     Inside cells pairs are decided by definition (strategies.pairs). Cost: the k-means of a sample, one search among
-    n / 500 centres, and 500 to 2000 products per row. Memory: O(n + cell d).
+    n / 500 centres, and 500 to 3000 products per row. Memory: O(n + cell d).
     """
     there = np.flatnonzero(used).astype(np.int64)
     n = len(rows)
