@@ -107,6 +107,8 @@ def _of_pictures(opened: Source, name: str) -> Material:
 
 
 def _with_pictures(pool: Pool, reasons: Mapping[int, str], pictures: Any, name: str, max_pixels: int) -> Material:
+    if not pool.features:
+        raise InvalidInput(f"{name}: {pool.where} holds patterns only, an audit needs one row of features per item.")
     columns = {key: values for key, values in pool.columns.items() if key != "source"}
     places = pool.columns.get("source", pool.sources)
     if places is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -63,7 +64,8 @@ class PictureTable:
 def read_pictures(pictures: Pictures, *, workers: int | None = None, callback: Callback | None = None) -> PictureTable:
     """Decodes and scores every picture once. A bad one becomes a reason, never an error.
 
-    workers  processes; 0: this one; None: one per core where processes can fork and the pool is worth it
+    workers  processes; 0: this one (also where processes cannot fork); None: one per core on Linux where the pool is
+             worth it
 
     The answer does not depend on workers. Cost: the decoding, and up to some 30 % of it for small pictures, less for
     large ones. Memory: O(64 small pictures) per worker, about 150 bytes per picture. Raises InvalidInput (pictures
@@ -72,6 +74,8 @@ def read_pictures(pictures: Pictures, *, workers: int | None = None, callback: C
     n = len(pictures)
     tasks = [(start, min(start + _TASK_ROWS, n)) for start in range(0, n, _TASK_ROWS)]
     n_workers = default_workers(n_tasks(n)) if workers is None else workers
+    if "fork" not in multiprocessing.get_all_start_methods():
+        n_workers = 0
     meter = Meter("audit", 0, n, callback)
     parts: list[PictureTable] = []
     bad = 0
@@ -103,8 +107,6 @@ def _parts(pictures: Pictures, tasks: list[tuple[int, int]], workers: int) -> Ge
     if workers == 0:
         yield from (score_rows(pictures, *task) for task in tasks)
         return
-    import multiprocessing
-
     global _forked
     _forked = pictures
     ahead: list[Future[PictureTable]] = []

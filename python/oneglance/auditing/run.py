@@ -209,7 +209,7 @@ def _judge(pool: Pool, usable: dict[str, BoolArray], labels: Any, metrics: dict[
     some = fixed_sample(rows, _LABELLED)
     classes, codes = np.unique(np.array(values)[some], return_inverse=True)
     if classes.size < 2:
-        raise InvalidInput(f"labels hold one class only, {classes[0]!r}: suitability needs two.")
+        raise InvalidInput(f"labels hold one class only, {str(classes[0])!r}: suitability needs two.")
     for name, features in pool.features.items():
         wanted.note(f"suitability of {name} ...")
         told = suitability(features.take(rows[some]), codes.astype(np.int64), classes.size, seed=wanted.seed)
