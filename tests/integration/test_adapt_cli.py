@@ -192,6 +192,9 @@ def test_labels_outside_the_selection_are_counted(pool):
     np.save("kind.npy", kind)
     _, told = run("adapt", "heads", *BOTH, "--labels", "kind.npy", "--selection", "batch", "--dry-run")
     assert "120 labelled items are no picks of --selection and are left out" in told
+    run("adapt", "heads", *BOTH, "--labels", "kind.npy", "--selection", "batch", "--classes", "0,1,2,3")
+    assert og.load_heads("heads").classes.tolist() == [0, 1, 2, 3]
+    assert not og.load_heads("heads")["vit"].seen[3]
 
 
 def test_uncertainty_by_hand():

@@ -144,6 +144,8 @@ def heads(
     if dry_run:
         _print_plan(pool, known.labels, known.n_unlabelled, numbers, as_json)
         return
+    if options["classes"] is not None and values.dtype.kind in "iu":  # an array of numbers has numbers as classes
+        options["classes"] = tuple(int(name) if name.lstrip("-").isdigit() else name for name in options["classes"])
     asked = {"task": task, "lambdas": _lambdas(lambdas), **options}
     request = {
         "command": "adapt heads",
