@@ -29,9 +29,10 @@ from mask_scenes import SCENES, Scene
 from oneglance.evaluation import mean_interval
 from oneglance.features import Backbone, extract
 from oneglance.masks.adabn import estimate_statistics
-from oneglance.masks.adapting import adapt_masks, automatic_crops
+from oneglance.masks.adapting import adapt_masks
 from oneglance.masks.evaluate import measure_statistics
 from oneglance.masks.goals import SwavGoal
+from oneglance.masks.job import automatic_crops
 from oneglance.masks.pool import opened
 from oneglance.masks.protocols import knn_hits
 from oneglance.masks.settings import choose_settings

@@ -24,9 +24,9 @@ from ..features.backbones import Backbone, as_backbones
 from ..features.listfile import Columns
 from ..features.progress import Callback, as_callback
 from ..store.files import make_folder, write_atomic
-from .adapting import Job
 from .evaluate import features_of
 from .guard import held_out_hits
+from .job import Job
 from .pool import Opened, opened
 from .rules import choose_tensors
 from .self_mask import SelfMask, load_mask

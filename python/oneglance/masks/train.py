@@ -63,6 +63,11 @@ class MaskTrainee:
     def materialise(self) -> dict[str, Tensor]:
         return materialise(self.weights, self.scores)
 
+    def at_rest(self) -> dict[str, Tensor]:
+        """The same without gradient."""
+        with torch.no_grad():
+            return self.materialise()
+
     def kept(self) -> float:
         return keep_rate(masks_of(self.scores).values())
 
