@@ -116,6 +116,13 @@ def test_store_with_invalid_items(tmp_path, monkeypatch):
     assert detail == 'backbone "vectors": features are not finite'
 
 
+def test_a_column_from_a_file(vectors):
+    lines = [f"{row},{'left' if row % 6 < 3 else 'right'}" for row in range(240)]
+    (vectors / "camera.csv").write_text("\n".join(["row_id,camera", *lines]))
+    out, _ = run("audit", "vit.npy", "--column", "camera.csv", "--near", "0.999")
+    assert "warning: Clusters of vit go together with the column camera." in out
+
+
 def test_dry_run_writes_nothing(vectors):
     out, _ = run("audit", "vit.npy", "--dry-run")
     assert "up to 28 per backbone" in out

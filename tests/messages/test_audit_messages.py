@@ -25,6 +25,7 @@ def x():
         ({"labels": "kind"}, r"labels: the pool has no column 'kind', only \[\]\."),
         ({"labels": ["cat"] * 60}, "labels hold one class only, 'cat': suitability needs two"),
         ({"labels": ["cat"] * 7}, "labels must have one entry per pick"),
+        ({"columns": {"site": ["a"]}}, r"columns: 'site' must have one entry per item \(60\), got 1\."),
         ({"backbones": ["vit"]}, "backbones must be among"),
     ],
 )
@@ -55,5 +56,7 @@ def test_pictures(x, tmp_path, make_pictures):
         og.audit(tmp_path / "photos", pictures=tmp_path / "photos")
     with pytest.raises(og.InvalidInput, match=r"source\[0\] is a float array: an audit of pictures needs 8-bit pixels"):
         og.audit(np.zeros((30, 3, 8, 8), dtype=np.float32), workers=0)
+    with pytest.raises(og.InvalidInput, match="labels are held against features, and source holds pictures only"):
+        og.audit(tmp_path / "photos", labels=["a"] * 5)
     with pytest.raises(og.InvalidInput, match="does not exist"):
         og.audit(tmp_path / "nowhere")

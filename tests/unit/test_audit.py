@@ -103,6 +103,9 @@ def test_clusters_that_go_with_a_folder(tmp_path):
     assert "folder" in told.what
     assert found.metrics["features"]["features"]["associations"]["label"]["nmi"] > 0.9
     assert checks(found).count("goes with a column") == 1  # the label is meant to go with clusters
+    camera = [f"c{label // 4}" for label in labels]
+    told = og.audit(x, columns={"camera": camera, "day": [str(row % 3) for row in range(600)]})
+    assert ["camera" in one.what for one in told.findings if one.check == "goes with a column"] == [True]
     shuffled = np.array([f"site{row % 2}/{row}" for row in range(600)], dtype=object)
     known = Pool(plain.features, plain.valid, columns={"source": shuffled})
     assert og.audit(known).find("goes with a column") is None
@@ -352,6 +355,14 @@ def test_figures_stay_finite_on_tiny_pools():
     nothing = og.audit(np.full((30, 24), np.nan), against=x, permutations=99)
     assert nothing.exclude().size == 30
     assert all(math.isfinite(one.value) for one in nothing.findings)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_a_worker_that_dies_is_an_error_with_a_cure(photos, monkeypatch):
+    pictures = open_source(str(photos)).pictures
+    monkeypatch.setattr(type(pictures), "load", lambda self, row: os._exit(1))
+    with pytest.raises(og.OneglanceError, match="a decoding worker died: mostly for want of memory. Run again with"):
+        read_pictures(pictures, workers=2)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")

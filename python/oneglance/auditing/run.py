@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .._check import positive_int, positive_number, seed_int
 from .._types import BoolArray, IntArray
@@ -39,6 +40,7 @@ def audit(
     against: Any = None,
     against_pictures: Any = None,
     labels: Any = None,
+    columns: Mapping[str, Any] | None = None,
     backbones: Sequence[str] | None = None,
     near: float = NEAR,
     hamming: int = HAMMING,
@@ -60,6 +62,8 @@ def audit(
                  against_pictures: its pictures
     labels       for the suitability of backbones: one per item (None, NaN, "" and -1 for none), {item id or position:
                  class}, or the name of a column of the store
+    columns      what else is known of the items (site, camera, day), by name, one entry per item, None for unknown: do
+                 clusters go with it? A store's own columns and the folders of its sources are looked at as well
     near         least cosine of near duplicates            hamming   most different bits, of 64, of look-alikes
     clusters     how many for imbalance; None: as many kinds as the silhouette finds, 2 .. 50
     permutations of the kernel test                         sample_rows  most rows of each pool in the tests of shift
@@ -91,6 +95,10 @@ def audit(
     theirs = None if against is None else open_material(against, against_pictures, backbones, "against", max_pixels)
     if theirs is not None:
         _check_alike(mine, theirs)
+    if mine.pool is None and (labels is not None or columns):
+        given = "labels" if labels is not None else "columns"
+        raise InvalidInput(f"{given} are held against features, and source holds pictures only. Embed them first.")
+    known = {**mine.columns, **_checked_columns(columns or {}, mine.n_items)}
     findings: list[Finding] = _invalid(mine)
     metrics: dict[str, Any] = {}
     tables = [
@@ -105,7 +113,7 @@ def audit(
     if mine.pool is not None:
         metrics["features"] = {}
         for name, rows in mine.pool.features.items():
-            found, figures, usable[name] = check_features(name, rows, mine.pool.valid, mine.columns, wanted)
+            found, figures, usable[name] = check_features(name, rows, mine.pool.valid, known, wanted)
             findings += found
             metrics["features"][name] = figures
         if labels is not None:
@@ -131,6 +139,14 @@ def audit(
         mine.where,
         seconds,
     )
+
+
+def _checked_columns(columns: Mapping[str, Any], n_items: int) -> dict[str, npt.NDArray[Any]]:
+    checked = {name: np.array([*values, None], dtype=object)[:-1] for name, values in columns.items()}
+    for name, values in checked.items():
+        if values.shape != (n_items,):
+            raise InvalidInput(f"columns: {name!r} must have one entry per item ({n_items}), got {len(values)}.")
+    return checked
 
 
 def _speaker(progress: bool | Callable[[str], None] | None) -> Callable[[str], None]:

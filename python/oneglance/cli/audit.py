@@ -23,7 +23,7 @@ from ..features.pictures import MAX_PIXELS
 from ..features.source import open_source
 from ..features.vectors import VECTOR_SUFFIXES
 from ..store.files import human_bytes, json_bytes
-from .inputs import column_digest, open_pool, read_labels
+from .inputs import column_digest, open_pool, read_column, read_labels
 from .output import counted, duration, note, print_json, print_table, say
 from .pool_options import some_pool_options
 from .progress import shown
@@ -52,6 +52,14 @@ _SHOWN = 12
     "--labels",
     help="Classes, to judge backbones by: a column of the store (label, stratum, group), a csv/jsonl/parquet file with "
     "item_id and label, a .npy file, or FILE.npz:ARRAY. Example: --labels label",
+)
+@click.option(
+    "--column",
+    "column_files",
+    type=_PATH,
+    multiple=True,
+    help="csv/jsonl/parquet file with item_id and one more column (site, camera, day): do clusters go with it? "
+    "Repeatable. Example: --column cameras.csv",
 )
 @click.option(
     "--near", type=float, default=NEAR, show_default=True, help="Least cosine of near duplicates. Example: --near 0.98"
@@ -99,6 +107,7 @@ def audit(
     against_pictures: Path | None,
     against_columns: tuple[str, ...],
     labels: str | None,
+    column_files: tuple[Path, ...],
     max_pixels: int,
     fail_on: str | None,
     out: Path,
@@ -132,6 +141,11 @@ def audit(
         if mine.pool is None:
             raise InvalidInput("--labels judge backbones: INPUT holds pictures only. Embed them first.")
         known = read_labels(labels, mine.pool, "--labels")
+    columns = {}
+    for path in column_files:
+        if mine.pool is None:
+            raise InvalidInput("--column is held against features: INPUT holds pictures only. Embed them first.")
+        columns[path.stem] = read_column(str(path), mine.pool, "--column", path.stem)
     if dry_run:
         plan = plan_audit(mine, theirs, sample_rows=options["sample_rows"], workers=options["workers"])
         _print_plan(plan, as_json)
@@ -147,6 +161,7 @@ def audit(
         "backbones": None if mine.pool is None else list(mine.pool.features),
         "labels": labels,
         "labels_hash": column_digest(known),
+        "columns": {name: column_digest(values) for name, values in columns.items()},
         "max_pixels": max_pixels,
         **{name: value for name, value in options.items() if name != "workers"},
     }
@@ -157,6 +172,7 @@ def audit(
             mine,
             against=theirs,
             labels=known,
+            columns=columns,
             progress=note,
             picture_progress=progress if callable(progress) else None,
             **options,
