@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="masks need torch")
 
 from oneglance import InvalidInput  # noqa: E402
-from oneglance.masks.guard import Looked, held_out_hits, judge, rank_me, view_hits  # noqa: E402
+from oneglance.masks.guard import Looked, held_out_hits, judge, view_hits  # noqa: E402
 from oneglance.masks.settings import choose_settings  # noqa: E402
 
 FACTS = {"keep_rate": 0.9, "emptied": 0, "loss": 2.0, "ln_k": 3.0}
@@ -132,10 +132,11 @@ def test_view_hits_by_definition():
     assert view_hits(np.ones((1, 2)), np.ones((1, 2))).tolist() == [True]
 
 
-def test_rank_me_counts_directions():
-    assert rank_me(np.eye(7)) == pytest.approx(7, rel=1e-4)
-    assert rank_me(np.outer(np.arange(1, 9), np.ones(5))) == pytest.approx(1, abs=1e-4)
-    assert rank_me(np.zeros((4, 3))) > 0
+def test_features_that_are_all_zero_are_a_no_go():
+    nothing = np.zeros((60, 8))
+    verdict = judge({"base": looked(2.0), "mask": Looked(nothing, (nothing, nothing))}, **FACTS)
+    assert not verdict.go
+    assert verdict.rank_me["mask"] == 0
 
 
 @pytest.mark.parametrize("n", [1, 3, 40, 64, 255, 256, 1297, 50_000])

@@ -16,6 +16,7 @@ from .._types import BoolArray, Float64Array, FloatArray
 from ..adapt import fit_heads
 from ..adapt.classify import make_folds
 from ..evaluation.intervals import Interval, mean_interval
+from ..reference.suitability import rank_me
 
 KEPT = (0.5, 0.999)
 """Keep-rates outside say that too much was cut, or that nothing was learnt."""
@@ -100,7 +101,7 @@ def judge(
     """
     hits = {name: view_hits(*found.views) for name, found in looked.items()}
     consistency = {name: float(found.mean()) if found.size else 0.0 for name, found in hits.items()}
-    rank = {name: rank_me(found.plain) for name, found in looked.items()}
+    rank = {name: _rank(found.plain) for name, found in looked.items()}
     against = _faults(keep_rate, emptied, rank, None if supervised else loss, ln_k)
     probe: dict[str, Interval] = {}
     gain = over = None
@@ -164,12 +165,9 @@ def _change(before: BoolArray, after: BoolArray, level: float) -> Interval | Non
     return mean_interval(after.astype(np.float64) - before.astype(np.float64), level=level)
 
 
-def rank_me(features: FloatArray) -> float:
-    """exp of the entropy of the singular values, 1 .. min(n, d). Source: Garrido et al. 2023 (arXiv 2210.02885)."""
-    sigma = np.linalg.svd(np.asarray(features, dtype=np.float64), compute_uv=False)
-    total = float(sigma.sum())
-    share = (sigma / total if total > 0 else np.zeros_like(sigma)) + 1e-7
-    return float(np.exp(-(share * np.log(share)).sum()))
+def _rank(features: FloatArray) -> float:
+    """RankMe, Garrido et al. 2023 (arXiv 2210.02885); 0 for features that are all zero."""
+    return rank_me(np.asarray(features, dtype=np.float64)) if features.any() else 0.0
 
 
 def view_hits(first: FloatArray, second: FloatArray) -> BoolArray:
