@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -290,6 +292,17 @@ def test_mistakes_are_named():
         broken[3].weight.fill_(float("nan"))
     with pytest.raises(InvalidInput, match="training has diverged before step 1"):
         adapt_masks(broken, pictures(), **FAST)
+
+
+def test_without_torch_the_cure_is_named_and_files_can_still_be_read():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import oneglance as og\n"
+        "from oneglance.masks import read_mask_file\n"
+        "og.adapt_masks\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert 'MissingDependency: oneglance.masks.adapt_masks needs torch: pip install "oneglance[torch]"' in done.stderr
 
 
 def test_adabn_alone():

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 
 import pytest
 
@@ -55,6 +57,31 @@ def test_labels_from_a_file_and_supervised(folder, tmp_path):
     assert "--supervised needs --labels" in err
     _, err = run("adapt", "masks", folder, "-b", BACKBONE, "--labels", "nowhere.csv", code=2)
     assert "--labels: 'nowhere.csv' is neither" in err
+
+
+def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_goes_on(folder, tmp_path, monkeypatch):
+    from oneglance.features.progress import Meter
+
+    command = ("adapt", "masks", folder, "-b", BACKBONE, *FAST, "--seed", 3)
+    run(*command, "--out", tmp_path / "whole")
+    advance, steps = Meter.advance, []
+
+    def interrupted(self, n_items, n_bad):
+        advance(self, n_items, n_bad)
+        if self._what == "adapt":
+            steps.append(n_items)
+            if len(steps) == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Meter, "advance", interrupted)
+    _, err = run(*command, "--out", tmp_path / "m", code=4)
+    assert "run the same command again" in err
+    assert [path.name for path in (tmp_path / "m").iterdir()] == ["checkpoint"]
+    run(*command, "--out", tmp_path / "m")
+    assert len(steps) == 3  # of 18 pictures in batches of 6
+    names = ("whole", "m")
+    first, second = ((tmp_path / name / "mask.safetensors").read_bytes() for name in names)
+    assert first == second
 
 
 def test_a_cascade(folder, tmp_path):

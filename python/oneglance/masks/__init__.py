@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ..errors import MissingDependency
 from .bits import BitMask, apply_mask, pack_mask, pack_scores, unpack_mask, xor_masks
 from .codec import decode_masks, encode_masks
 from .hashes import masks_hash, weights_hash
@@ -73,6 +74,11 @@ _TORCH = {
 def __getattr__(name: str) -> Any:
     if name not in _TORCH:
         raise AttributeError(f"module 'oneglance.masks' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_TORCH[name]}", __name__), name)
+    try:
+        value = getattr(importlib.import_module(f".{_TORCH[name]}", __name__), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingDependency(f'oneglance.masks.{name} needs torch: pip install "oneglance[torch]"') from None
     globals()[name] = value
     return value
