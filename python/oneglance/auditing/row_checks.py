@@ -136,16 +136,16 @@ def _missing_by_cluster(
     if whole.size < 2 or not _MISSING[0] < share < _MISSING[1]:
         figures["by_cluster"] = "not tested: too few columns without NaN, or too few rows with or without"
         return []
-    narrow = RowShards(tuple(np.ascontiguousarray(shard[:, whole]) for shard in rows))
     there = np.flatnonzero(valid & (reading.inf == 0))
     some = there[fixed_sample(there, 5000)]
-    block = narrow.take(some)
+    block = np.ascontiguousarray(rows.take(some)[:, whole])
     some, block = some[block.any(axis=1)], block[block.any(axis=1)]
-    if some.size < _FEW:
-        return []
-    labels = cluster_rows(RowShards((block,)), np.ones(some.size, dtype=np.bool_), 8, seed).labels
-    found = association(labels, ["missing" if count else "whole" for count in reading.nan[some]], seed)
+    found = None
+    if some.size >= _FEW:
+        labels = cluster_rows(RowShards((block,)), np.ones(some.size, dtype=np.bool_), 8, seed).labels
+        found = association(labels, ["missing" if count else "whole" for count in reading.nan[some]], seed)
     if found is None:
+        figures["by_cluster"] = "not tested: too few rows, or all of one kind"
         return []
     figures["by_cluster"] = asdict(found)
     if found.p > SURE:
