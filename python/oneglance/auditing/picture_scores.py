@@ -18,7 +18,7 @@ from .._types import Float64Array
 SIDE = 64
 """Scores are those of the picture reduced to at most so many pixels a side; smaller ones stay as they are."""
 
-_CHUNK_PIXELS = 1 << 15  # temporaries stay in the cache
+_CHUNK_PIXELS = 1 << 14  # temporaries stay in the cache
 _PARTS = 32
 _BIT = np.uint64(1) << np.arange(63, -1, -1, dtype=np.uint64)
 
