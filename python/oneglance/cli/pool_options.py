@@ -59,8 +59,8 @@ _SHARED: dict[str, Callable[[Any], Any]] = {
         "--tol",
         type=float,
         default=1e-6,
-        show_default=True,
-        help="Accuracy asked of the weights' certificate; 0.1 is enough for sampling. Example: --tol 1e-3",
+        help="Accuracy asked of the weights' certificate. Default: 1e-6, and 1e-3 to select, where 0.1 is enough. "
+        "Example: --tol 1e-4",
     ),
     "max_passes": click.option(
         "--max-passes",
