@@ -61,7 +61,7 @@ def adapt_masks(
     The result holds masks, batch norm statistics, the verdict, and how training went (.history, .report). Same
     arguments, pictures and threads: same bits on a CPU, however often it was interrupted.
     Cost: per step the forward and backward passes of all crops, and less than a quarter more for the masks; memory the
-    pictures as bytes (up to 2 GB, else they are decoded again) and four times the masked weights.
+    pictures as bytes (up to 2 GB, else they are decoded again) and five times the masked weights in float32.
     Source: Self-Masking Networks, arXiv 2409.07577; SwAV, arXiv 2006.09882.
     Raises InvalidInput, BadData, StoreError, MissingDependency; KeyboardInterrupt after writing the checkpoint.
     """
