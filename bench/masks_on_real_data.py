@@ -7,7 +7,7 @@ For every seed and method: accuracy on the test part of a kNN of all training la
 and of linear heads on few labels per class (10 draws, the same for every method). Methods: the base as it is; AdaBN;
 masks without labels (SMN); the same loss and steps on all weights (SSL); masks from the few labels of the first draw;
 and on request masks from 70 % of all labels.
-The verdict is the guard's, given the few labels of the first draw.
+The verdict is the guard's, given the few labels of the first draw, and once more without any.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import copy
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ import oneglance as og
 from mask_scenes import SCENES, Scene
 from oneglance.evaluation import mean_interval
 from oneglance.features import Backbone, extract
+from oneglance.masks import load_mask
 from oneglance.masks.adabn import estimate_statistics
 from oneglance.masks.adapting import adapt_masks
 from oneglance.masks.evaluate import measure_statistics
 from oneglance.masks.goals import SwavGoal
 from oneglance.masks.job import automatic_crops
+from oneglance.masks.judging import judge_states
 from oneglance.masks.pool import opened
 from oneglance.masks.protocols import knn_hits
 from oneglance.masks.settings import choose_settings
@@ -125,6 +128,34 @@ def adapted(method: str, scene: Scene, seed: int, folder: Path) -> tuple[Backbon
     return mask.apply(base), facts
 
 
+def verdict_without_labels(scene: Scene, seed: int, file: Path) -> str:
+    """What the guard says of a saved mask by views and RankMe alone; the loss is not looked at."""
+    base = scene.make(seed)
+    mask = load_mask(file, base)
+    with opened(base, scene.train) as pool:
+        cut = replace(automatic_crops(pool, scene.settings.get("crops")), n_big=2, n_small=0)
+        states: dict[str, Any] = {
+            "base": ({}, {}),
+            "adabn": ({}, measure_statistics(pool.net, pool.shelf, {}, pool.device)),
+            "mask": (mask.tensors(base.module), mask.statistics(base.module)),
+        }
+        facts = {"keep_rate": mask.keep_rate, "emptied": 0, "loss": 0.0, "ln_k": 1.0}
+        return "go" if judge_states(pool, states, cut, None, seed, **facts).go else "no-go"
+
+
+def fill_in(out: Path) -> None:
+    """Verdicts without labels of the cells that have none yet."""
+    for name, make in SCENES.items():
+        scene: Scene | None = None
+        for place in sorted((out / name).glob("smn-*.json")):
+            cell = json.loads(place.read_text())
+            if "unlabelled" not in cell:
+                scene = scene or make()
+                seed = int(place.stem.partition("-")[2])
+                cell["unlabelled"] = verdict_without_labels(scene, seed, place.with_suffix(".safetensors"))
+                write_atomic(place, [json.dumps(cell).encode()])
+
+
 def measure(network: Backbone, scene: Scene) -> dict[str, Any]:
     known, asked = extract(network, scene.train), extract(network, scene.test)
     few = []
@@ -167,8 +198,8 @@ def tables(out: Path) -> str:
             continue
         n_seeds = len(cells["base"])
         lines += [f"**{name}**, {n_seeds} seed{'s' if n_seeds > 1 else ''}", ""]
-        lines += ["| method | kNN | few labels | kept | bytes | bits per masked weight | verdict |"]
-        lines += ["|---|---|---|---|---|---|---|"]
+        lines += ["| method | kNN | few labels | kept | bytes | bits per masked weight | verdict | without labels |"]
+        lines += ["|---|---|---|---|---|---|---|---|"]
         for method, found in cells.items():
             if found:
                 lines.append(f"| {' | '.join(_row(method, found))} |")
@@ -178,7 +209,7 @@ def tables(out: Path) -> str:
 
 def _row(method: str, found: list[dict[str, Any]]) -> list[str]:
     masked = [cell for cell in found if "masked" in cell]
-    go = [cell["verdict"] for cell in found if cell.get("verdict")]
+    said = [[cell[key] for cell in found if cell.get(key)] for key in ("verdict", "unlabelled")]
     return [
         NAMES[method],
         _cell([cell["knn"] for cell in found]),
@@ -186,7 +217,7 @@ def _row(method: str, found: list[dict[str, Any]]) -> list[str]:
         f"{np.mean([cell['kept'] for cell in masked]):.1%}" if masked else "",
         f"{np.mean([cell['bytes'] for cell in found]):,.0f}",
         f"{np.mean([8 * cell['bytes'] / cell['masked'] for cell in masked]):.2f}" if masked else "",
-        f"{go.count('go')} go, {go.count('no-go')} no-go" if go else "",
+        *(f"{go.count('go')} go, {go.count('no-go')} no-go" if go else "" for go in said),
     ]
 
 
@@ -212,6 +243,7 @@ def main() -> None:
         print(tables(asked.out))
     else:
         run(asked.out, asked.scenes.split(","), asked.methods.split(","), asked.seeds, asked.minutes)
+        fill_in(asked.out)
 
 
 if __name__ == "__main__":
