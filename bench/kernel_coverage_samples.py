@@ -1,6 +1,6 @@
 """What kernel coverage loses when it is counted on a sample of the rows, and 1,000,000 rows by such a sample.
 
-Run: python bench/kernel_coverage_samples.py --json bench/results/kernel_coverage_samples.json    (2 quiet minutes, 3 GB)
+Run: python bench/kernel_coverage_samples.py --json bench/results/kernel_coverage_samples.json    (2 minutes, 3 GB)
 
 Loss: 50,000 x 128, 500 picks with evaluate = 1,000, 5,000 and 20,000, three seeds each; the coverage of all rows by
 these picks, against that of the exact greedy and of random rows. Size: 1,000,000 x 128 float16, 1,000 picks with

@@ -311,7 +311,9 @@ def test_mistakes_are_named(rows, patterns):
         og.select(rows, 3, "farthest", start=[4, 4])
     with pytest.raises(og.InvalidInput, match="clusters is 300, but only 240 items can be clustered"):
         og.select(rows, 3, "kmeans", clusters=300)
-    with pytest.raises(og.InvalidInput, match='"kmeans" does not know gamma; it takes metric, clusters, init, max_iter'):
+    with pytest.raises(
+        og.InvalidInput, match='"kmeans" does not know gamma; it takes metric, clusters, init, max_iter'
+    ):
         og.select(rows, 3, "kmeans", gamma=1)
     with pytest.raises(og.InvalidInput, match=r"patterns of backbone \"features\" must have at least one row"):
         og.select(og.Patterns(np.empty((0, 3)), [0, 0, 0]), 1, "freesel")
