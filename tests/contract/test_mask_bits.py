@@ -98,6 +98,24 @@ def test_instruction_sets_and_threads_give_the_same_bytes(isa, answers):
             same_bits(second[key], first[key])
 
 
+def test_two_threads_give_the_bytes_of_one_on_tensors_large_enough_for_two():
+    """About 140 MB are touched per call; a thread more is woken per 64 MB."""
+    scores = np.resize(scores_of(1_000_003), 34_000_019)
+    weights = np.resize(weights_of(1_000_003, np.float32), scores.size)
+    found = []
+    try:
+        for threads in (1, 2):
+            _core.set_threads(threads)
+            mask = pack_scores(scores)
+            found.append((mask.bits, mask.kept, apply_mask(weights, mask).view(np.uint32)))
+    finally:
+        _core.set_threads(0)
+    (bits, kept, applied), (bits2, kept2, applied2) = found
+    assert kept == kept2 == int((scores > 0).sum())
+    assert np.array_equal(bits, bits2)
+    assert np.array_equal(applied, applied2)
+
+
 @pytest.mark.parametrize(("start", "stop"), [(0, 0), (3, 3), (1, 2), (5, 8), (7, 77), (8, 80), (13, 1000), (999, 1000)])
 def test_any_range_is_unpacked(start, stop):
     mask = pack_scores(scores_of(1000))
