@@ -431,3 +431,19 @@ def test_real_features(shared):
     for p in (1, 1.5, 2, 4, np.inf):
         regression = og.fit_heads(rows, brightness, task="regression", p=p, ridge=1e-3)
         assert all(regression["features"].info["converged"])
+
+
+def test_many_float32_rows_reach_the_minimum_of_float64_ones():
+    rng = np.random.default_rng(4)
+    rows = rng.standard_normal((6000, 300)).astype(np.float32)
+    codes = (rows @ rng.standard_normal((300, 20)) + 5 * rng.gumbel(size=(6000, 20))).argmax(axis=1)
+    codes[:20] = np.arange(20)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    lambdas = [1e-3, 1e-5, 1e-6]
+    narrow = list(logistic_path(rows, codes, 20, lambdas))
+    wide = list(logistic_path(rows.astype(np.float64), codes, 20, lambdas, tol=1e-9))
+    for got, want in zip(narrow, wide, strict=True):
+        logits = rows.astype(np.float64) @ got.coef + got.intercept
+        own = logits[np.arange(6000), codes]
+        value = (np.log(np.exp(logits).sum(axis=1)) - own).mean() + 0.5 * got.lambda_ * np.square(got.coef).sum()
+        assert value <= want.value * (1 + 1e-6)

@@ -148,7 +148,8 @@ class _Batch:
             block = logits[:, b * n_classes : (b + 1) * n_classes]
             share = self.share[problem]
             top = block.max(axis=1, keepdims=True)
-            noise[b] = 4.0 * unit * (1.0 + float(share @ np.abs(top[:, 0])))
+            # rounding of one row is like a coin toss, so that of the mean falls with the root of their number
+            noise[b] = 4.0 * unit * (1.0 + float(share @ np.abs(top[:, 0]))) * float(np.sqrt(share @ share))
             block -= top
             own = block[every, self.codes].astype(np.float64)
             np.exp(block, out=block)
