@@ -148,13 +148,15 @@ class _Batch:
             block = logits[:, b * n_classes : (b + 1) * n_classes]
             share = self.share[problem]
             top = block.max(axis=1, keepdims=True)
-            # rounding of one row is like a coin toss, so that of the mean falls with the root of their number
-            noise[b] = 4.0 * unit * (1.0 + float(share @ np.abs(top[:, 0]))) * float(np.sqrt(share @ share))
             block -= top
             own = block[every, self.codes].astype(np.float64)
             np.exp(block, out=block)
             whole = block.sum(axis=1, dtype=np.float64)
             values[b] = share @ (np.log(whole) - own)
+            # A loss below 1 is rounded relative to itself; rounding of rows is like coin tosses, so that of the mean
+            # falls with the root of their number.
+            noise[b] = 4.0 * unit * (1.0 + float(share @ np.abs(top[:, 0]))) * min(1.0, float(values[b]))
+            noise[b] *= float(np.sqrt(share @ share))
             if curve:
                 block /= whole.astype(self.dtype)[:, None]
                 self.curve[problem] = np.maximum((share @ block) - share @ np.square(block), 1e-9)
