@@ -5,6 +5,7 @@ import io
 import json
 import os
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from oneglance.masks import (
     write_mask_file,
     xor_masks,
 )
+from oneglance.masks.container import read_container, write_container
 from oneglance.store.files import digest
 
 SHAPES = {
@@ -103,13 +105,13 @@ def test_others_can_open_the_file(tmp_path):
 
     write_mask_file(tmp_path / "a", state(base="x"), base_weights=base())
     tensors = library.load_file(tmp_path / "a")
-    assert set(tensors) == {"masks", "buffers.F16", "buffers.F32", "buffers.I64"}
+    assert set(tensors) == {"masks", "index", "buffers.F16", "buffers.F32", "buffers.I64"}
     assert tensors["buffers.F32"].tobytes() == state().buffers["bn.running_var"].tobytes()
     with safe_open(tmp_path / "a", "numpy") as file:
         assert file.metadata()["base_hash"] == weights_hash(base())
-        entries = json.loads(file.metadata()["masks"])
-        assert [(name, tuple(shape)) for name, shape, _ in entries] == list(SHAPES.items())
-        assert sum(n_bytes for _, _, n_bytes in entries) == tensors["masks"].size
+    entries = json.loads(zlib.decompress(tensors["index"].tobytes()))["masks"]
+    assert [(name, tuple(shape)) for name, shape, _ in entries] == list(SHAPES.items())
+    assert sum(n_bytes for _, _, n_bytes in entries) == tensors["masks"].size
 
 
 # --- base and parent --------------------------------------------------------------------------------------------------
@@ -247,12 +249,13 @@ def test_other_files_are_told_apart(tmp_path):
             read_mask_file(tmp_path / name)
 
 
-def test_a_later_version_is_refused_by_name(tmp_path):
+@pytest.mark.parametrize(("other", "cure"), [(b"3", "Update oneglance"), (b"1", "Write the masks again")])
+def test_another_version_is_refused_by_name(tmp_path, other, cure):
     write_mask_file(tmp_path / "a", state())
     whole = (tmp_path / "a").read_bytes()
-    assert whole.count(b'"version":"1"') == 1
-    (tmp_path / "a").write_bytes(whole.replace(b'"version":"1"', b'"version":"2"'))
-    with pytest.raises(StoreError, match="version '2', this oneglance reads 1. Update oneglance"):
+    assert whole.count(b'"version":"2"') == 1
+    (tmp_path / "a").write_bytes(whole.replace(b'"version":"2"', b'"version":"' + other + b'"'))
+    with pytest.raises(StoreError, match=f"version '{other.decode()}', this oneglance reads 2. {cure}"):
         read_mask_file(tmp_path / "a")
 
 
@@ -404,14 +407,35 @@ def test_behind_the_digest_nothing_crashes_either(tmp_path, read, coder):
 
 def test_a_container_without_its_streams_is_damaged(tmp_path, read):
     whole, _ = written(tmp_path)
-    for old, new in [
-        (b'"buffers.F16":{', b'"buffers.F61":{'),
-        (b'\\"odd\\",[7]', b'\\"odd\\",[6]'),
-        (b'\\"odd\\",[7]', b'\\"odd\\",{7}'),
-        (b"[16],", b"[17],"),
-        (b'"masks":"', b'"musks":"'),
-        (b'"U8"', b'"U9"'),
-    ]:
+    for old, new in [(b'"buffers.F16":{', b'"buffers.F61":{'), (b'"index":{', b'"undex":{'), (b'"U8"', b'"U9"')]:
         assert old in whole
         with pytest.raises(StoreError, match="is damaged"):
             read(signed(whole.replace(old, new, 1)))
+
+
+def test_an_index_that_does_not_fit_is_damaged(tmp_path):
+    path = tmp_path / "a"
+    write_mask_file(path, state())
+    facts, tensors = read_container(path)
+    own = {name: value for name, value in facts.items() if name not in ("format", "version", "digest")}
+    packed = tensors["index"].tobytes()
+    text = zlib.decompress(packed)
+
+    def read_with(index):
+        write_container(path, {**tensors, "index": np.frombuffer(index, np.uint8)}, own)
+        return read_mask_file(path)
+
+    assert set(read_with(zlib.compress(text)).masks) == set(SHAPES)
+    for old, new in [
+        (b'"odd",[7]', b'"odd",[6]'),
+        (b'"odd",[7]', b'"odd",{"7":7}'),
+        (b"[16],", b"[17],"),
+        (b'"masks":', b'"musks":'),
+    ]:
+        assert old in text
+        with pytest.raises(StoreError, match="is damaged"):
+            read_with(zlib.compress(text.replace(old, new, 1)))
+    bomb = zlib.compress(text + b" " * 100_000_001)
+    for index in [b"", packed[:-1], packed + b"0", text, zlib.compress(b"[]"), zlib.compress(b"{}"), bomb]:
+        with pytest.raises(StoreError, match="is damaged"):
+            read_with(index)

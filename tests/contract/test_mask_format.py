@@ -140,7 +140,7 @@ def test_a_reader_by_the_document_reads_files(tmp_path):
     tensors = {name: data[slice(*entry["data_offsets"])] for name, entry in header.items()}
     blank = whole.replace(facts["digest"].encode(), b"0" * 64)
     assert hashlib.blake2b(blank, digest_size=32).hexdigest() == facts["digest"]
-    assert (facts["format"], facts["version"], json.loads(facts["meta.base"])) == ("oneglance-mask", "1", "toy")
+    assert (facts["format"], facts["version"], json.loads(facts["meta.base"])) == ("oneglance-mask", "2", "toy")
 
     def hash_of(entries):
         state = hashlib.blake2b(digest_size=32)
@@ -151,9 +151,10 @@ def test_a_reader_by_the_document_reads_files(tmp_path):
 
     assert facts["base_hash"] == hash_of((n, "float32", w.shape, w.tobytes()) for n, w in base.items())
     assert facts["parent_hash"] == hash_of((n, "bits", m.shape, m.bits.tobytes()) for n, m in parent.items())
-    at, differing = 0, json.loads(facts["differing"])
+    index = json.loads(zlib.decompress(tensors["index"]))
+    at, differing = 0, index["differing"]
     assert differing == [0, 1]
-    for place, (name, shape, n_bytes) in enumerate(json.loads(facts["masks"])):
+    for place, (name, shape, n_bytes) in enumerate(index["masks"]):
         flags = Reader(tensors["masks"][at : at + n_bytes], base[name].ravel()).mask().reshape(shape)
         at += n_bytes
         if place in differing:
@@ -161,5 +162,5 @@ def test_a_reader_by_the_document_reads_files(tmp_path):
         assert (flags == unpack_mask(own[name])).all()
     assert at == len(tensors["masks"])
     halves = np.frombuffer(tensors["buffers.F16"], "<f2")
-    assert json.loads(facts["buffers"]) == [["z", [3], "F16"], ["y", [1, 1], "F32"], ["x", [2, 2], "F16"]]
+    assert index["buffers"] == [["z", [3], "F16"], ["y", [1, 1], "F32"], ["x", [2, 2], "F16"]]
     assert halves.tolist() == [0, 1, 2, 1, 1, 1, 1]

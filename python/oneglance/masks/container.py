@@ -16,7 +16,7 @@ from ..store.files import digest, make_folder, write_atomic
 
 Array = npt.NDArray[Any]
 
-FORMAT, VERSION = "oneglance-mask", 1
+FORMAT, VERSION = "oneglance-mask", 2
 _DTYPES = {"I64": "<i8", "F32": "<f4", "F16": "<f2", "U8": "|u1"}
 _NAMES = {np.dtype(spelled): name for name, spelled in _DTYPES.items()}
 _BLANK = "0" * 64
@@ -108,9 +108,10 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[bytes, dict[str, Any], dic
         )
     version = facts.get("version", "")
     if version != str(VERSION):
+        older = version.isdecimal() and int(version[:20]) < VERSION
         raise StoreError(
-            f"{path} is a mask file of version {version[:20]!r}, this oneglance reads {VERSION}. Update oneglance, "
-            "or take another copy if the file is damaged."
+            f"{path} is a mask file of version {version[:20]!r}, this oneglance reads {VERSION}. "
+            f"{'Write the masks again' if older else 'Update oneglance'}, or take another copy if the file is damaged."
         )
     return length + text, entries, facts
 

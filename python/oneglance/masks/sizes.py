@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class MaskSizes:
-    """Bytes of a mask file: streams of masks, buffers, header; and what that means per masked weight.
+    """Bytes of a mask file: streams of masks, buffers, header with the index; and what that means per masked weight.
 
     n_weights, kept  masked weights, and those of them that are kept
     """
