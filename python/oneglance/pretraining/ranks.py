@@ -1,0 +1,72 @@
+"""Processes that train together (torchrun): who one is, and tensors of all of them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+
+def world() -> int:
+    """How many processes train together; 1 without a process group."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This one's number, 0 .. world() - 1; number 0 writes files and shows progress."""
+    return dist.get_rank() if world() > 1 else 0
+
+
+class _GatherRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(world())]
+        dist.all_gather(parts, rows.contiguous())
+        ctx.n = len(rows)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        whole = grads[0].contiguous().clone()
+        dist.all_reduce(whole)
+        return whole[rank() * ctx.n : (rank() + 1) * ctx.n]
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """(world() * B, ...): the rows of all processes, in their order; differentiable; every process must have B rows.
+
+    With losses that are means over a process's own rows, and gradients averaged over processes, parameters get the
+    gradient of the mean loss over all rows.
+    """
+    if world() == 1:
+        return rows
+    gathered: Tensor = _GatherRows.apply(rows)  # type: ignore[no-untyped-call]
+    return gathered
+
+
+def mean_of_ranks(value: Tensor) -> Tensor:
+    """The mean over processes, without gradient."""
+    value = value.detach().clone()
+    if world() > 1:
+        dist.all_reduce(value)
+        value /= world()
+    return value
+
+
+def any_rank(flag: bool) -> bool:
+    """Whether it is true in some process; all must ask."""
+    if world() == 1:
+        return flag
+    found = torch.tensor(float(flag))
+    if dist.get_backend() == "nccl":
+        found = found.cuda()
+    dist.all_reduce(found, op=dist.ReduceOp.MAX)
+    return bool(found.item() > 0)
+
+
+def asked_for() -> bool:
+    """Whether torchrun started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
