@@ -1,4 +1,4 @@
-"""The folder of one selection: what was picked, who represents whom, and run.json, which says how it was made."""
+"""May this folder be written? Refuses, before any work, what holds another run."""
 
 from __future__ import annotations
 
@@ -9,15 +9,10 @@ from typing import Any
 
 from .._run_head import differences, run_head
 from ..errors import InvalidInput
-from ..store.files import file_digest, json_bytes, make_folder, write_atomic
-from ..strategies import Selection
-from ..strategies.result import write_table
+from ..store.files import json_bytes
+from ..strategies.run_files import RUN_FILE, SELECTED, write_run
 
 __all__ = ["RUN_FILE", "check_folder", "check_writable", "run_head", "write_run"]
-
-RUN_FILE = "run.json"
-_FILES = ("selected.parquet", "selected.csv")
-_REPRESENTED = "represented.parquet"
 
 
 def check_writable(out: Path, folder: Path) -> None:
@@ -31,7 +26,7 @@ def check_writable(out: Path, folder: Path) -> None:
         ) from None
 
 
-def check_folder(folder: Path, head: dict[str, Any], overwrite: bool, files: tuple[str, ...] = _FILES) -> None:
+def check_folder(folder: Path, head: dict[str, Any], overwrite: bool, files: tuple[str, ...] = SELECTED) -> None:
     """Raises InvalidInput, before any work, if the folder cannot be used, or holds another run or any of `files`
     without one."""
     if folder.exists() and not folder.is_dir():
@@ -57,23 +52,3 @@ def check_folder(folder: Path, head: dict[str, Any], overwrite: bool, files: tup
             f"--out {folder} holds another run (different: {', '.join(differs)}). "
             "Choose another folder, or add --overwrite."
         )
-
-
-def write_run(folder: Path, head: dict[str, Any], selection: Selection) -> dict[str, Any]:
-    """Writes the files, each whole or not at all, run.json last; returns run.json's content."""
-    make_folder(folder)
-    (folder / RUN_FILE).unlink(missing_ok=True)  # a run.json always describes the files beside it
-    paths = [selection.to_parquet(folder / _FILES[0]), selection.to_csv(folder / _FILES[1])]
-    if selection.represented_by is None:
-        (folder / _REPRESENTED).unlink(missing_ok=True)  # of the run that this one replaces
-    else:
-        paths.append(write_table(selection.represented_table(), folder / _REPRESENTED))
-    document = {
-        **head,
-        "n_picked": len(selection),
-        "n_certain": selection.n_certain,
-        "certificate": selection.certificate,
-        "files": {path.name: {"blake2b": file_digest(path)} for path in paths},
-    }
-    write_atomic(folder / RUN_FILE, [json_bytes(document)])
-    return document

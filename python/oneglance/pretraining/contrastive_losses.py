@@ -77,9 +77,7 @@ class NeighbourQueue(nn.Module):
         return known[near.gather(1, rank.to(near.device)[:, None]).flatten()]
 
 
-def nnclr_loss(
-    predicted: tuple[Tensor, Tensor], positives: tuple[Tensor, Tensor], temperature: float
-) -> Tensor:
+def nnclr_loss(predicted: tuple[Tensor, Tensor], positives: tuple[Tensor, Tensor], temperature: float) -> Tensor:
     """Half of InfoNCE of each view's predictions (B, p) against the positives (B, p) of the other view."""
     a, b = predicted
     return (info_nce(b, positives[0], temperature) + info_nce(a, positives[1], temperature)) / 2
