@@ -89,5 +89,5 @@ def follow(target: nn.Module, source: nn.Module, momentum: float) -> None:
     buffers are copied. Same shapes in the same order."""
     for mine, theirs in zip(target.parameters(), source.parameters(), strict=True):
         mine.lerp_(theirs.detach().to(mine.dtype), 1 - momentum)
-    for mine, theirs in zip(target.buffers(), source.buffers(), strict=True):
-        mine.copy_(theirs)
+    for kept, newest in zip(target.buffers(), source.buffers(), strict=True):
+        kept.copy_(newest)
