@@ -9,11 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import InvalidInput
 from ..masks.crops import Crops
 
 
@@ -26,7 +27,7 @@ class Encoder(Protocol):
 
 
 class PatchEncoder(Encoder, Protocol):
-    """blocks  the transformer's blocks, first to last        patch   (height, width) of a patch in pixels"""
+    """blocks  the transformer's blocks, first to last."""
 
     blocks: nn.ModuleList
 
@@ -37,6 +38,20 @@ class PatchEncoder(Encoder, Protocol):
     def tokens(self, pictures: Tensor, keep: Tensor | None = None) -> Tensor:
         """(B, 1 + L, width): class token, then patches row after row. keep (B, K): only these patches are seen."""
         ...
+
+    def standardised(self, pictures: Tensor) -> Tensor:
+        """The pictures with mean 0 and standard deviation 1 over the pool, per channel."""
+        ...
+
+
+def need_patches(encoder: nn.Module, method: str) -> PatchEncoder:
+    """The encoder, if it has patches. Raises InvalidInput with the cure."""
+    if not hasattr(encoder, "tokens"):
+        raise InvalidInput(
+            f"method {method!r} hides patches and needs a vision transformer with tokens, got "
+            f"{type(encoder).__name__}. Take encoder='vit' or a transformer, or another method (swav, simclr, nnclr)."
+        )
+    return cast(PatchEncoder, encoder)
 
 
 @dataclass(frozen=True)
@@ -103,9 +118,9 @@ class Objective(nn.Module, ABC):
 
     recipe: Recipe
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: Any) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder: Any = encoder
 
     @abstractmethod
     def crops(self, size: tuple[int, int]) -> Crops:
@@ -128,6 +143,11 @@ class Objective(nn.Module, ABC):
 
     def after(self, step: int) -> None:
         """After the optimiser: queues are filled and averages moved here."""
+        return None
+
+    def go_on_from(self, before: Objective) -> None:
+        """Called once, where a stage follows another of the same training and has no checkpoint of its own yet: what a
+        head has learnt is taken over here."""
         return None
 
     def rates(self) -> Mapping[str, float]:
