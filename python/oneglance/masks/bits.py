@@ -71,7 +71,7 @@ def pack_mask(mask: Any) -> BitMask:
     """A BitMask of a bool or uint8 array (or CPU torch tensor) of any shape; any value but 0 means kept."""
     array = _as_array(mask, "mask", ("bool", "uint8"))
     bits, kept = _core.pack_mask(np.ascontiguousarray(array).view(np.uint8))
-    return BitMask(array.shape, bits, kept)
+    return _just_packed(array.shape, bits, kept)
 
 
 def pack_scores(scores: Any, mu: float = 0.0) -> BitMask:
@@ -87,7 +87,7 @@ def pack_scores(scores: Any, mu: float = 0.0) -> BitMask:
         raise InvalidInput(
             f"scores must not be NaN, got {n_nan} of {array.size}. The training has diverged: lower the learning rate."
         )
-    return BitMask(array.shape, bits, kept)
+    return _just_packed(array.shape, bits, kept)
 
 
 def unpack_mask(mask: BitMask, start: int = 0, stop: int | None = None, *, out: Any = None) -> BoolArray:
@@ -109,7 +109,7 @@ def xor_masks(a: BitMask, b: BitMask) -> BitMask:
     """The weights in which two masks of one shape differ; `kept` of the answer is their Hamming distance."""
     if a.shape != b.shape:
         raise InvalidInput(f"a and b must have one shape, got {a.shape} and {b.shape}.")
-    return BitMask(a.shape, *_core.mask_xor(a.bits, b.bits))
+    return _just_packed(a.shape, *_core.mask_xor(a.bits, b.bits))
 
 
 def apply_mask(weights: Any, mask: BitMask, out: Any = None) -> Any:
@@ -128,6 +128,15 @@ def apply_mask(weights: Any, mask: BitMask, out: Any = None) -> Any:
         source = source.copy()
     _core.apply_mask(source, mask.bits, mask.kept, target)
     return target if out is None else out
+
+
+def _just_packed(shape: tuple[int, ...], bits: npt.NDArray[np.uint8], kept: int) -> BitMask:
+    """A BitMask without the checks, which would count the ones again: a quarter of the time of packing."""
+    bits.flags.writeable = False
+    mask = object.__new__(BitMask)
+    for name, value in (("shape", shape), ("bits", bits), ("kept", kept)):
+        object.__setattr__(mask, name, value)
+    return mask
 
 
 def _as_target(out: Any, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
