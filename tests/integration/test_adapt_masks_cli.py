@@ -5,6 +5,7 @@ import json
 import os
 import signal
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="masks need torch")
@@ -103,3 +104,34 @@ def test_dry_run_says_what_would_be_masked(folder, tmp_path):
     assert all(name.startswith("conv1.") for name in json.loads(found)["plan"]["tensors"])
     _, err = run("adapt", "masks", folder, "-b", BACKBONE, "--tensors", "nothing*", "--dry-run", code=2)
     assert "matches no parameter. The module has" in err
+
+
+def test_embed_with_a_mask_on(folder, tmp_path):
+    """The base and the adapted network side by side in one store."""
+    import oneglance as og
+
+    again = ("-b", f"{BACKBONE}&name=adapted")
+    once = ("embed", folder, "-b", BACKBONE, "--device", "cpu", "--workers", 1, "--progress", "none")
+    for statistics in ("stored", "re-estimate"):
+        out = tmp_path / statistics
+        run("adapt", "masks", folder, "-b", BACKBONE, "--out", out, *FAST, "--statistics", statistics)
+        text, _ = run(*once, *again, "--mask", f"adapted={out}", "-o", tmp_path / f"{statistics}.store")
+        assert 'backbone "adapted"' in text
+        found = og.open_store(tmp_path / f"{statistics}.store")
+        base, adapted = (np.asarray(found.features(name)) for name in found.backbones)
+        assert abs(base - adapted).max() > 1e-3
+        mask = og.load_mask(out, BACKBONE)
+        own = og.embed(folder, mask.apply(mask.base, folder), tmp_path / f"{statistics}.own", device="cpu")
+        assert (np.asarray(own.features(own.backbones[0])) == adapted).all()
+    run(*once, "--mask", out, "-o", tmp_path / "one.store")
+    run(*once, "--mask", out, "-o", tmp_path / "none.store", "--dry-run")
+    assert not (tmp_path / "none.store").exists()
+    for given, message in [
+        ((*again, "--mask", out), "--mask must say which backbone"),
+        ((*again, "--mask", f"adapted={out}", "--mask", f"adapted={out}"), "two masks for the backbone"),
+        (("--mask", tmp_path / "nowhere"), "no mask file at"),
+    ]:
+        _, err = run(*once, *given, "-o", tmp_path / "bad.store", code=2)
+        assert message in err
+    _, err = run("embed", folder, "--mask", out, "-o", tmp_path / "bad.store", code=2)
+    assert "--mask needs --backbone" in err

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 @click.argument("source", nargs=-1, required=True)
 @click.option("--backbone", "-b", "backbones", multiple=True, metavar="SPEC", help="KIND:NAME; may be repeated.")
 @click.option(
+    "--mask", "masks", multiple=True, metavar="[NAME=]FILE",
+    help="A mask of `adapt masks` to put on the backbone of that name; may be repeated.",
+)  # fmt: skip
+@click.option(
     "--out", "-o", required=True, metavar="STORE", help="Folder of the feature store; an unfinished one is continued."
 )
 @click.option("--batch-size", default=32, show_default=True, help="Pictures per forward pass.")
@@ -83,7 +87,12 @@ def embed(source: tuple[str, ...], as_json: bool, dry_run: bool, style: str, **o
 
     options["patterns"] = _patterns(options)
     pool = list(source) if len(source) > 1 else source[0]
-    backbones = list(options.pop("backbones")) or None
+    backbones: Any = list(options.pop("backbones")) or None
+    masks = options.pop("masks")
+    if masks:
+        from .masked import masked
+
+        backbones = masked(backbones or [], masks, pool)
     out = options.pop("out")
     if options["max_pixels"] is None:
         options["max_pixels"] = MAX_PIXELS
