@@ -17,6 +17,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+DEVICES = ("emulated-numpy", "emulated-torch", "cuda-torch", "cuda-cupy")
+
 _declared: list[Any] = []  # the operators live as long as their Library object
 
 
@@ -27,6 +29,15 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"real data is not there: {path}")
     return path
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> Any:
+    """A place for device arrays: emulated, or a card's where there is one (tests/contract/device_libraries.py)."""
+    import device_libraries
+
+    with device_libraries.opened(request.param) as place:
+        yield place
 
 
 @pytest.fixture(scope="session")

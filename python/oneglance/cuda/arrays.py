@@ -1,0 +1,170 @@
+"""The door of the CUDA part: which library an array in device memory belongs to, and its rows as the kernels take them.
+
+An operation on device arrays goes: `library_of` the caller's array (None: it is not in device memory), `device_rows`
+of each matrix, then kernels of `library.kernels` inside `library.guard(device)` with `library.stream(device)`, and
+products by `library.product`. Answers are arrays of the same library on the same device.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InvalidInput
+from .cupy_library import CupyLibrary, find_cupy
+from .library import Library
+from .torch_library import TorchLibrary, find_torch
+
+# csrc/cuda/device_rows.h has the same codes.
+ROW_TYPES = {"float16": 0, "float32": 1, "float64": 2, "bfloat16": 3}
+_WIDENED = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+
+_registered: list[Library] = []
+
+
+@contextmanager
+def registered(library: Library) -> Iterator[None]:
+    """Arrays that `library` owns count as device arrays inside the block. For tests, with emulated kernels."""
+    _registered.insert(0, library)
+    try:
+        yield
+    finally:
+        _registered.remove(library)
+
+
+def why_not() -> str | None:
+    """Why device arrays cannot be worked on here; None when they can."""
+    try:
+        module: Any = importlib.import_module("oneglance._cuda")
+    except ModuleNotFoundError:
+        return "the CUDA module is not built (-DONEGLANCE_CUDA=ON builds it)"
+    except ImportError as error:
+        return f"the CUDA module is built but not loadable: {error}"
+    return None if module.device_count() else "the CUDA module finds no card or no driver"
+
+
+def _kernels(name: str, kind: str) -> Any:
+    reason = why_not()
+    if reason is not None:
+        raise InvalidInput(f"{name} is a {kind}, but {reason}. Pass {name} as an array of the CPU.")
+    return importlib.import_module("oneglance._cuda")
+
+
+def library_of(value: Any, name: str) -> Library | None:
+    """The library whose device array this is; None for everything else (arrays of the CPU, lists, stores).
+
+    Objects with __cuda_array_interface__ or DLPack of other libraries are taken by Torch or CuPy, whichever is loaded
+    (see `adopted`). Raises InvalidInput when it is a device array and the CUDA module is missing.
+    """
+    for library in _registered:
+        if library.owns(value):
+            return library
+    torch = find_torch(value)
+    if torch is not None:
+        return TorchLibrary(torch, _kernels(name, "CUDA tensor"))
+    cupy = find_cupy(value)
+    if cupy is not None:
+        return CupyLibrary(cupy, _kernels(name, "CuPy array"))
+    if not _is_foreign(value):
+        return None
+    kernels = _kernels(name, "CUDA array")
+    if "cupy" in sys.modules:
+        return CupyLibrary(sys.modules["cupy"], kernels)
+    if "torch" in sys.modules:
+        return TorchLibrary(sys.modules["torch"], kernels)
+    raise InvalidInput(
+        f"{name} is a CUDA array of {type(value).__module__}: import torch or cupy, which does products."
+    )
+
+
+def _is_foreign(value: Any) -> bool:
+    if hasattr(value, "__cuda_array_interface__"):
+        return True
+    where = getattr(value, "__dlpack_device__", None)
+    return where is not None and not isinstance(value, type) and int(next(iter(where()))) == 2  # kDLCUDA
+
+
+def adopted(value: Any, library: Library) -> Any:
+    """The value as an array of the library, without a copy."""
+    if library.owns(value):
+        return library.own(value)
+    if isinstance(library, TorchLibrary):
+        if hasattr(value, "__cuda_array_interface__"):
+            return library.torch.as_tensor(value, device="cuda")
+        return library.torch.from_dlpack(value)
+    if isinstance(library, CupyLibrary):
+        return (
+            library.cupy.asarray(value)
+            if hasattr(value, "__cuda_array_interface__")
+            else library.cupy.from_dlpack(value)
+        )
+    raise InvalidInput(f"an array of {type(value).__module__} cannot be read by {library.name}.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceRows:
+    """A matrix in device memory as the kernels take it; `array` keeps the memory alive."""
+
+    array: Any
+    library: Library
+    device: int
+    type: int
+    n_rows: int
+    n_dims: int
+    row_stride: int
+
+    @property
+    def dtype(self) -> str:
+        return next(name for name, code in ROW_TYPES.items() if code == self.type)
+
+    @property
+    def args(self) -> tuple[int, int, int, int, int]:
+        """address, type code, n_rows, n_dims, row_stride."""
+        return self.library.address(self.array), self.type, self.n_rows, self.n_dims, self.row_stride
+
+    def part(self, first: int, last: int) -> DeviceRows:
+        """Rows first .. last - 1, without a copy."""
+        return DeviceRows(
+            self.array[first:last], self.library, self.device, self.type, last - first, self.n_dims, self.row_stride
+        )
+
+
+def device_rows(value: Any, name: str, library: Library, *, like: DeviceRows | None = None) -> DeviceRows:
+    """A 2-D device array as rows: float16/32/64 or bfloat16; integers become float64, other layouts are copied.
+
+    like  rows that these must share the device and the number of columns with (an argument named X)
+    """
+    if not library.owns(value) and not _is_foreign(value):
+        raise InvalidInput(
+            f"{name} must be in device memory, as X is, got {type(value).__name__}. Move it there, or both to the CPU."
+        )
+    array = adopted(value, library)
+    shape = tuple(array.shape)
+    if len(shape) != 2:
+        whose = name if name.isidentifier() else ""
+        hint = f" Use {whose}.reshape(-1, 1) for one feature." if len(shape) == 1 else ""
+        raise InvalidInput(f"{name} must be 2-D (rows, features), got shape {shape}.{hint}")
+    if 0 in shape:
+        raise InvalidInput(f"{name} must have at least one row and one column, got shape {shape}.")
+    dtype = library.dtype_name(array)
+    if dtype in _WIDENED:
+        array, dtype = library.astype(array, "float64"), "float64"
+    if dtype not in ROW_TYPES:
+        raise InvalidInput(f"{name} must hold float16, bfloat16, float32 or float64 numbers, got dtype {dtype}.")
+    device = library.device(array)
+    if like is not None and device != like.device:
+        raise InvalidInput(f"{name} is on device {device}, X on device {like.device}. Move one of them.")
+    if like is not None and shape[1] != like.n_dims:
+        raise InvalidInput(
+            f"{name} has {shape[1]} columns, X has {like.n_dims}. Both must come from the same backbone."
+        )
+    row_stride, column_stride = library.strides(array)
+    if (column_stride != 1 and shape[1] > 1) or (row_stride < shape[1] and shape[0] > 1):
+        with library.guard(device):
+            array = library.contiguous(array)
+        row_stride = shape[1]
+    return DeviceRows(array, library, device, ROW_TYPES[dtype], shape[0], shape[1], max(row_stride, shape[1]))

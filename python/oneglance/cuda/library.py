@@ -1,0 +1,91 @@
+"""What the package asks of the library that an array in device memory belongs to: memory, products, streams."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Shape = int | Sequence[int]
+
+
+class Library(ABC):
+    """Torch or CuPy, and the compiled kernels that work on its arrays.
+
+    Types of numbers are NumPy's names ("float32", "int64", ...). All calls are made inside `guard(device)`; work goes
+    to the stream that is current there, and only `to_host` and `float` of an array wait for it.
+    """
+
+    name: str
+    kernels: Any  # the compiled module
+
+    @abstractmethod
+    def owns(self, value: Any) -> bool:
+        """Whether the value is an array of this library in the memory of a device."""
+
+    @abstractmethod
+    def own(self, value: Any) -> Any:
+        """The array without its history (gradients)."""
+
+    @abstractmethod
+    def dtype_name(self, array: Any) -> str: ...
+
+    @abstractmethod
+    def address(self, array: Any) -> int: ...
+
+    @abstractmethod
+    def strides(self, array: Any) -> tuple[int, ...]:
+        """In elements."""
+
+    @abstractmethod
+    def contiguous(self, array: Any) -> Any: ...
+
+    @abstractmethod
+    def astype(self, array: Any, dtype: str) -> Any: ...
+
+    @abstractmethod
+    def device(self, array: Any) -> int: ...
+
+    @abstractmethod
+    def guard(self, device: int) -> AbstractContextManager[Any]:
+        """Makes the device current inside the block."""
+
+    @abstractmethod
+    def stream(self, device: int) -> int:
+        """The caller's current stream as an integer."""
+
+    @abstractmethod
+    def empty(self, shape: Shape, dtype: str, device: int) -> Any: ...
+
+    @abstractmethod
+    def zeros(self, shape: Shape, dtype: str, device: int) -> Any: ...
+
+    @abstractmethod
+    def from_host(self, array: npt.NDArray[Any], device: int) -> Any: ...
+
+    @abstractmethod
+    def to_host(self, array: Any) -> npt.NDArray[Any]: ...
+
+    @abstractmethod
+    def product(self, a: Any, b: Any, out: Any, *, tf32: bool = False) -> None:
+        """out[...] = a @ b. tf32: tensor cores may be used for float32, all of whose operands have 11 digits."""
+
+    @abstractmethod
+    def free_bytes(self, device: int) -> int:
+        """Bytes that can still be allocated, those that the library keeps for itself included."""
+
+    @property
+    @abstractmethod
+    def out_of_memory(self) -> type[Exception]: ...
+
+    def card(self, device: int) -> dict[str, Any]:
+        found: dict[str, Any] = self.kernels.card(device)
+        return found
+
+    def host_int(self, array: Any) -> int:
+        """The number in an array of one; waits for it."""
+        return int(np.asarray(self.to_host(array)).reshape(()))

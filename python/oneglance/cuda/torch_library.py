@@ -1,0 +1,114 @@
+"""Torch tensors in device memory. Torch is looked up, never imported: who passes a tensor has it loaded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .library import Library, Shape
+
+
+class TorchLibrary(Library):
+    """device_type "cuda"; "cpu" with kernels that are emulated, for the tests."""
+
+    name = "torch"
+
+    def __init__(self, torch: Any, kernels: Any, device_type: str = "cuda") -> None:
+        self.torch, self.kernels, self.device_type = torch, kernels, device_type
+
+    def owns(self, value: Any) -> bool:
+        return isinstance(value, self.torch.Tensor) and value.device.type == self.device_type
+
+    def own(self, value: Any) -> Any:
+        return value.detach()
+
+    def dtype_name(self, array: Any) -> str:
+        return str(array.dtype).removeprefix("torch.")
+
+    def address(self, array: Any) -> int:
+        return int(array.data_ptr())
+
+    def strides(self, array: Any) -> tuple[int, ...]:
+        return tuple(array.stride())
+
+    def contiguous(self, array: Any) -> Any:
+        return array.contiguous()
+
+    def astype(self, array: Any, dtype: str) -> Any:
+        return array.to(getattr(self.torch, dtype))
+
+    def device(self, array: Any) -> int:
+        return int(array.device.index or 0)
+
+    def _device(self, device: int) -> Any:
+        return self.torch.device(self.device_type, device if self.device_type == "cuda" else None)
+
+    def guard(self, device: int) -> AbstractContextManager[Any]:
+        if self.device_type != "cuda":
+            return nullcontext()
+        guard: AbstractContextManager[Any] = self.torch.cuda.device(device)
+        return guard
+
+    def stream(self, device: int) -> int:
+        return int(self.torch.cuda.current_stream(device).cuda_stream) if self.device_type == "cuda" else 0
+
+    def empty(self, shape: Shape, dtype: str, device: int) -> Any:
+        return self.torch.empty(shape, dtype=getattr(self.torch, dtype), device=self._device(device))
+
+    def zeros(self, shape: Shape, dtype: str, device: int) -> Any:
+        return self.torch.zeros(shape, dtype=getattr(self.torch, dtype), device=self._device(device))
+
+    def from_host(self, array: npt.NDArray[Any], device: int) -> Any:
+        return self.torch.from_numpy(np.array(array, order="C")).to(self._device(device))
+
+    def to_host(self, array: Any) -> npt.NDArray[Any]:
+        host: npt.NDArray[Any] = array.detach().cpu().numpy()
+        return host
+
+    def product(self, a: Any, b: Any, out: Any, *, tf32: bool = False) -> None:
+        with self._tf32(tf32):
+            self.torch.matmul(a, b, out=out)
+
+    @contextmanager
+    def _tf32(self, wanted: bool) -> Iterator[None]:
+        """Whether products of float32 may use TF32 is one setting of the process: set for the call, then put back."""
+        settings = self.torch.backends.cuda.matmul
+        name, value = (
+            ("fp32_precision", "tf32" if wanted else "ieee")
+            if hasattr(settings, "fp32_precision")
+            else ("allow_tf32", wanted)
+        )
+        before = getattr(settings, name)
+        if before == value:
+            yield
+            return
+        setattr(settings, name, value)
+        try:
+            yield
+        finally:
+            setattr(settings, name, before)
+
+    def free_bytes(self, device: int) -> int:
+        if self.device_type != "cuda":
+            return int(self.kernels.card(device)["memory_bytes"])
+        free: int = self.torch.cuda.mem_get_info(device)[0]
+        kept: int = self.torch.cuda.memory_reserved(device) - self.torch.cuda.memory_allocated(device)
+        return free + kept
+
+    @property
+    def out_of_memory(self) -> type[Exception]:
+        kind: type[Exception] = self.torch.cuda.OutOfMemoryError
+        return kind
+
+
+def find_torch(value: Any) -> Any:
+    """torch, when it is loaded and the value is one of its CUDA tensors; else None."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(value, torch.Tensor) or not value.is_cuda:
+        return None
+    return torch

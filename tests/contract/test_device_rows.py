@@ -1,0 +1,110 @@
+"""Rows in device memory: what the door takes and refuses, norms, and that the emulation finds wrong kernels."""
+
+import mmap
+
+import numpy as np
+import pytest
+from device_libraries import InDeviceMemory, emulated_kernels
+
+from oneglance.cuda import device_rows, library_of
+from oneglance.cuda.norms import row_norms2
+from oneglance.errors import InvalidInput
+
+
+def norms_of(device, array):
+    rows = device_rows(array, "X", device.library)
+    out, n_bad = row_norms2(rows)
+    return device.get(out), int(device.get(n_bad)[0])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("n_dims", [1, 31, 32, 33, 70])
+def test_norms_are_those_of_float64(device, dtype, n_dims):
+    x = np.random.default_rng(n_dims).normal(size=(19, n_dims)).astype(dtype)
+    got, n_bad = norms_of(device, device.put(x))
+    assert n_bad == 0
+    np.testing.assert_allclose(got, (x.astype(np.float64) ** 2).sum(axis=1), rtol=1e-14)
+    with device.descending():
+        assert np.array_equal(got, norms_of(device, device.put(x))[0])
+
+
+def test_every_float16_number_is_read_exactly(device):
+    x = np.arange(2**16, dtype=np.uint16).view(np.float16).reshape(-1, 64)
+    x = x[np.isfinite(x).all(axis=1)]
+    got, _ = norms_of(device, device.put(x))
+    np.testing.assert_allclose(got, (x.astype(np.float64) ** 2).sum(axis=1), rtol=1e-14)
+
+
+def test_rows_with_nan_are_counted(device):
+    x = np.ones((40, 50), dtype=np.float32)
+    x[3, 49], x[17, 0], x[18, 5] = np.nan, np.inf, -np.inf
+    got, n_bad = norms_of(device, device.put(x))
+    assert n_bad == 3
+    assert np.flatnonzero(~np.isfinite(got)).tolist() == [3, 17, 18]
+
+
+def test_layouts_integers_and_strided_rows(device):
+    x = np.arange(60, dtype=np.float32).reshape(6, 10)
+    want = (x[::2, :7].astype(float) ** 2).sum(axis=1)
+    on_device = device.put(x)
+    strided = device_rows(on_device[::2, :7], "X", device.library)
+    assert strided.row_stride == 20
+    assert np.array_equal(norms_of(device, on_device[::2, :7])[0], want)
+    assert np.array_equal(norms_of(device, device.put(x.T)[:7, ::2].T)[0], want)
+    assert np.array_equal(norms_of(device, device.put(x.astype(np.int32)))[0], (x.astype(float) ** 2).sum(axis=1))
+
+
+def test_bfloat16_of_torch(device):
+    if device.library.name != "torch":
+        pytest.skip("only Torch has bfloat16")
+    tensor = device.put(np.linspace(-3, 3, 60, dtype=np.float32).reshape(6, 10)).bfloat16()
+    want = (tensor.double() ** 2).sum(dim=1)
+    np.testing.assert_allclose(norms_of(device, tensor)[0], device.library.to_host(want), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((5,), "X must be 2-D .*reshape"), ((0, 3), "at least one row"), ((2, 3, 4), "X must be 2-D")],
+)
+def test_wrong_shapes_are_named(device, shape, message):
+    with pytest.raises(InvalidInput, match=message):
+        device_rows(device.put(np.zeros(shape, np.float32)), "X", device.library)
+
+
+def test_two_matrices_must_fit(device):
+    x = device_rows(device.put(np.zeros((4, 3))), "X", device.library)
+    with pytest.raises(InvalidInput, match="Q has 2 columns, X has 3"):
+        device_rows(device.put(np.zeros((4, 2))), "Q", device.library, like=x)
+    with pytest.raises(InvalidInput, match="Q must be in device memory, as X is, got list"):
+        device_rows([[1.0, 2.0, 3.0]], "Q", device.library, like=x)
+
+
+def test_arrays_of_the_cpu_belong_to_no_device():
+    assert library_of(np.zeros((2, 2)), "X") is None
+    assert library_of([[1.0]], "X") is None
+
+
+def test_more_than_2_to_the_31_elements(device):
+    """Rows far apart in memory that is never touched in between: 5 rows over 10 GB of addresses."""
+    if device.name != "emulated-numpy":
+        pytest.skip("needs memory that is only reserved")
+    n_dims, stride = 40, 2**29 + 8
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    memory = mmap.mmap(-1, 4 * (4 * stride + n_dims), flags=flags)
+    flat = np.frombuffer(memory, dtype=np.float32)
+    x = np.lib.stride_tricks.as_strided(flat, (5, n_dims), (4 * stride, 4)).view(InDeviceMemory)
+    x[...] = np.arange(200, dtype=np.float32).reshape(5, n_dims)
+    got, _ = norms_of(device, x)
+    assert np.array_equal(got, (np.arange(200.0).reshape(5, n_dims) ** 2).sum(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [(0, "40 of 64 threads wait at sync_block, 24 have ended"), (1, "shuffle and ballot"), (2, "index 64 of shared")],
+)
+def test_the_emulation_finds_mistakes(how, message):
+    kernels = emulated_kernels()
+    if kernels is None:
+        pytest.skip("the emulated kernels are not built: cmake --workflow --preset emulated")
+    with pytest.raises(kernels.LaunchError, match=message):
+        kernels.miss_a_barrier(how)
