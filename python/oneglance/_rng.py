@@ -33,6 +33,7 @@ class Purpose(IntEnum):
     PLAN = 17
     AUDIT = 18
     PROBE = 19
+    PIPELINE = 20
 
 
 def uniforms(seed: int, purpose: Purpose, items: IntArray, draw: int = 0) -> Float64Array:
