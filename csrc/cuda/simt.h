@@ -22,7 +22,7 @@
 ///   sync_block() sync_warp() shuffle(v, lane) shuffle_xor(v, mask) shuffle_down(v, n) ballot(bool)
 ///     all threads of the block, all 32 lanes of the warp: never inside a branch that only some of them take
 ///   atomic_add atomic_min atomic_max atomic_cas, fence()
-///   mul_rn add_rn sub_rn (double)      never contracted into one fused operation: the bits of the CPU
+///   mul_rn add_rn sub_rn (double; mul_rn float too)  never contracted into one fused operation: the bits of the CPU
 ///   Half, BFloat16, to_float(x), to_double(x), round_to_tf32(x), Vec<T, N>
 /// Blocks are multiples of 32 threads and cannot wait for each other: split the work into several launches, or let
 /// the last block finish (fence, then a counter). No index is an int where it counts rows or elements.

@@ -127,8 +127,14 @@ inline void fence() {}
 inline double mul_rn(double a, double b) { return a * b; }
 inline double add_rn(double a, double b) { return a + b; }
 inline double sub_rn(double a, double b) { return a - b; }
+inline float mul_rn(float a, float b) { return a * b; }
 inline std::uint32_t bits_of(float x) {
   std::uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+inline std::uint64_t bits_of(double x) {
+  std::uint64_t bits;
   std::memcpy(&bits, &x, sizeof bits);
   return bits;
 }
