@@ -30,5 +30,10 @@ def as_named(source: Any, backbones: Sequence[str] | None) -> tuple[Pool, dict[s
     if isinstance(source, FeatureStore):
         entries: Mapping[str, Any] = source.manifest["backbones"]
         for name in (name for name in hashes if entries[name]["model_hash"]):
-            hashes[name] = digest(json.dumps([entries[name][key] for key in _DECIDES]).encode())
+            hashes[name] = hash_of_entry(entries[name])
     return pool, hashes
+
+
+def hash_of_entry(entry: Mapping[str, Any]) -> str:
+    """Of a backbone's entry in the manifest: model_hash, preprocessing and pooling."""
+    return digest(json.dumps([entry[key] for key in _DECIDES]).encode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,26 +46,7 @@ class Opened:
         """
         if given is None:
             return None
-        values: list[Any]
-        if isinstance(given, str):
-            if given != "label" or self.folders is None:
-                have = "has labels under the name 'label'" if self.folders is not None else "has no labels"
-                raise InvalidInput(f"{name}={given!r}: {self.words} {have}. Give one class per picture, or a dict.")
-            values = list(self.folders)
-        elif isinstance(given, Mapping):
-            values = [None] * len(self.ids)
-            at = {item: row for row, item in enumerate(self.ids)}
-            for key, value in given.items():
-                row = int(key) if isinstance(key, (int, np.integer)) else at.get(str(key), -1)
-                if not 0 <= row < len(values):
-                    raise InvalidInput(f"{name}: no picture {key!r} in {self.words} of {len(values)}.")
-                values[row] = value
-        else:
-            values = np.asarray(given).tolist() if hasattr(given, "dtype") else list(given)
-            if len(values) != len(self.ids):
-                raise InvalidInput(
-                    f"{name} must have one entry per picture ({len(self.ids)}), None for unknown, got {len(values)}."
-                )
+        values = classes_of(given, self.ids, self.folders, self.words, name)
         usable = [(number, values[row]) for number, row in enumerate(self.shelf.rows.tolist())]
         known = [(number, str(value)) for number, value in usable if value is not None and value == value]
         if not known:
@@ -114,3 +95,33 @@ def default_threads() -> int:
     """One decoding thread per core, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     return max(1, min(8, cores))
+
+
+def classes_of(
+    given: Any, ids: Sequence[str], folders: Sequence[str | None] | None, words: str, name: str = "labels"
+) -> list[Any]:
+    """One class per row of a source, None for unknown; given as for Opened.labels, not None. Raises InvalidInput.
+
+    ids, folders, words  of the source: names, own labels, what it is
+    """
+    values: list[Any]
+    if isinstance(given, str):
+        if given != "label" or folders is None:
+            have = "has labels under the name 'label'" if folders is not None else "has no labels"
+            raise InvalidInput(f"{name}={given!r}: {words} {have}. Give one class per picture, or a dict.")
+        values = list(folders)
+    elif isinstance(given, Mapping):
+        values = [None] * len(ids)
+        at = {item: row for row, item in enumerate(ids)}
+        for key, value in given.items():
+            row = int(key) if isinstance(key, (int, np.integer)) else at.get(str(key), -1)
+            if not 0 <= row < len(values):
+                raise InvalidInput(f"{name}: no picture {key!r} in {words} of {len(values)}.")
+            values[row] = value
+    else:
+        values = np.asarray(given).tolist() if hasattr(given, "dtype") else list(given)
+        if len(values) != len(ids):
+            raise InvalidInput(
+                f"{name} must have one entry per picture ({len(ids)}), None for unknown, got {len(values)}."
+            )
+    return values

@@ -1,0 +1,90 @@
+"""Who is trained on and who is held out: stratified folds, nested parts of the labels, and what cannot be known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .._rng import Purpose, uniforms
+from .._types import IntArray
+from ..adapt.classify import make_folds
+from ..errors import InvalidInput
+
+LEAST_JUDGED = 10
+"""Labels that have to be held out at least for a verdict."""
+_LEAST_CELLS = 3
+_WORDS = {1: "one label", 2: "two labels"}
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One division: positions among the labelled pictures.
+
+    count   labels trained on, None: all that the fold leaves; smaller counts are parts of larger ones
+    n_left  labels that the fold leaves
+    """
+
+    repeat: int
+    fold: int
+    count: int | None
+    train: IntArray
+    held: IntArray
+    n_left: int
+
+
+def nested_order(codes: IntArray, seed: int) -> IntArray:
+    """An order of the rows whose every beginning has classes as evenly as it can: one of each class in random order,
+    then a second one, and so on. Beginnings are nested parts."""
+    draw = uniforms(seed, Purpose.SPLIT, np.arange(codes.size))
+    order = np.argsort(draw, kind="stable")
+    turn = np.empty(codes.size, dtype=np.int64)
+    for code in np.unique(codes):
+        own = order[codes[order] == code]
+        turn[own] = np.arange(own.size)
+    return np.lexsort((draw, turn)).astype(np.int64)
+
+
+def make_cells(codes: IntArray, folds: int, repeats: int, counts: tuple[int, ...], seed: int) -> list[Cell]:
+    """Every fold of every repeat, with all its labels and with each of `counts`; none where the labels do not allow a
+    verdict (fewer than ten that can be held out, or fewer than three cells)."""
+    cells: list[Cell] = []
+    n_judged = 0
+    for repeat in range(repeats):
+        places = make_folds(codes, folds, seed + repeat)
+        if places is None:
+            return []
+        n_judged = int((places >= 0).sum())
+        for fold in range(int(places.max()) + 1):
+            held, train = np.flatnonzero(places == fold), np.flatnonzero(places != fold)
+            order = train[nested_order(codes[train], seed + repeat)]
+            fitting = [count for count in counts if count < train.size]
+            cells += [Cell(repeat, fold, count, order[:count], held, train.size) for count in (*fitting, None)]
+    whole = [cell for cell in cells if cell.count is None]
+    return cells if n_judged >= LEAST_JUDGED and len(whole) >= _LEAST_CELLS else []
+
+
+def check_counts(counts: tuple[int, ...], n_labels: int) -> tuple[int, ...]:
+    """Ascending, each once. Raises InvalidInput."""
+    for count in counts:
+        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or not 2 <= count <= n_labels:
+            raise InvalidInput(f"counts must be numbers of labels from 2 to {n_labels}, got {count!r}.")
+    return tuple(sorted({int(count) for count in counts}))
+
+
+def remarks(codes: IntArray, names: npt.NDArray[np.object_], cells: list[Cell]) -> Iterator[str]:
+    """What the labels do not tell, one sentence each."""
+    sizes = np.bincount(codes, minlength=len(names))
+    endings = {1: "it is never held out, so accuracy says nothing about it", 2: "each is judged by a head that saw one"}
+    for size, ending in endings.items():
+        few = np.flatnonzero(sizes == size)
+        if few.size:
+            shown = ", ".join(str(name) for name in names[few[:5]]) + (", ..." if few.size > 5 else "")
+            yield f"{few.size} of {len(names)} classes have {_WORDS[size]} ({shown}): {ending}."
+    if not cells:
+        yield (
+            f"Too few labels to judge by: {LEAST_JUDGED} in at least two classes of two, and three folds, are needed. "
+            "The plain probe is used."
+        )
