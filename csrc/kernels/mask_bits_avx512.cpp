@@ -10,16 +10,19 @@ inline std::uint64_t nonzero64(const std::uint8_t* mask) {
   return _mm512_test_epi8_mask(bytes, bytes);
 }
 
+/// Joined in mask registers: of a 16-bit mask that is widened in memory, GCC 12 may leave the upper bits as they were.
+inline std::uint64_t join64(__mmask16 a, __mmask16 b, __mmask16 c, __mmask16 d) {
+  return _mm512_kunpackd(_mm512_kunpackw(d, c), _mm512_kunpackw(b, a));
+}
+
 inline std::uint64_t above64(const float* scores, float mu, std::int64_t* n_nan) {
   const __m512 mu16 = _mm512_set1_ps(mu);
-  std::uint64_t word = 0, nan = 0;
-  for (int k = 0; k < 4; ++k) {
-    const __m512 score = _mm512_loadu_ps(scores + 16 * k);
-    word |= static_cast<std::uint64_t>(_mm512_cmp_ps_mask(score, mu16, _CMP_GT_OQ)) << (16 * k);
-    nan |= static_cast<std::uint64_t>(_mm512_cmp_ps_mask(score, score, _CMP_UNORD_Q)) << (16 * k);
-  }
-  *n_nan += __builtin_popcountll(nan);
-  return word;
+  const __m512 s0 = _mm512_loadu_ps(scores), s1 = _mm512_loadu_ps(scores + 16);
+  const __m512 s2 = _mm512_loadu_ps(scores + 32), s3 = _mm512_loadu_ps(scores + 48);
+  const auto above = [&](__m512 score) { return _mm512_cmp_ps_mask(score, mu16, _CMP_GT_OQ); };
+  const auto nan = [](__m512 score) { return _mm512_cmp_ps_mask(score, score, _CMP_UNORD_Q); };
+  *n_nan += __builtin_popcountll(join64(nan(s0), nan(s1), nan(s2), nan(s3)));
+  return join64(above(s0), above(s1), above(s2), above(s3));
 }
 
 inline void spread64(std::uint64_t word, std::uint8_t* mask) {

@@ -8,6 +8,22 @@ import numpy as np
 import oneglance as og
 from oneglance import _core
 from oneglance.cluster import small_kmeans
+from oneglance.masks import apply_mask, decode_masks, encode_masks, pack_mask, pack_scores, unpack_mask, xor_masks
+
+
+def masks():
+    """Of more than 128 MB, below which one thread does it; the coders take a tensor per thread."""
+    scores = np.resize(np.random.default_rng(1).normal(size=99_991).astype(np.float32), 36_000_000)
+    mask = pack_scores(scores)
+    flags = unpack_mask(mask)
+    assert (flags[:99_991] == (scores[:99_991] > 0)).all()
+    assert xor_masks(mask, pack_mask(flags)).kept == 0
+    assert np.count_nonzero(apply_mask(scores, mask)) == mask.kept
+    several = {str(i): pack_mask(flags[: 50_000 + i]) for i in range(8)}
+    shapes = {name: part.shape for name, part in several.items()}
+    for coder in ("bytes", "adaptive"):
+        decoded = decode_masks(encode_masks(several, coder=coder), shapes)
+        assert all(decoded[name].bits.tobytes() == part.bits.tobytes() for name, part in several.items())
 
 
 def main():
@@ -31,6 +47,7 @@ def main():
         assert og.bilaf(x[:2000], 60, cores="kmeans").indices.size == 60
     points = rows[:4000].astype(np.float32)
     assert small_kmeans(points, np.arange(0, 4001, 50), 5).patterns.shape == (400, 64)
+    masks()
     spoiled = rows.copy()
     spoiled[::100] = np.nan
     try:
