@@ -32,6 +32,7 @@ class Backbone:
     call        how to call the module, (module, batch) -> output; default module(batch)
     autocast    False keeps float32 arithmetic even where the device has better (TorchScript)
     hooks       PatternHooks: where the patches are, for patterns= of a module that is built in a way of its own
+    rebuild     string from which the same architecture can be made again; None for a module from Python
 
     Raises InvalidInput.
     """
@@ -49,6 +50,7 @@ class Backbone:
         call: Callable[[torch.nn.Module, torch.Tensor], Any] | None = None,
         autocast: bool = True,
         hooks: PatternHooks | None = None,
+        rebuild: str | None = None,
     ) -> None:
         if not isinstance(module, torch.nn.Module):
             raise InvalidInput(f"module must be a torch.nn.Module, got {type(module).__name__}.")
@@ -66,9 +68,10 @@ class Backbone:
         self.pool, self.output = pool, output
         self.autocast = autocast
         self.hooks = hooks
+        self.rebuild = rebuild
         self.pooling = ""
         self.n_dims: int | None = None
-        self._call = call
+        self.call = call
         self._n_prefix = prefix_tokens(module)
 
     def __repr__(self) -> str:
@@ -84,7 +87,7 @@ class Backbone:
 
     def answer(self, batch: torch.Tensor) -> Any:
         """What the module returns, in whatever mode and with whatever gradients it is run."""
-        return self.module(batch) if self._call is None else self._call(self.module, batch)
+        return self.module(batch) if self.call is None else self.call(self.module, batch)
 
     def forward(self, batch: torch.Tensor, compute: str = "float32") -> Any:
         """What the module returns for a batch. Raises InvalidInput if it fails."""

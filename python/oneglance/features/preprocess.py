@@ -32,8 +32,9 @@ _FILTERS = {
 class Preprocess:
     """Resize, crop, scale, normalise; without torchvision. The default is the usual one of ImageNet networks.
 
-    size      side of the square that goes into the network; None keeps the picture's own size
-    resize    side that the shorter side is resized to before the crop; None takes `size` (with fit="squash": unused)
+    size      side of the square that goes into the network, or (height, width); None keeps the picture's own size
+    resize    side that the shorter side is resized to before the crop of a square; None: no larger than `size` needs
+              (with fit="squash": unused)
     fit       "crop": resize the shorter side, cut the centre; "squash": resize both sides, aspect ratio is lost
     filter    "bilinear", "bicubic", "nearest", "lanczos" (Pillow's, antialiased)
     channels  "rgb" or "bgr"
@@ -43,7 +44,7 @@ class Preprocess:
     Called with an RGB picture it returns a float32 tensor (3, H, W).
     """
 
-    size: int | None = 224
+    size: int | tuple[int, int] | None = 224
     resize: int | None = None
     fit: str = "crop"
     filter: str = "bilinear"
@@ -53,10 +54,17 @@ class Preprocess:
     std: Sequence[float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        for name, value in (("size", self.size), ("resize", self.resize)):
-            if value is not None:
-                positive_int(value, name)
-        if self.size is not None and self.resize is not None and self.resize < self.size:
+        if isinstance(self.size, (tuple, list)):
+            if len(self.size) != 2:
+                raise InvalidInput(f"size must be a side or (height, width), got {self.size!r}.")
+            if self.resize is not None:
+                raise InvalidInput("resize goes with the size of a square only. Leave it out.")
+            object.__setattr__(self, "size", (positive_int(self.size[0], "size"), positive_int(self.size[1], "size")))
+        elif self.size is not None:
+            positive_int(self.size, "size")
+        if self.resize is not None:
+            positive_int(self.resize, "resize")
+        if isinstance(self.size, int) and self.resize is not None and self.resize < self.size:
             raise InvalidInput(f"resize must be >= size={self.size}, got {self.resize}.")
         for name, word, known in (
             ("fit", self.fit, ("crop", "squash")),
@@ -72,18 +80,25 @@ class Preprocess:
             raise InvalidInput(f"std and scale must be > 0, got std={self.std!r}, scale={self.scale!r}.")
 
     def __str__(self) -> str:
-        if self.size is None:
+        sides = self.sides
+        if sides is None:
             place = "own size"
         elif self.fit == "squash":
-            place = f"resized to {self.size} x {self.size} ({self.filter}, antialias)"
+            place = f"resized to {sides[0]} x {sides[1]} ({self.filter}, antialias)"
+        elif isinstance(self.size, tuple):
+            place = f"resized to cover {sides[0]} x {sides[1]} ({self.filter}, antialias), centre of that size"
         else:
             place = (
-                f"shorter side to {self.resize or self.size} ({self.filter}, antialias), "
-                f"centre {self.size} x {self.size}"
+                f"shorter side to {self.resize or self.size} ({self.filter}, antialias), centre {sides[0]} x {sides[1]}"
             )
         scaled = f"(x * {self.scale:g} / 255 - mean) / std"
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
         return f"{self.channels.upper()}; {place}; {scaled}, mean ({mean}), std ({std})"
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """(height, width) of what goes into the network; None: the picture's own."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     def __call__(self, picture: Image.Image) -> torch.Tensor:
         import torch
@@ -97,17 +112,19 @@ class Preprocess:
 
     def place(self, picture: Image.Image) -> Image.Image:
         """The picture resized and cut, still as 8-bit RGB."""
-        if self.size is None:
+        if self.sides is None:
             return picture
         resample = _FILTERS[self.filter]
+        high, wide = self.sides
         if self.fit == "squash":
-            return picture.resize((self.size, self.size), resample)
+            return picture.resize((wide, high), resample)
         width, height = picture.size
-        ratio = (self.resize or self.size) / min(width, height)
-        width, height = (max(self.size, round(side * ratio)) for side in (width, height))
-        left, top = (width - self.size) // 2, (height - self.size) // 2
+        cover = max(high / height, wide / width)
+        ratio = cover if self.resize is None else self.resize / min(width, height)
+        width, height = max(wide, round(width * ratio)), max(high, round(height * ratio))
+        left, top = (width - wide) // 2, (height - high) // 2
         resized = picture.resize((width, height), resample)
-        return resized.crop((left, top, left + self.size, top + self.size))
+        return resized.crop((left, top, left + wide, top + high))
 
 
 IMAGENET = Preprocess(size=224, resize=256)

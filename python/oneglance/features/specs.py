@@ -1,4 +1,4 @@
-"""Backbone strings: `kind:name[=weights][?option=value&...]`."""
+"""Backbone strings: `kind:name[=weights][?option=value&...]`, or a folder that `oneglance pretrain` wrote."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from urllib.parse import unquote
 from ..errors import InvalidInput
 from .preprocess import IMAGENET, Preprocess
 
-KINDS = ("torchvision", "timm", "transformers", "torchscript")
+KINDS = ("torchvision", "timm", "transformers", "torchscript", "pretrained")
+BACKBONE_FILE = "backbone.json"
+"""What a folder of `oneglance pretrain` is told by."""
 _IMAGE_OPTIONS = ("size", "resize", "fit", "filter", "channels", "scale", "mean", "std")
 OPTIONS = ("weights", "name", "seed", "pool", "output", *_IMAGE_OPTIONS)
 
@@ -44,11 +46,15 @@ class Spec:
 def parse_spec(text: str) -> Spec:
     """Raises InvalidInput with the known kinds or options."""
     kind, colon, rest = text.partition(":")
+    folder, mark, query = text.partition("?")
+    if kind not in KINDS and (Path(folder).expanduser() / BACKBONE_FILE).is_file():
+        kind, colon, rest = "pretrained", ":", f"{folder}{mark}{query}"
     if not colon or kind not in KINDS or not rest:
         raise InvalidInput(
             f"backbone {text!r}: must look like KIND:NAME with KIND one of {', '.join(KINDS)}; e.g. "
             '"torchvision:resnet18=weights.pth", "timm:vit_small_patch16_224=random", "transformers:FOLDER", '
-            '"torchscript:net.pt?size=128". From Python an nn.Module is taken as well.'
+            '"torchscript:net.pt?size=128"; or be a folder that `oneglance pretrain` wrote. From Python an nn.Module '
+            "is taken as well."
         )
     body, _, query = rest.partition("?")
     options = _options(text, query)

@@ -1,4 +1,7 @@
-"""Backbones from strings: torchvision, timm, transformers, TorchScript files. Nothing is ever downloaded."""
+"""Backbones from strings: torchvision, timm, transformers, TorchScript files, folders of `oneglance pretrain`.
+
+Nothing is ever downloaded.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ def load_backbone(spec: Spec) -> Backbone:
         "timm": _timm,
         "transformers": _transformers,
         "torchscript": load_torchscript,
+        "pretrained": _pretrained,
     }
     return loaders[spec.kind](spec)
 
@@ -45,6 +49,12 @@ def _transformers(spec: Spec) -> Backbone:
     from .zoo_transformers import load_transformers
 
     return load_transformers(spec)
+
+
+def _pretrained(spec: Spec) -> Backbone:
+    from .zoo_pretrained import load_pretrained
+
+    return load_pretrained(spec)
 
 
 def broken_package(package: str, extra: str, error: BaseException) -> MissingDependency:
@@ -91,6 +101,7 @@ def make(
         preprocessing=str(own) if own else words or in_words(preprocess),
         call=call,
         autocast=autocast,
+        rebuild=spec.text,
     )
 
 

@@ -58,6 +58,22 @@ class Crops:
             )
 
 
+def crops_for(size: tuple[int, int], unit: int = 1) -> Crops:
+    """Two big views and several small ones for pictures of that size.
+
+    From 96 pixels on as SwAV has it, small views of 3/7 of the side. Below, small views are half as wide, cuts are
+    larger and colours change less: a twentieth of a small picture shows nothing.
+    unit  sides of small views are multiples of it (a transformer's patch)
+    """
+    large = min(size) >= 96
+    step = max(8, unit) if large else unit
+    sides = [round(side * 3 / 7 / step) * step if large else max(4, side // 2) // step * step for side in size]
+    small = (max(unit, sides[0]), max(unit, sides[1]))
+    if large:
+        return Crops(size, small, n_small=6)
+    return Crops(size, small, n_small=4, scale_big=(0.4, 1.0), scale_small=(0.2, 0.5), jitter=0.4, blur=0.0)
+
+
 def make_views(pictures: Tensor, crops: Crops, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
     """Big views (n_big * B, C, *big) and small ones (n_small * B, C, *small), view after view; None without small ones.
 

@@ -17,7 +17,7 @@ from ..errors import InvalidInput
 from ..features.backbones import Backbone, pick_compute
 from ..features.progress import Callback
 from ..store.files import digest
-from .crops import Crops
+from .crops import Crops, crops_for
 from .evaluate import measure_statistics
 from .goals import Goal, LabelGoal, SwavGoal
 from .hashes import weights_hash
@@ -36,7 +36,10 @@ HELD_OUT = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What adaptations of one backbone have in common; `run` does one on an opened pool."""
+    """What adaptations of one backbone have in common; `run` does one on an opened pool.
+
+    held_out  share of each class's labels that supervised masks leave to the verdict
+    """
 
     base: Backbone
     chosen: Chosen
@@ -45,6 +48,7 @@ class Job:
     compute: str = "auto"
     every_s: float = EVERY_S
     callback: Callback | None = None
+    held_out: float = HELD_OUT
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def run(
@@ -64,7 +68,7 @@ class Job:
         if supervised:
             given = {"warm_up": 40 / 150, **given}
         cut = automatic_crops(pool, self.crops, supervised)
-        shelf, judged, target = _roles(pool, known, supervised, int(given.get("seed", 0)))
+        shelf, judged, target = _roles(pool, known, supervised, self.held_out, int(given.get("seed", 0)))
         n_dims = pool.net.features(pool.shelf.plain(torch.arange(1), pool.device), {}, {}).shape[1]
         family = self.chosen.family if self.chosen.family in FAMILIES else family_of(self.base.module)
         plan = choose_settings(len(shelf), n_dims, family, n_classes=self.n_classes, given=given)
@@ -116,16 +120,10 @@ class Job:
 
 
 def automatic_crops(pool: Opened, given: Mapping[str, Any] | None = None, supervised: bool = False) -> Crops:
-    """Big views of the network's own size. From 96 pixels on as the paper has it, with small views of 3/7 of the side.
-    Below, small views are half as wide, cuts are larger and colours change less: a twentieth of a small picture shows
-    nothing. Small views get the big size where the network takes no other."""
-    height, width = pool.shelf.size
-    large = min(height, width) >= 96
-    small = tuple(round(side * 3 / 7 / 8) * 8 if large else max(4, side // 2) for side in (height, width))
+    """crops_for() of the network's own size, with what is given; small views get the big size where the network takes
+    no other."""
     changed = dict(given or {})
-    fields: dict[str, Any] = {"big": (height, width), "small": small, "n_small": 6 if large else 4}
-    if not large:
-        fields |= {"scale_big": (0.4, 1.0), "scale_small": (0.2, 0.5), "jitter": 0.4, "blur": 0.0}
+    fields: dict[str, Any] = dict(vars(crops_for(pool.shelf.size)))
     if supervised:
         fields |= {"n_big": 1, "n_small": 0, "scale_big": (0.5, 1.0), "jitter": 0.5, "blur": 0.0}
     unknown = sorted(set(changed) - set(Crops.__dataclass_fields__))
@@ -151,7 +149,7 @@ def _takes(pool: Opened, size: tuple[int, int]) -> bool:
 
 
 def _roles(
-    pool: Opened, known: tuple[IntArray, npt.NDArray[Any]] | None, supervised: bool, seed: int
+    pool: Opened, known: tuple[IntArray, npt.NDArray[Any]] | None, supervised: bool, held_out: float, seed: int
 ) -> tuple[Shelf, tuple[IntArray, npt.NDArray[Any]] | None, tuple[Tensor, int] | None]:
     """What is trained on, the labelled pictures of the verdict, and the class numbers of a supervised training."""
     if known is None or not supervised:
@@ -162,7 +160,7 @@ def _roles(
     for code in range(len(names)):
         own = np.flatnonzero(codes == code)
         order = torch.randperm(len(own), generator=seeded(seed, "held out", code)).numpy()
-        held[own[order[: int(HELD_OUT * len(own))]]] = True
+        held[own[order[: int(held_out * len(own))]]] = True
     trained = numbers[~held]
     if len(np.unique(codes[~held])) < 2:
         raise InvalidInput("labels must hold two classes at least to train on.")

@@ -219,7 +219,7 @@ def _loader(pictures: Pictures, preprocess: Callable[..., Any]) -> Callable[[int
 
 def _levels(preprocess: Any, sample: Sequence[Tensor], kept_size: tuple[int, int]) -> tuple[Levels, tuple[int, int]]:
     if sample[0].dtype == torch.uint8:
-        size = (preprocess.size, preprocess.size) if preprocess.size else kept_size
+        size = preprocess.sides or kept_size
         mean, std = tuple(preprocess.mean), tuple(preprocess.std)
         n = len(mean)
         return Levels((0.0,) * n, (255.0,) * n, mean, std, preprocess.scale, preprocess.channels == "bgr"), size

@@ -5,7 +5,7 @@ Source: arXiv 2006.09882; with the single linear projection of arXiv 2409.07577.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -70,23 +70,32 @@ class Queue:
 
 
 def swav_loss(
-    head: SwavHead, embeddings: Sequence[Tensor], eps: float, temperature: float, queue: Queue | None = None
+    head: SwavHead,
+    embeddings: Sequence[Tensor],
+    eps: float,
+    temperature: float,
+    queue: Queue | None = None,
+    everyone: Callable[[Tensor], tuple[Tensor, int]] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The loss of one batch, and the codes' mean over the batch (K,).
 
     embeddings  one (B, p) per view, the coded ones first
     loss = 1/2 sum_a 1/(V-1) sum_{v != a} mean_i - sum_k q_a[i, k] log softmax(scores_v[i] / temperature)_k
     queue       its rows join the coded views in the transport, where it is full; it is not changed
+    everyone    scores of this process -> those of all that train together, and the place of its own first row: the
+                transport is then over all of them
     """
     scores = [head.scores(view) for view in embeddings]
     logs = [functional.log_softmax(view / temperature, dim=1) for view in scores]
     total = torch.zeros((), device=scores[0].device)
     use = torch.zeros(scores[0].shape[1], device=scores[0].device)
     for a in range(N_CODED):
-        known = scores[a].detach()
+        known, first = scores[a].detach(), 0
+        if everyone is not None:
+            known, first = everyone(known)
         if queue is not None and queue.ready:
             known = torch.cat([known, head.scores(queue.rows[a]).detach()])
-        codes = sinkhorn_codes(known, eps)[: len(scores[a])]
+        codes = sinkhorn_codes(known, eps)[first : first + len(scores[a])]
         use += codes.mean(dim=0) / N_CODED
         others = [log for v, log in enumerate(logs) if v != a]
         total = total - torch.stack([(codes * log).sum(dim=1).mean() for log in others]).mean() / N_CODED

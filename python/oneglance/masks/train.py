@@ -151,7 +151,7 @@ def train(
             _flush(pending, history, step)
             _save(checkpoint, mark, step, trainee, goal, statistics, optimiser, history)
 
-    with net.norms_in_training(settings.bn != "frozen"), _polite() as asked, torch.enable_grad():
+    with net.norms_in_training(settings.bn != "frozen"), polite() as asked, torch.enable_grad():
         for step in range(first, n_steps):
             epoch, within = divmod(step, per_epoch)
             if within == 0 or step == first:
@@ -206,14 +206,16 @@ def _flush(pending: list[Tensor], history: History, step: int) -> None:
 
 
 @contextlib.contextmanager
-def _polite() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event instead of breaking a step; a second one breaks. Main thread only."""
+def polite() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set the event instead of breaking a step; the same one again breaks. Main thread only."""
     asked = threading.Event()
     before: dict[int, Any] = {}
+    seen: set[int] = set()  # a launcher of several processes hands Ctrl-C on as SIGTERM
 
     def note(number: int, frame: Any) -> None:
-        if asked.is_set():
+        if number in seen:
             raise KeyboardInterrupt
+        seen.add(number)
         asked.set()
 
     if threading.current_thread() is threading.main_thread():

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import torch
 
 from ..._check import positive_int
 from ...errors import InvalidInput
 from .resnet import SmallResNet
+from .shape import Shape
 from .vit import SmallViT
 
 KINDS = ("vit", "resnet")
@@ -25,31 +23,13 @@ _GRID, _MOST = 8, 16
 _SHRINK_FROM = 64
 
 
-@dataclass(frozen=True)
-class Shape:
-    """All that says how an encoder is built; what its file keeps.
-
-    kind, size   "vit" or "resnet"; one of SIZES          picture   (height, width) that it is meant for
-    n_channels   of the pictures                          patch     side of a ViT's patches, 0 for a ResNet
-    """
-
-    kind: str
-    size: str
-    picture: tuple[int, int]
-    n_channels: int = 3
-    patch: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "picture": list(self.picture)}
-
-
 def choose_shape(
     name: str, picture: tuple[int, int], n_channels: int = 3, *, size: str = "auto", patch: int | None = None
 ) -> Shape:
     """`name` as "vit", "resnet", "vit-tiny", "resnet-base"; sizes and patch chosen for the picture where left open.
 
-    Automatic: "tiny" below 48 pixels, "small" up to 128, "base" beyond. patch: the divisor of both sides, 16 at most,
-    that makes about 8 patches of the shorter side. Raises InvalidInput.
+    Automatic: "tiny" below 48 pixels, "small" up to 128, "base" beyond. patch: the divisor of both sides, 2 to 16, that
+    makes about 8 patches of the shorter side. Raises InvalidInput.
     """
     kind, _, given = name.partition("-")
     wanted = given or size
@@ -64,8 +44,8 @@ def choose_shape(
             raise InvalidInput("patch is for encoder vit; a resnet has none.")
         return Shape(kind, wanted, picture, n_channels)
     if patch is None:
-        usable = [side for side in range(1, min(_MOST, shorter) + 1) if picture[0] % side == 0 == picture[1] % side]
-        patch = min(usable, key=lambda side: (abs(shorter / side - _GRID), side))
+        usable = [side for side in range(2, min(_MOST, shorter) + 1) if picture[0] % side == 0 == picture[1] % side]
+        patch = min(usable or [1], key=lambda side: (abs(shorter / side - _GRID), side))
     positive_int(patch, "patch")
     if picture[0] % patch or picture[1] % patch:
         raise InvalidInput(f"patch must divide the sides of the pictures {picture}, got {patch}.")
@@ -76,9 +56,15 @@ def build_encoder(shape: Shape, seed: int = 0) -> SmallViT | SmallResNet:
     """A new encoder; the same seed gives the same weights, and torch's random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if shape.kind == "vit":
-            width, depth, n_heads = _VIT[shape.size]
-            return SmallViT(width, depth, n_heads, shape.patch, shape.n_channels)
-        widths, n_blocks = _RESNET[shape.size]
-        shrink = 1 if min(shape.picture) < _SHRINK_FROM else 4
-        return SmallResNet(widths, n_blocks, shrink, shape.n_channels)
+        encoder = _build(shape)
+    encoder.shape = shape
+    return encoder
+
+
+def _build(shape: Shape) -> SmallViT | SmallResNet:
+    if shape.kind == "vit":
+        width, depth, n_heads = _VIT[shape.size]
+        return SmallViT(width, depth, n_heads, shape.patch, shape.n_channels)
+    widths, n_blocks = _RESNET[shape.size]
+    shrink = 1 if min(shape.picture) < _SHRINK_FROM else 4
+    return SmallResNet(widths, n_blocks, shrink, shape.n_channels)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .shape import Shape
+
 
 class BasicBlock(nn.Module):
     """Two 3 x 3 convolutions with batch norms beside a shortcut."""
@@ -37,6 +39,7 @@ class SmallResNet(nn.Module):
     widths  channels of the stages, each of n_blocks blocks; all but the first halve the sides
     shrink  1: a 3 x 3 stem; 4: a 7 x 7 stem of stride 2 and a pool of stride 2, for pictures of 64 pixels and more
     mean, std   buffers (C,) of the pool's pixels; pictures are standardised with them first
+    shape   how it was built, where build_encoder() did it
     Source: arXiv 1512.03385; the start is He's.
     """
 
@@ -58,6 +61,7 @@ class SmallResNet(nn.Module):
         self.register_buffer("std", torch.ones(n_channels))
         self.mean: Tensor
         self.std: Tensor
+        self.shape: Shape | None = None
         for part in self.modules():
             if isinstance(part, nn.Conv2d):
                 nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")

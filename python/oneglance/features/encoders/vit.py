@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from ...errors import InvalidInput
 from .positions import sincos_positions
+from .shape import Shape
 
 _EPS = 1e-6
 
@@ -60,6 +61,7 @@ class SmallViT(nn.Module):
 
     patch   side of the square patches, which must divide H and W; positions are fixed, so that no other size is wrong
     mean, std   buffers (C,) of the pool's pixels; pictures are standardised with them first
+    shape   how it was built, where build_encoder() did it
     blocks  the transformer's blocks, for those who freeze some of them
     Cost: about 24 depth width^2 flops per token and direction, and attention.
     Source: arXiv 2010.11929, with the positions, start and norms of arXiv 2111.06377.
@@ -80,6 +82,7 @@ class SmallViT(nn.Module):
         self.register_buffer("std", torch.ones(n_channels))
         self.mean: Tensor
         self.std: Tensor
+        self.shape: Shape | None = None
         start_weights(self)
         nn.init.normal_(self.cls_token, std=0.02)
         self._positions: dict[tuple[int, int], Tensor] = {}
@@ -96,8 +99,7 @@ class SmallViT(nn.Module):
         keep  (B, K) int64: only these patches, in this order, are seen, and (B, 1 + K, width) comes back
         """
         rows, columns = self.grid((pictures.shape[2], pictures.shape[3]))
-        standard = (pictures - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1)
-        patches = self.patch_embed(standard).flatten(2).transpose(1, 2)
+        patches = self.patch_embed(self.standardised(pictures)).flatten(2).transpose(1, 2)
         patches = patches + self.positions(rows, columns, patches)
         if keep is not None:
             patches = patches.gather(1, keep.unsqueeze(2).expand(-1, -1, self.width))
@@ -106,6 +108,10 @@ class SmallViT(nn.Module):
             tokens = block(tokens)
         out: Tensor = self.norm(tokens)
         return out
+
+    def standardised(self, pictures: Tensor) -> Tensor:
+        """The pictures with the pool's mean taken off and divided by its standard deviation."""
+        return (pictures - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1)
 
     def positions(self, rows: int, columns: int, like: Tensor) -> Tensor:
         """(rows * columns, width) on the device and of the type of `like`; made once per grid."""

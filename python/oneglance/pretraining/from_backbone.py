@@ -1,0 +1,205 @@
+"""Any backbone that embed takes, as an encoder to be trained on."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InvalidInput
+from ..features.backbones import Backbone
+from ..features.encoders import SmallResNet, SmallViT
+from ..features.pattern_attention import kind_of
+from ..features.pooling import pick_output, pool_output, prefix_tokens
+
+_NORMS = nn.modules.batchnorm._BatchNorm
+
+
+class BackboneEncoder(nn.Module):
+    """(B, C, H, W) -> (B, width): a copy of the backbone's module, its output pooled as embed pools it.
+
+    Batch norms see the views while training; whatever else differs between training and use (dropout) stays as in use,
+    so that a seed says all. Raises InvalidInput for modules that cannot be trained (TorchScript).
+    """
+
+    def __init__(self, backbone: Backbone, n_channels: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        if isinstance(backbone.module, torch.jit.ScriptModule):
+            raise InvalidInput(
+                f'start: backbone "{backbone.name}" is TorchScript, whose weights are fixed. Give the module, or a '
+                "state dict as torchvision:NAME=FILE or timm:NAME=FILE."
+            )
+        self.backbone = copy.copy(backbone)
+        self.module = copy.deepcopy(backbone.module).requires_grad_(True)
+        self.backbone.module = self.module
+        self._n_prefix = prefix_tokens(self.module)
+        self.eval()
+        found = self._try(n_channels, size)
+        if found is None:
+            raise InvalidInput(
+                f'start: backbone "{backbone.name}" does not run on pictures of shape {(n_channels, *size)}. Give its '
+                "own size with size= / --size."
+            )
+        self.width = int(found.shape[1])
+
+    def train(self, mode: bool = True) -> BackboneEncoder:
+        """Training mode for batch norms only."""
+        super().train(False)
+        self.training = mode
+        for part in self.modules():
+            if isinstance(part, _NORMS):
+                part.training = mode
+        return self
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        name, pool = self.backbone.name, self.backbone.pool
+        tensor, where = pick_output(self._answer(pictures), name, self.backbone.output, pool)
+        return pool_output(tensor, name, where, pool, self._n_prefix)[0]
+
+    def takes(self, size: tuple[int, int]) -> bool:
+        """Whether it runs on pictures of that size; transformers with fixed positions do not."""
+        first = next(iter(self.module.parameters()), None)
+        device = torch.device("cpu") if first is None else first.device
+        return self._try(self._channels, size, device) is not None
+
+    def _try(self, n_channels: int, size: tuple[int, int], device: torch.device | None = None) -> Tensor | None:
+        self._channels = n_channels
+        mode = self.training
+        try:
+            with torch.no_grad():
+                out: Tensor = self.eval()(torch.zeros(2, n_channels, *size, device=device))
+                return out
+        except (RuntimeError, ValueError, AssertionError):
+            return None
+        finally:
+            self.train(mode)
+
+    def _answer(self, pictures: Tensor) -> Any:
+        return self.backbone.answer(pictures)
+
+
+class TransformerEncoder(BackboneEncoder):
+    """A transformer with one stack of blocks over (B, prefix + L, d) tokens: its patches can be hidden.
+
+    Tokens that are not to be seen are taken out in front of the first block, behind embedding and positions.
+    """
+
+    def __init__(self, backbone: Backbone, n_channels: int, size: tuple[int, int]) -> None:
+        super().__init__(backbone, n_channels, size)
+        stack = find_blocks(self.module)
+        if stack is None:
+            raise InvalidInput(f'start: backbone "{backbone.name}" has no single stack of transformer blocks.')
+        self.blocks = stack
+        self._grid, self._size = self._look(n_channels, size), size
+
+    def grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of patches. Raises InvalidInput for another size than it was made for."""
+        if tuple(size) != tuple(self._size):
+            raise InvalidInput(f"pictures must be {self._size} here, got {size}.")
+        return self._grid
+
+    def tokens(self, pictures: Tensor, keep: Tensor | None = None) -> Tensor:
+        """(B, 1 + L, width): class token (or the patches' mean, where there is none), patches row after row."""
+        with self._seeing(keep) as seen:
+            self._answer(pictures)
+        found = seen[-1]
+        patches = found[:, self._n_prefix :]
+        first = found[:, :1] if self._n_prefix else patches.mean(dim=1, keepdim=True)
+        return torch.cat([first, patches], dim=1)
+
+    def standardised(self, pictures: Tensor) -> Tensor:
+        """As they come: the backbone's preprocessing has standardised them."""
+        return pictures
+
+    @contextlib.contextmanager
+    def _seeing(self, keep: Tensor | None) -> Iterator[list[Tensor]]:
+        """Inside, the first block gets the kept patches only; what the last one returns is put into the list."""
+        n_prefix = self._n_prefix
+        seen: list[Tensor] = []
+
+        def cut(module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+            tokens = given[0]
+            if keep is None:
+                return given
+            chosen = tokens[:, n_prefix:].gather(1, keep.unsqueeze(2).expand(-1, -1, tokens.shape[2]))
+            return (torch.cat([tokens[:, :n_prefix], chosen], dim=1), *given[1:])
+
+        def note(module: nn.Module, given: Any, out: Any) -> None:
+            seen.append(out[0] if isinstance(out, tuple) else out)
+
+        handles = [self.blocks[0].register_forward_pre_hook(cut), self.blocks[-1].register_forward_hook(note)]
+        try:
+            yield seen
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _look(self, n_channels: int, size: tuple[int, int]) -> tuple[int, int]:
+        """The grid, from one traced picture; a trial with half the patches must pass."""
+        shapes: list[tuple[int, ...]] = []
+        handles = [
+            part.register_forward_hook(lambda _, given, out: shapes.append(tuple(out.shape)))
+            for part in self.module.modules()
+            if isinstance(part, nn.Conv2d)
+        ]
+        picture = torch.zeros(1, n_channels, *size)
+        try:
+            with torch.no_grad():
+                n_patches = self.tokens(picture).shape[1] - 1
+        finally:
+            for handle in handles:
+                handle.remove()
+        grids = [shape[2:] for shape in shapes if len(shape) == 4 and shape[2] * shape[3] == n_patches]
+        if not grids:
+            raise InvalidInput(
+                f'start: the {n_patches} tokens of backbone "{self.backbone.name}" are no grid of patches that a '
+                "convolution made."
+            )
+        try:
+            with torch.no_grad():
+                self.tokens(picture, torch.arange(max(1, n_patches // 2)).unsqueeze(0))
+        except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+            first = str(error).strip().split("\n")[0]
+            raise InvalidInput(
+                f'start: backbone "{self.backbone.name}" does not run on a part of its patches ({first}); positions '
+                "inside the attention are one reason. Take another method than mae."
+            ) from None
+        return int(grids[-1][0]), int(grids[-1][1])
+
+
+def find_blocks(module: nn.Module) -> nn.ModuleList | nn.Sequential | None:
+    """The one list of blocks with one self-attention each; None where there is none, or several."""
+    found = [
+        (name, part)
+        for name, part in module.named_modules()
+        if isinstance(part, (nn.ModuleList, nn.Sequential))
+        and len(part) > 0
+        and all(sum(kind_of(inner) is not None for inner in block.modules()) == 1 for block in part)
+    ]
+    inner = [part for name, part in found if not any(other.startswith(f"{name}.") for other, _ in found)]
+    return inner[0] if len(inner) == 1 else None
+
+
+def encoder_of(backbone: Backbone, n_channels: int, size: tuple[int, int], patches: bool) -> nn.Module:
+    """An encoder around a copy of the backbone; `patches`: its patches will be hidden. One of features.encoders is
+    copied as it is.
+
+    Raises InvalidInput for a network without such patches, with the cure.
+    """
+    own = backbone.module
+    if isinstance(own, (SmallViT, SmallResNet)) and (isinstance(own, SmallViT) or not patches):
+        if own.n_channels != n_channels:
+            raise InvalidInput(f"start: the encoder takes {own.n_channels} channels, the pictures have {n_channels}.")
+        return copy.deepcopy(own).requires_grad_(True)
+    if not patches:
+        return BackboneEncoder(backbone, n_channels, size)
+    if find_blocks(backbone.module) is None:
+        raise InvalidInput(
+            f'method mae hides patches and needs a vision transformer with tokens, backbone "{backbone.name}" '
+            f"({type(backbone.module).__name__}) is none. Take a transformer, or another method (swav, simclr, nnclr)."
+        )
+    return TransformerEncoder(backbone, n_channels, size)

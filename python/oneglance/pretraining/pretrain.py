@@ -1,0 +1,262 @@
+"""pretrain: unlabelled pictures in, a backbone for `embed` out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .._check import positive_number
+from ..features.backbones import Backbone, pick_compute, pick_device
+from ..features.listfile import Columns
+from ..features.pictures import MAX_PIXELS
+from ..features.progress import Callback, Meter, as_callback
+from ..features.weights import model_hash
+from ..masks.pool import default_threads
+from ..masks.shelf import Shelf, fill_shelf
+from ..store.files import digest
+from .checkpoint import read_checkpoint
+from .course import Course
+from .files import check_out, save_backbone
+from .from_backbone import BackboneEncoder
+from .methods import choose_method
+from .objective import Method
+from .preparing import Prepared, plain, prepare, standardise_by
+from .ranks import asked_for, rank, world
+from .settings import Settings, build_objective, choose_settings, facts_of, stage_epochs
+from .trainer import Scene, train_stage
+
+CHECKPOINT_FILE = "checkpoint"
+EVERY_S = 300.0
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """What came out.
+
+    backbone   for embed, with its preprocessing          course    curve, times and alarms
+    settings   what was chosen, stages included           bad       row of the source -> reason
+    provenance where it comes from: method, pool, start   path      the folder, where one was written
+    """
+
+    backbone: Backbone
+    course: Course
+    settings: dict[str, Any]
+    provenance: dict[str, Any]
+    bad: dict[int, str] = field(default_factory=dict)
+    path: Path | None = None
+
+    @property
+    def curve(self) -> list[dict[str, float | int | str]]:
+        """One entry per epoch: stage, epoch, loss, lr and what the method watches."""
+        return self.course.curve
+
+    @property
+    def alarms(self) -> list[str]:
+        """What the monitors said: collapse, prototypes unused."""
+        return self.course.alarms
+
+    def record(self) -> dict[str, Any]:
+        """How it went, for record.json."""
+        return {
+            "settings": self.settings,
+            "wall_s": round(self.course.wall_s, 3),
+            "cpu_s": round(self.course.cpu_s, 3),
+            "processes": world(),
+            "alarms": list(self.alarms),
+            "bad": plain(self.bad),
+            "curve": self.curve,
+        }
+
+    def save(self, folder: str | os.PathLike[str]) -> dict[str, int]:
+        """Writes backbone.json, weights.pt and record.json; name -> bytes. Raises StoreError."""
+        return save_backbone(Path(folder), self.backbone, self.provenance, self.record())
+
+    def __repr__(self) -> str:
+        last = self.curve[-1]
+        return f"Pretrained({self.provenance['method']}, {len(self.curve)} epochs, loss {last['loss']:.4g})"
+
+
+def pretrain(
+    images: Any,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    method: str = "mae",
+    encoder: str = "auto",
+    start: Any = None,
+    size: Any = None,
+    patch: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    weight_decay: float | None = None,
+    warm_up: float | None = None,
+    n_classes: int | None = None,
+    seed: int = 0,
+    crops: Mapping[str, Any] | None = None,
+    device: Any = "auto",
+    compute: str = "auto",
+    checkpoint_every_s: float = EVERY_S,
+    fresh: bool = False,
+    overwrite: bool = False,
+    columns: Columns | None = None,
+    max_bad_fraction: float = 0.1,
+    max_pixels: int = MAX_PIXELS,
+    workers: int | None = None,
+    progress: bool | Callback = False,
+    **options: Any,
+) -> Pretrained:
+    """Trains an encoder on pictures without labels.
+
+    images      folder, list of paths, list file, pictures as uint8 arrays, float arrays (N, C, H, W) of any number of
+                channels, or a Dataset: see features.source.open_source
+    out         folder for the backbone, and for the checkpoint while training; None keeps it in memory
+    method      see methods.METHODS                    options  of the method, by name
+    encoder     "vit", "resnet", or with a size: "vit-tiny", "resnet-small", "...-base", "...-large"
+    start       a backbone to continue from instead, as embed takes it: string, folder, module or Backbone; a copy is
+                trained. Methods that hide patches need a vision transformer
+    size        side or (height, width) in pixels; by the pictures where left out      patch  of a ViT
+    epochs, batch_size, lr, weight_decay, warm_up   see choose_settings and Recipe; lr is at a batch of 256
+    crops       fields of Crops to change, e.g. {"flip": 0} for digits
+    fresh       forget a checkpoint in out             overwrite  replace a backbone in out
+
+    A killed run goes on where it stopped when called again, and ends with the same bits on a CPU with the same threads
+    and processes. Under torchrun every process takes its share of a batch, and the first one writes.
+    Cost: see plan_pretrain. Memory: pictures as bytes up to 2 GB (else they are decoded again) and the plan's.
+    Raises InvalidInput, BadData, StoreError, MissingDependency; KeyboardInterrupt after writing the checkpoint.
+    """
+    chosen = choose_method(method)
+    positive_number(checkpoint_every_s, "checkpoint_every_s", zero_ok=True)
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        check_out(folder, overwrite)
+    callback = as_callback(progress)
+    with _processes(device) as where:
+        ready = prepare(
+            images, chosen, encoder=encoder, start=start, size=size, patch=patch, seed=seed, columns=columns,
+            max_pixels=max_pixels,
+        )  # fmt: skip
+        shelf = fill_shelf(
+            ready.pictures,
+            ready.preprocess,
+            max_bad_fraction=max_bad_fraction,
+            workers=default_threads() if workers is None else workers,
+            callback=callback if rank() == 0 else None,
+        )
+        settings = choose_settings(
+            len(shelf), epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, warm_up=warm_up,
+            seed=seed, n_classes=n_classes, options=options, crops=crops,
+        )  # fmt: skip
+        place = None if folder is None else folder / CHECKPOINT_FILE
+        if fresh and place is not None and rank() == 0:
+            place.unlink(missing_ok=True)
+        with contextlib.closing(shelf):
+            made = _train(ready, chosen, settings, shelf, where, compute, place, checkpoint_every_s, callback)
+        if folder is None:
+            return made
+        if rank() == 0:
+            made.save(folder)
+            (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+        return Pretrained(made.backbone, made.course, made.settings, made.provenance, made.bad, folder)
+
+
+def _train(
+    ready: Prepared,
+    method: Method,
+    settings: Settings,
+    shelf: Shelf,
+    device: torch.device,
+    compute: str,
+    checkpoint: Path | None,
+    every_s: float,
+    callback: Callback | None,
+) -> Pretrained:
+    encoder = ready.encoder
+    if ready.start is None:
+        standardise_by(encoder, shelf)
+    arithmetic = pick_compute(compute, device, ready.start or Backbone(encoder))
+    counts = stage_epochs(method, settings.epochs)
+    mark = _mark(ready, method, settings, shelf, arithmetic)
+    resumed = None if checkpoint is None else read_checkpoint(checkpoint, mark)
+    course = Course() if resumed is None else Course(**resumed["course"])
+    scene = Scene(shelf, device, settings.seed, arithmetic, checkpoint, every_s, mark)
+    first = 0 if resumed is None else int(resumed["stage"])
+    n_steps = [count * max(1, len(shelf) // settings.batch_size) for count in counts]
+    done = sum(n_steps[:first]) + (0 if resumed is None else int(resumed["step"]))
+    meter = Meter(
+        "pretrain", done * settings.batch_size, sum(n_steps) * settings.batch_size, callback if rank() == 0 else None
+    )
+    stages: list[dict[str, Any]] = []
+    before = None
+    for number, (stage, count) in enumerate(zip(method.stages, counts, strict=True)):
+        facts = facts_of(settings, len(shelf), count, shelf.size, shelf.n_channels, number)
+        objective = build_objective(stage, encoder, facts, settings.options)
+        recipe, cut = settings.recipe(objective.recipe), settings.cut(objective.crops(shelf.size))
+        stages.append({"name": stage.name, "epochs": count, **vars(recipe), **objective.settings(), "crops": vars(cut)})
+        if number >= first:
+            if before is not None and (number > first or resumed is None):
+                objective.go_on_from(before)
+            own = resumed if number == first else None
+            train_stage(scene, stage.name, number, objective, recipe, cut, facts, course, meter, own)
+        before = objective
+    written = {"epochs": settings.epochs, "batch_size": settings.batch_size, "seed": settings.seed, "stages": stages}
+    provenance = {
+        "method": method.name,
+        "source": ready.source.info.description,
+        "pictures": len(shelf),
+        "content": shelf.content,
+        "start": None if ready.start is None else ready.start.spec,
+        "compute": arithmetic,
+        **written,
+    }
+    return Pretrained(_finished(ready, method), course, written, provenance, dict(shelf.bad))
+
+
+def _finished(ready: Prepared, method: Method) -> Backbone:
+    """The trained network on the CPU, in eval mode, as embed uses it."""
+    encoder = ready.encoder.cpu().eval().requires_grad_(True)
+    if not isinstance(encoder, BackboneEncoder):
+        return Backbone(encoder, ready.preprocess, name=method.name)
+    base = encoder.backbone
+    words = None if ready.preprocess is not base.preprocess else base.preprocessing
+    return Backbone(
+        encoder.module,
+        ready.preprocess,
+        name=base.name,
+        pool=base.pool,
+        output=base.output,
+        spec=f"{base.spec}, trained on by {method.name}",
+        preprocessing=words,
+        call=base.call,
+        autocast=base.autocast,
+        hooks=base.hooks,
+        rebuild=base.rebuild,
+    )
+
+
+def _mark(ready: Prepared, method: Method, settings: Settings, shelf: Shelf, compute: str) -> str:
+    """Of all that the result depends on."""
+    facts = (method.name, repr(settings), shelf.content, repr(shelf.rows.tolist()), repr(ready.size), compute, world())
+    return digest(model_hash(ready.encoder).encode(), *(repr(part).encode() for part in facts))
+
+
+@contextlib.contextmanager
+def _processes(device: Any) -> Iterator[torch.device]:
+    """The device; under torchrun inside a process group, which ends with the block."""
+    if not asked_for() or torch.distributed.is_initialized():
+        yield pick_device(device)
+        return
+    where = pick_device(device)
+    if where.type == "cuda":
+        where = pick_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+        torch.cuda.set_device(where)
+    torch.distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    try:
+        yield where
+    finally:
+        torch.distributed.destroy_process_group()
