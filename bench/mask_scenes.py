@@ -135,7 +135,7 @@ def _trained_digits(pictures: torch.Tensor, classes: np.ndarray[Any, Any], seed:
     return body.eval().requires_grad_(False)
 
 
-def _read(folder: Path, per_class: int | None = None, size: int | None = None) -> tuple[Any, Any]:
+def read_folders(folder: Path, per_class: int | None = None, size: int | None = None) -> tuple[Any, Any]:
     from PIL import Image
 
     pictures, classes = [], []
@@ -149,8 +149,8 @@ def _read(folder: Path, per_class: int | None = None, size: int | None = None) -
 
 
 def cifar(depth: str = "20", changed: bool = True) -> Scene:
-    train, classes = _read(SHARED / "data" / "images" / "cifar10" / "train", 100)
-    test, test_classes = _read(SHARED / "data" / "images" / "cifar10" / "test", 50)
+    train, classes = read_folders(SHARED / "data" / "images" / "cifar10" / "train", 100)
+    test, test_classes = read_folders(SHARED / "data" / "images" / "cifar10" / "test", 50)
     rng = np.random.default_rng(0)
 
     def other(pictures: Any) -> Any:
@@ -165,7 +165,7 @@ def cifar(depth: str = "20", changed: bool = True) -> Scene:
 
 
 def neu(depth: str = "20") -> Scene:
-    pictures, classes = _read(SHARED / "data" / "images" / "neu", size=32)
+    pictures, classes = read_folders(SHARED / "data" / "images" / "neu", size=32)
     held = np.arange(len(pictures)) % 3 == 2
     settings = {"epochs": 20}
     return Scene(

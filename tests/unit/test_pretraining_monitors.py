@@ -52,6 +52,8 @@ def test_planted_collapse_of_features_is_found_once(features, words):
     assert words in found
     assert "lr" in found  # a cure
     assert said([*run, run[-1]]) == []  # it has been said
+    assert said([*run, {"loss": 1.0}]) == []  # and not all epochs are looked at
+    assert said([*run, {"loss": 1.0}, run[-1]]) == []
 
 
 def test_collapse_in_the_first_epoch_is_found():

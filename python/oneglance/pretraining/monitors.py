@@ -1,6 +1,7 @@
 """Is it learning? What is looked at after every epoch, the rules of the alarms, and what cures what they say.
 
-A reading is one epoch's numbers. Objectives give loss_over_ln_k and prototypes_used where they have them; `look` gives
+A reading is one epoch's numbers, not all of them in every epoch. Objectives give loss_over_ln_k and prototypes_used
+where they have them; `look` gives
 
 spread          of the encoder's features: root mean square over dimensions of the standard deviation of unit rows,
                 times sqrt(d): 1 for directions all over the sphere, 0 for rows that are all alike
@@ -80,7 +81,7 @@ def used_share(shares: Tensor) -> Tensor:
 def alarms(readings: Sequence[Reading], n_epochs: int) -> list[str]:
     """What is wrong since the last of the readings, in words, with a cure; empty for a healthy run.
 
-    readings  of one stage, oldest first; keys that are not there are not judged. n_epochs  of the whole stage
+    readings  of one stage, oldest first; of a key that is missing the last one counts. n_epochs  of the whole stage
     """
     said = []
     for rule in RULES:
@@ -138,7 +139,7 @@ def few_prototypes(readings: Sequence[Reading], n_epochs: int) -> str:
     value = _last(readings, "prototypes_used")
     if value is None:
         return ""
-    count = readings[-1].get("n_prototypes")
+    count = _last(readings, "n_prototypes")
     if value >= USED and (count is None or value * count >= SINGLE):
         return ""
     return (
@@ -168,5 +169,4 @@ RULES: tuple[Callable[[Sequence[Reading], int], str], ...] = (
 
 
 def _last(readings: Sequence[Reading], name: str) -> float | None:
-    value = readings[-1].get(name) if readings else None
-    return None if value is None else float(value)
+    return next((float(reading[name]) for reading in reversed(readings) if name in reading), None)
