@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .features import PatternSpec, embed
     from .linalg import LeverageScores, LewisWeights, leverage_scores, lewis_weights
     from .masks import Cascade, MaskBank, SelfMask, adapt_cascade, adapt_masks, load_cascade, load_mask
+    from .pretraining import Pretrained, plan_pretrain, pretrain
     from .search import Farthest, KernelCoverage, WeightedDraw, farthest_points, kernel_coverage, weighted_draw
     from .search.nearest import Nearest, knn, nearest
     from .store import FeatureStore, open_store
@@ -47,6 +48,7 @@ __all__ = [
     "OneglanceError",
     "PatternSpec",
     "Patterns",
+    "Pretrained",
     "RowShards",
     "Selection",
     "SelfMask",
@@ -75,6 +77,8 @@ __all__ = [
     "nearest",
     "open_store",
     "plan_labels",
+    "plan_pretrain",
+    "pretrain",
     "select",
     "weighted_draw",
 ]
@@ -105,6 +109,7 @@ _HOME = {
         ("Cascade", "MaskBank", "SelfMask", "adapt_cascade", "adapt_masks", "load_cascade", "load_mask"), "masks"
     ),
     **dict.fromkeys(("FeatureStore", "open_store"), "store"),
+    **dict.fromkeys(("Pretrained", "plan_pretrain", "pretrain"), "pretraining"),
     **dict.fromkeys(("Selection", "select"), "strategies"),
     **dict.fromkeys(("Patterns", "RowShards"), "_types"),
     "build_info": "_build_info",

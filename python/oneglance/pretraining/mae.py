@@ -16,7 +16,7 @@ from ..errors import InvalidInput
 from ..features.encoders.positions import sincos_positions
 from ..features.encoders.vit import Block, start_weights
 from ..masks.crops import Crops
-from .objective import Batch, Facts, Objective, PatchEncoder, Recipe, need_patches
+from .objective import Batch, Facts, Method, Objective, PatchEncoder, Recipe, Stage, need_patches
 from .options import as_flag, as_share, choose_options
 
 OPTIONS = {
@@ -158,3 +158,6 @@ LR = 1.5e-4
 def build(encoder: nn.Module, facts: Facts, given: Mapping[str, Any]) -> Objective:
     """A MaeObjective. Raises InvalidInput for an encoder without patches."""
     return MaeObjective(need_patches(encoder, "mae"), facts, given)
+
+
+METHOD = Method("mae", (Stage("mae", 1.0, build),), OPTIONS, needs_patches=True)

@@ -5,16 +5,10 @@ from __future__ import annotations
 import difflib
 
 from ..errors import InvalidInput
-from . import mae, swav
-from .objective import Method, Stage
+from . import contrastive, mae, mae_ct, nnclr, swav
+from .objective import Method
 
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        Method("mae", (Stage("mae", 1.0, mae.build),), mae.OPTIONS, needs_patches=True),
-        Method("swav", (Stage("swav", 1.0, swav.build),), swav.OPTIONS),
-    )
-}
+METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in (mae, swav, contrastive, nnclr, mae_ct)}
 
 
 def choose_method(name: str) -> Method:

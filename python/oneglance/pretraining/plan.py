@@ -35,8 +35,8 @@ class PretrainPlan:
     n_steps: int
     stages: tuple[dict[str, Any], ...]
     settings: Settings
-    seconds: float
-    n_bytes: int
+    seconds: float | None
+    n_bytes: int | None
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "size": list(self.size), "stages": list(self.stages)}
@@ -85,10 +85,14 @@ def plan_pretrain(
     columns: Columns | None = None,
     max_pixels: int = MAX_PIXELS,
     seed: int = 0,
+    measured: bool = True,
     **settings: Any,
 ) -> PretrainPlan:
     """What pretrain() with the same arguments would do; reads a few pictures and makes three trial steps per stage on
-    the CPU. settings: those of choose_settings, and the method's options. Raises InvalidInput."""
+    the CPU (measured=False: none, and says no time and memory).
+
+    settings  those of choose_settings, and the method's options. Raises InvalidInput.
+    """
     chosen = choose_method(method)
     ready = prepare(
         images, chosen, encoder=encoder, start=start, size=size, patch=patch, seed=seed, columns=columns,
@@ -103,7 +107,7 @@ def plan_pretrain(
         facts = facts_of(plan, ready.n_pictures, count, ready.size, ready.n_channels, number)
         objective = build_objective(stage, ready.encoder, facts, plan.options)
         recipe, cut = plan.recipe(objective.recipe), plan.cut(objective.crops(ready.size))
-        per_step, needed = trial(objective, recipe, cut, facts)
+        per_step, needed = trial(objective, recipe, cut, facts) if measured else (0.0, 0)
         seconds, n_bytes, steps = seconds + per_step * facts.n_steps, max(n_bytes, needed), steps + facts.n_steps
         stages.append({"name": stage.name, "epochs": count, "steps": facts.n_steps, **objective.settings()})
     kept = ready.n_pictures * ready.n_channels * ready.size[0] * ready.size[1] * (4 if ready.floats else 1)
@@ -118,6 +122,6 @@ def plan_pretrain(
         steps,
         tuple(stages),
         plan,
-        seconds,
-        n_bytes + (kept if kept <= MAX_RAM_BYTES else 0),
+        seconds if measured else None,
+        n_bytes + (kept if kept <= MAX_RAM_BYTES else 0) if measured else None,
     )

@@ -20,6 +20,11 @@ def rank() -> int:
     return dist.get_rank() if world() > 1 else 0
 
 
+def is_first() -> bool:
+    """Whether this process reports to the user: the only one, or number 0, also after the process group has ended."""
+    return os.environ.get("RANK", "0") == "0" or not asked_for()
+
+
 class _GatherRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ from ..masks.crops import Crops, crops_for
 from ..masks.settings import choose_settings
 from ..masks.swav import N_CODED, Queue, SwavHead, swav_loss
 from ..masks.train import seeded
-from .objective import Batch, Facts, Objective, Recipe
+from .monitors import used_share
+from .objective import Batch, Facts, Method, Objective, Recipe, Stage
 from .options import as_count, as_number, choose_options
 from .ranks import gather_rows, rank
 
@@ -78,10 +79,8 @@ class SwavObjective(Objective):
         queue = self.queue if step >= self.plan.queue_from else None
         loss, use = swav_loss(self.head, embeddings, self.plan.eps, self.plan.temperature, queue, _of_all)
         self.use.mul_(_USE_MEMORY).add_(use.to(self.use.dtype), alpha=1 - _USE_MEMORY)
-        share = self.use / self.use.sum()
-        entropy = -(share * share.clamp(min=1e-30).log()).sum()
-        seen = loss.detach() / math.log(len(share))
-        return loss, {"loss_over_ln_k": seen, "prototypes_used": entropy.exp() / len(share)}
+        seen = loss.detach() / math.log(len(self.use))
+        return loss, {"loss_over_ln_k": seen, "prototypes_used": used_share(self.use)}
 
     def between(self, step: int) -> None:
         if step < self.plan.freeze_steps:
@@ -109,3 +108,6 @@ def _of_all(scores: Tensor) -> tuple[Tensor, int]:
 def build(encoder: nn.Module, facts: Facts, given: Mapping[str, Any]) -> Objective:
     """A SwavObjective for any encoder."""
     return SwavObjective(encoder, facts, given)
+
+
+METHOD = Method("swav", (Stage("swav", 1.0, build),), OPTIONS)

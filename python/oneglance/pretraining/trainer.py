@@ -21,13 +21,13 @@ from ..masks.shelf import Shelf
 from ..masks.train import polite, seeded
 from .checkpoint import save_checkpoint
 from .course import Course
+from .monitors import alarms, features_of, look
 from .objective import Batch, Facts, Objective, Recipe
 from .ranks import any_rank, mean_of_ranks, rank, world
 from .schedule import full_lr, make_optimiser, rate, set_lr
 
 _CHECK_STEPS = 20
-Watch = Callable[[nn.Module, Mapping[str, float]], "tuple[dict[str, float], list[str]]"]
-"""After an epoch: (encoder, the epoch's means) -> more numbers for the curve, and alarms in words."""
+_LOOKS, _LOOKED_AT = 20, 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,6 @@ class Scene:
     checkpoint: Path | None = None
     every_s: float = 300.0
     mark: str = ""
-    watch: Watch | None = None
 
 
 def train_stage(
@@ -107,7 +106,7 @@ def train_stage(
                 _flush(pending, course, step + 1)
             if (step + 1) % facts.per_epoch == 0:
                 _flush(pending, course, step + 1)
-                _end_epoch(scene, name, objective, course, (step + 1) // facts.per_epoch, lr)
+                _end_epoch(scene, name, objective, facts, course, (step + 1) // facts.per_epoch, lr)
             meter.advance(facts.batch_size, 0)
             if any_rank(asked.is_set()):
                 keep(step + 1)
@@ -119,15 +118,17 @@ def train_stage(
     clock.note()
 
 
-def _end_epoch(scene: Scene, name: str, objective: Objective, course: Course, epoch: int, lr: float) -> None:
+def _end_epoch(
+    scene: Scene, name: str, objective: Objective, facts: Facts, course: Course, epoch: int, lr: float
+) -> None:
+    """Closes the epoch; about 20 times per stage the first process looks at features of up to 500 plain pictures."""
+    n_epochs = facts.n_steps // facts.per_epoch
     more: dict[str, float] = {}
-    said: list[str] = []
-    if scene.watch is not None:
-        means = {key: value / max(1, course.n) for key, value in course.sums.items()}
-        with torch.no_grad():
-            more, said = scene.watch(objective.encoder, means)
-    course.alarms += [f"{name}, epoch {epoch}: {text}" for text in said]
+    if rank() == 0 and (epoch % max(1, n_epochs // _LOOKS) == 0 or epoch == n_epochs):
+        more = look(features_of(objective.encoder, scene.shelf, scene.device, _LOOKED_AT))
     course.end_epoch(name, epoch, lr, more)
+    readings = [entry for entry in course.curve if entry["stage"] == name]
+    course.alarms += [f"{name}, epoch {epoch}: {text}" for text in alarms(readings, n_epochs)]
 
 
 class _Clock:
