@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from .cluster.kmeans import KMeans, kmeans
     from .errors import BadData, InvalidInput, MissingDependency, OneglanceError, StoreError
     from .features import PatternSpec, embed
+    from .finetuning import Finetuned, finetune, load_finetuned
     from .linalg import LeverageScores, LewisWeights, leverage_scores, lewis_weights
     from .masks import Cascade, MaskBank, SelfMask, adapt_cascade, adapt_masks, load_cascade, load_mask
+    from .pipeline import PipelineRun, pipeline_status, run_pipeline
     from .pretraining import Pretrained, plan_pretrain, pretrain
     from .search import Farthest, KernelCoverage, WeightedDraw, farthest_points, kernel_coverage, weighted_draw
     from .search.nearest import Nearest, knn, nearest
@@ -34,6 +36,7 @@ __all__ = [
     "Evaluation",
     "Farthest",
     "FeatureStore",
+    "Finetuned",
     "Heads",
     "InvalidInput",
     "KMeans",
@@ -48,6 +51,7 @@ __all__ = [
     "OneglanceError",
     "PatternSpec",
     "Patterns",
+    "PipelineRun",
     "Pretrained",
     "RowShards",
     "Selection",
@@ -65,6 +69,7 @@ __all__ = [
     "evaluate",
     "evaluate_one_shot",
     "farthest_points",
+    "finetune",
     "fit_heads",
     "kernel_coverage",
     "kmeans",
@@ -72,13 +77,16 @@ __all__ = [
     "leverage_scores",
     "lewis_weights",
     "load_cascade",
+    "load_finetuned",
     "load_heads",
     "load_mask",
     "nearest",
     "open_store",
+    "pipeline_status",
     "plan_labels",
     "plan_pretrain",
     "pretrain",
+    "run_pipeline",
     "select",
     "weighted_draw",
 ]
@@ -108,12 +116,14 @@ _HOME = {
     **dict.fromkeys(
         ("Cascade", "MaskBank", "SelfMask", "adapt_cascade", "adapt_masks", "load_cascade", "load_mask"), "masks"
     ),
+    **dict.fromkeys(("PipelineRun", "pipeline_status", "run_pipeline"), "pipeline"),
     **dict.fromkeys(("FeatureStore", "open_store"), "store"),
     **dict.fromkeys(("Pretrained", "plan_pretrain", "pretrain"), "pretraining"),
     **dict.fromkeys(("Selection", "select"), "strategies"),
     **dict.fromkeys(("Patterns", "RowShards"), "_types"),
     "build_info": "_build_info",
     **dict.fromkeys(("PatternSpec", "embed"), "features"),
+    **dict.fromkeys(("Finetuned", "finetune", "load_finetuned"), "finetuning"),
 }
 
 

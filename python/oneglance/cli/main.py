@@ -13,7 +13,7 @@ from .. import __version__
 from ..errors import BadData, OneglanceError
 from .lazy import LazyGroup
 
-VERBS = ("adapt", "audit", "doctor", "embed", "evaluate", "plan", "pretrain", "quickstart", "select", "weights")
+VERBS = ("adapt", "audit", "doctor", "embed", "evaluate", "plan", "pretrain", "quickstart", "run", "select", "weights")
 
 EXIT_USAGE, EXIT_BAD_DATA, EXIT_INTERRUPTED = 2, 3, 4
 
@@ -39,12 +39,15 @@ def _stop(*_: Any) -> None:
 def main() -> None:
     """Entry point: turns oneglance's own errors into one line on stderr and an exit code.
 
-    0 done, 2 usage or invalid input, 3 more bad data than allowed, 4 interrupted but resumable.
+    0 done, 2 usage or invalid input, 3 more bad data than allowed, 4 interrupted but resumable, 5 labels are needed,
+    6 a gate says no-go.
     """
     with contextlib.suppress(ValueError):  # not in the main thread, where no signal arrives
         signal.signal(signal.SIGTERM, _stop)
     try:
-        cli.main(standalone_mode=False, prog_name="oneglance")
+        code = cli.main(standalone_mode=False, prog_name="oneglance")
+        if isinstance(code, int) and code:  # what a verb gave to click.exceptions.Exit
+            sys.exit(code)
     except click.exceptions.Abort:
         click.echo("interrupted; run the same command again to go on.", err=True)
         sys.exit(EXIT_INTERRUPTED)
@@ -60,5 +63,3 @@ def main() -> None:
     except OneglanceError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(EXIT_USAGE)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)

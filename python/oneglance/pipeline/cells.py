@@ -1,0 +1,36 @@
+"""Finished parts of a long step, one small file each, so that a killed step goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..store.files import json_bytes, make_folder, write_atomic
+
+
+class Cells:
+    """Answers by name, in a folder of their own for every key. Raises StoreError where it cannot write."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self._all = folder
+        self.folder = folder / key[:16]
+
+    def get(self, name: str, compute: Callable[[], Any]) -> Any:
+        """The answer of this name (JSON): from its file, else computed and kept."""
+        path = self.folder / f"{name}.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            found = compute()
+        make_folder(self.folder)
+        write_atomic(path, [json_bytes(found)])
+        return found
+
+    def forget_others(self) -> None:
+        """Removes those of other keys."""
+        for other in self._all.glob("*"):
+            if other != self.folder and other.is_dir():
+                shutil.rmtree(other, ignore_errors=True)

@@ -1,0 +1,65 @@
+"""What a way to adapt is given, and what it hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..._types import Float64Array, IntArray
+from ...strategies.pool import Pool
+from ..steps.base import Context
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """rows int64 (m,) ascending positions; labels (m,) str objects; weights (m,) > 0, of what they are: `weighting`."""
+
+    rows: IntArray
+    labels: npt.NDArray[np.object_]
+    weights: Float64Array
+    weighting: str
+
+    def part(self, chosen: Any) -> Known:
+        """Of these entries."""
+        return Known(self.rows[chosen], self.labels[chosen], self.weights[chosen], self.weighting)
+
+
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """folder   of heads, below the run's; store, test_store: those that the heads read, below the run's or absolute
+    summary    for the report; summary["judged"] is a Judged as a dict
+    files      everything written     shipped  bytes of what is deployed"""
+
+    heads: str
+    store: str
+    test_store: str
+    summary: dict[str, Any]
+    files: tuple[str, ...]
+    shipped: int
+
+
+Method = Callable[[Context, Pool, Known], Adapted]
+
+
+def relative(path: Path, folder: Path) -> str:
+    """As it is written into records: a moved run finds its own files again."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+
+def head_settings(ctx: Context) -> Mapping[str, Any]:
+    """Arguments of og.fit_heads from [adapt]."""
+    given = ctx.config["adapt"]
+    lambdas = None if given["lambdas"] is None else list(given["lambdas"])
+    return {
+        "head": given["head"],
+        "scale": given["scale"],
+        "lambdas": lambdas,
+        "folds": given["folds"],
+        "classes": list(given["classes"]) or None,
+        "seed": ctx.config.seed,
+    }

@@ -1,0 +1,168 @@
+"""What a step is, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ...errors import OneglanceError
+from ...features.listfile import Columns
+from ...features.progress import Callback
+from ...features.source import Source, open_source
+from ...store import FeatureStore, open_store
+from ...strategies.pool import Pool, as_pool
+from ..book import Book
+from ..config import Config
+from ..gates import Gate
+from ..hashing import Hashes, anchored, backbone_mark
+from ..record import Outcome, Record
+
+STORE, TEST_STORE = "store", "test_store"
+
+
+@dataclass(eq=False)
+class Context:
+    """The run as a step sees it.
+
+    say       one line for the person watching           progress  gets Progress objects
+    records   of the steps that are done, by name        book      answers so far
+    parts     what the result of the step in hand depends on      before  the same of its last run, finished or not
+    """
+
+    config: Config
+    hashes: Hashes
+    book: Book
+    say: Callable[[str], None]
+    progress: Callback | None = None
+    records: dict[str, Record] = field(default_factory=dict)
+    parts: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, Any] | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.config.folder
+
+    @cached_property
+    def source(self) -> Source | None:
+        """The pool as it is opened; None where it is a feature store already."""
+        return self._opened("pool")
+
+    @cached_property
+    def test_source(self) -> Source | None:
+        return None if self.config["test"]["source"] is None else self._opened("test")
+
+    def _opened(self, section: str) -> Source | None:
+        given = self.config.source(section)
+        if isinstance(given, str) and is_store(Path(given)):
+            return None
+        columns = self.columns(section)
+        pixels = self.config["pool"]["max_pixels"]
+        return open_source(given, columns, max_pixels=pixels, for_backbones=bool(self.config["pool"]["backbones"]))
+
+    def columns(self, section: str) -> Columns:
+        pool = self.config["pool"]
+        vectors = self.config[section]["vector_columns"]
+        named = {role: pool[f"{role}_column"] for role in ("path", "id", "label", "stratum", "group")}
+        return Columns(**named, vectors=tuple(vectors))
+
+    @property
+    def has_pictures(self) -> bool:
+        return self.source is not None and self.source.pictures is not None
+
+    @property
+    def has_test(self) -> bool:
+        return self.config["test"]["source"] is not None
+
+    def store_path(self, test: bool = False) -> Path:
+        """Of the pool's, or the test set's features: what embed wrote, or the store that was given."""
+        if (self.test_source if test else self.source) is None:
+            return Path(self.config.source("test" if test else "pool"))
+        return self.folder / (TEST_STORE if test else STORE)
+
+    def store(self, test: bool = False) -> FeatureStore:
+        return open_store(self.store_path(test))
+
+    def pool(self, test: bool = False) -> Pool:
+        """Under the backbones that are to be used."""
+        return as_pool(self.store(test), self.config["select"]["backbones"] or None)
+
+    @property
+    def specs(self) -> list[str] | None:
+        """Backbone strings with absolute paths; None for ready vectors."""
+        return [anchored(text, self.config.base) for text in self.config["pool"]["backbones"]] or None
+
+    def marks(self) -> list[Any]:
+        """What decides the features beside the pictures: backbone strings and the files they name."""
+        return [backbone_mark(text, self.config.base, self.hashes) for text in self.config["pool"]["backbones"]]
+
+    def content(self, test: bool = False) -> str:
+        """Hash of the pool's (test set's) items and files. Raises InvalidInput, StoreError."""
+        opened = self.test_source if test else self.source
+        if opened is None:
+            return open_store(self.store_path(test)).content_hash()
+        given = self.config.source("test" if test else "pool")
+        files = [given] if isinstance(given, str) else list(given)
+        if opened.pictures is not None:
+            files = list(opened.items.sources)
+        return self.hashes.of_all(files) + opened.items.digest()
+
+    def column_mark(self, value: str | None) -> str | None:
+        """Hash of the file that a key of kind column names; None where it names a column."""
+        if value is None:
+            return None
+        path = self.config.path_of(value.partition(".npz:")[0] + (".npz" if ".npz:" in value else ""))
+        return self.hashes.of(path) if path.is_file() else None
+
+    def column(self, value: str) -> str:
+        """The value with the path of its file absolute."""
+        return str(self.config.path_of(value)) if self.column_mark(value) else value
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the pipeline.
+
+    what      a sentence                              version   raised when its result would change
+    settings  sections whose keys its result depends on
+    needs     steps whose results it reads (their digests decide as well)
+    parts     what else decides its result, by name: hashes of contents
+    prepare   clears away what an earlier run left and this one cannot go on with; before anything says it has begun
+    run       does it, in the run's folder            gates     judges a finished step
+    left_out  why there is nothing to do, or ""       gpu       True if it will hold a GPU
+    seeded    it depends on the seed
+    """
+
+    name: str
+    what: str
+    version: int
+    settings: tuple[str, ...]
+    needs: tuple[str, ...]
+    run: Callable[[Context], Outcome]
+    parts: Callable[[Context], dict[str, Any]] = lambda _: {}
+    gates: Callable[[Context, Record], list[Gate]] = lambda _, __: []
+    seeded: bool = True
+    prepare: Callable[[Context], None] = lambda _: None
+    left_out: Callable[[Context], str] = lambda _: ""
+    gpu: Callable[[Context], bool] = lambda _: False
+
+
+def is_store(path: Path) -> bool:
+    """A folder that `oneglance embed` wrote, finished or not."""
+    from ...auditing.opening import is_store as check
+
+    return check(path)
+
+
+def on_gpu(ctx: Context) -> bool:
+    """True if device = of [embed] means a GPU on this machine. A device that is not there is its step's to report."""
+    if not ctx.has_pictures:
+        return False
+    try:
+        from ...features.backbones import pick_device
+
+        return bool(pick_device(ctx.config["embed"]["device"]).type == "cuda")
+    except (ImportError, OneglanceError):
+        return False

@@ -1,0 +1,223 @@
+"""Step evaluate: how good the result is, and what fewer labels would have given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..._types import BoolArray, IntArray
+from ...adapt import Heads, load_heads
+from ...adapt.classify import make_folds
+from ...errors import InvalidInput
+from ...evaluation.threads import one_thread
+from ...store import FeatureStore, open_store
+from ...strategies.pool import Pool, as_pool
+from ..cells import Cells
+from ..gates import Gate, at_least, at_most
+from ..hashing import key_of
+from ..methods import Known
+from ..methods.base import head_settings
+from ..methods.judge import fit, largest
+from ..record import Outcome, Record
+from ..trial import columns_mark, mean_dict, order_of, random_order, share_dict, sizes_of, truth_of, with_label
+from .adapt import known_labels
+from .audit import left_out_items
+from .base import Context, Step
+
+FOLDER = "evaluate"
+TEST_SET, REST, IN_TURN = "the test set", "items of the pool without a label", "labels held out in turn"
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Where accuracy is measured: rows of a store, and their classes."""
+
+    how: str
+    store: FeatureStore
+    rows: IntArray
+    truth: Any
+
+    def hits(self, heads: Heads, among: BoolArray | None = None) -> BoolArray:
+        """Named right, of all rows or those among them."""
+        rows, truth = (self.rows, self.truth) if among is None else (self.rows[among], self.truth[among])
+        return np.asarray(heads.predict_ensemble(self.store, rows=rows) == truth)
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """What every repetition needs. drawn: rows that random picks are drawn from, none where the pool is not known."""
+
+    store: FeatureStore
+    known: Known
+    settings: Mapping[str, Any]
+    judge: Judge | None
+    drawn: IntArray
+    pool_truth: Any
+    seed: int
+    shares: tuple[float, ...]
+
+
+def run(ctx: Context) -> Outcome:
+    adapted, given = ctx.records["adapt"].summary, ctx.config["evaluate"]
+    store = open_store(ctx.folder / adapted["store"])
+    heads = load_heads(ctx.folder / adapted["heads_folder"])
+    pool = as_pool(store, list(heads))
+    known = known_labels(ctx, pool)
+    judge, drawn, pool_truth = _where(ctx, adapted, store, pool, known)
+    summary: dict[str, Any] = {
+        "how": judge.how if judge else IN_TURN,
+        "level": given["level"],
+        "n_labels": known.rows.size,
+    }
+    if judge is None:
+        summary |= {name: adapted["judged"][name] for name in ("accuracy", "majority", "gain", "n")}
+    else:
+        summary |= _scores(heads, judge, known, given["level"])
+    settings = {**head_settings(ctx), "backbones": list(heads)}
+    trial = _Trial(store, known, settings, judge, drawn, pool_truth, ctx.config.seed, tuple(given["curve"]))
+    ctx.say(f"evaluate: on {summary['how']}; a learning curve of {given['repeats']} orders of the labels")
+    cells = Cells(ctx.folder / FOLDER, key_of(ctx.parts))
+    repeats = range(given["repeats"])
+    found = [cells.get(f"repeat-{repeat}", partial(_repetition, trial, repeat)) for repeat in repeats]
+    summary["curve"] = _curve(found, given["level"])
+    return Outcome(summary)
+
+
+def _where(
+    ctx: Context, adapted: Mapping[str, Any], store: FeatureStore, pool: Pool, known: Known
+) -> tuple[Judge | None, IntArray, Any]:
+    """The judge (None: cross-validation), and, where the pool's labels are known, what random picks are drawn from."""
+    candidates = pool.valid.copy()
+    ids = pool.positions(np.array([*left_out_items(ctx), None], dtype=object)[:-1], "audit")
+    candidates[ids] = False
+    drawn, pool_truth = np.empty(0, dtype=np.int64), None
+    if ctx.config["evaluate"]["labels"] is not None:
+        pool_truth = truth_of(ctx, "evaluate", pool)
+        drawn = np.flatnonzero(candidates & with_label(pool_truth)).astype(np.int64)
+    if ctx.has_test:
+        test_store = open_store(ctx.folder / adapted["test_store"])
+        test = as_pool(test_store)
+        truth = truth_of(ctx, "test", test)
+        rows = np.flatnonzero(test.valid & with_label(truth)).astype(np.int64)
+        return Judge(TEST_SET, test_store, _some(rows, "[test] source"), truth[rows]), drawn, pool_truth
+    if pool_truth is None:
+        return None, drawn, None
+    rows = _some(np.setdiff1d(drawn, known.rows), "[evaluate] labels")
+    return Judge(REST, store, rows, pool_truth[rows]), drawn, pool_truth
+
+
+def _some(rows: IntArray, name: str) -> IntArray:
+    if not rows.size:
+        raise InvalidInput(f"{name}: no usable item with a label is left to measure on.")
+    return rows
+
+
+def _scores(heads: Heads, judge: Judge, known: Known, level: float) -> dict[str, Any]:
+    right = judge.hits(heads)
+    plain = np.asarray(largest(known.labels) == judge.truth)
+    n = int(right.size)
+    recall = {}
+    for name in sorted(set(judge.truth.tolist())):
+        own = judge.truth == name
+        recall[name] = {"n": int(own.sum()), **share_dict(int(right[own].sum()), int(own.sum()), level)}
+    alone = heads.predict(judge.store, rows=judge.rows)
+    return {
+        "n": n,
+        "accuracy": share_dict(int(right.sum()), n, level),
+        "majority": float(plain.mean()),
+        "gain": mean_dict(right.astype(np.float64) - plain, level),
+        "by_backbone": {name: float((guess == judge.truth).mean()) for name, guess in alone.items()},
+        "by_class": recall,
+    }
+
+
+def _repetition(trial: _Trial, repeat: int) -> list[dict[str, float]]:
+    """For every size of the labels: accuracy of ours, and of as many random picks where the pool is known."""
+    known = trial.known
+    with one_thread():
+        if trial.judge is None:
+            return _held_out(trial, repeat)
+        drawn = random_order(trial.drawn, trial.seed, repeat)[: known.rows.size]
+        among = None
+        if trial.judge.how == REST:  # neither our picks nor the random ones are judged on
+            among = ~np.isin(trial.judge.rows, drawn)
+        entries = []
+        for size, heads in _growing(trial, known, repeat):
+            entry = {"n": size, "ours": float(trial.judge.hits(heads, among).mean())}
+            if size <= drawn.size:
+                rows = np.sort(drawn[:size])
+                other = Known(rows, trial.pool_truth[rows], np.ones(rows.size), "equal")
+                entry["random"] = float(trial.judge.hits(fit(trial.store, other, trial.settings), among).mean())
+            entries.append(entry)
+        return entries
+
+
+def _growing(trial: _Trial, known: Known, repeat: int) -> Any:
+    """(size, heads) of nested parts of the labels."""
+    order = np.searchsorted(known.rows, order_of(known.rows, trial.seed, repeat))
+    for size in sizes_of(trial.shares, known.rows.size):
+        yield size, fit(trial.store, known.part(np.sort(order[:size])), trial.settings)
+
+
+def _held_out(trial: _Trial, repeat: int) -> list[dict[str, float]]:
+    """Without any other labels: one fold of the labels judges what parts of the others give."""
+    known = trial.known
+    codes = np.unique(known.labels.astype(str), return_inverse=True)[1].astype(np.int64)
+    folds = make_folds(codes, int(trial.settings["folds"]), trial.seed)
+    if folds is None:
+        return []
+    fold = repeat % (int(folds.max()) + 1)
+    inside, outside = folds != fold, folds == fold
+    judge = Judge(IN_TURN, trial.store, known.rows[outside], known.labels[outside])
+    return [
+        {"n": size, "ours": float(judge.hits(heads).mean())}
+        for size, heads in _growing(trial, known.part(inside), repeat)
+    ]
+
+
+def _curve(found: list[list[dict[str, float]]], level: float) -> list[dict[str, Any]]:
+    """Per size the mean over repetitions with its interval; of ours less random in pairs. Sizes of cross-validation
+    differ by one or two between folds: they go by their place."""
+    curve = []
+    for entries in zip(*found, strict=False):
+        point: dict[str, Any] = {"n": round(float(np.mean([entry["n"] for entry in entries])))}
+        point["ours"] = mean_dict([entry["ours"] for entry in entries], level, 0.0)
+        if all("random" in entry for entry in entries):
+            point["random"] = mean_dict([entry["random"] for entry in entries], level, 0.0)
+            point["difference"] = mean_dict([entry["ours"] - entry["random"] for entry in entries], level)
+        curve.append(point)
+    return curve
+
+
+def gates(ctx: Context, record: Record) -> list[Gate]:
+    limits, told = ctx.config["gates"], record.summary
+    accuracy = told["accuracy"]
+    if accuracy is None:
+        names = [name for name in ("accuracy", "interval") if limits[name] is not None]
+        why = "nothing could be held out to measure on"
+        return [Gate(name, "evaluate", False, None, limits[name], why) for name in names]
+    width = accuracy["high"] - accuracy["low"]
+    text = f"accuracy {accuracy['mean']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}] on {told['how']}"
+    found = at_least("accuracy", "evaluate", accuracy["low"], limits, f"{text}, surely {accuracy['low']:.3f}")
+    return found + at_most("interval", "evaluate", width, limits, f"{text}, an interval {width:.3f} wide")
+
+
+def prepare(ctx: Context) -> None:
+    Cells(ctx.folder / FOLDER, key_of(ctx.parts)).forget_others()
+
+
+def _parts(ctx: Context) -> dict[str, Any]:
+    used = ("head", "scale", "lambdas", "folds", "classes", "weights")
+    return {
+        **columns_mark(ctx, ("evaluate", "labels"), ("test", "labels")),
+        "test labels": ctx.config["test"]["labels"] if ctx.has_test else None,
+        "heads": {name: ctx.config["adapt"][name] for name in used},
+    }
+
+
+STEP = Step("evaluate", "how good the result is", 1, ("evaluate",), ("embed", "labels", "adapt"), run, _parts, gates,
+            prepare=prepare)  # fmt: skip
