@@ -156,7 +156,7 @@ CoverResult weighted_draw(const MetricRows& rows, const CoverRequest& request, d
     while (!drawing.done() && drawing.round()) {
     }
   }
-  while (!drawing.done() && drawing.pick_uniformly(false)) {
+  while (!drawing.done() && (drawing.pick_uniformly(true) || drawing.pick_uniformly(false))) {
   }
   require(drawing.done(), "n_picks exceeds the number of items that may be picked.");
   if (!request.assign) result.radius = std::numeric_limits<double>::quiet_NaN();

@@ -91,6 +91,7 @@ SIMT_DEVICE double sub_rn(double a, double b) { return __dsub_rn(a, b); }
 SIMT_DEVICE float mul_rn(float a, float b) { return __fmul_rn(a, b); }
 SIMT_DEVICE std::uint32_t bits_of(float x) { return __float_as_uint(x); }
 SIMT_DEVICE float float_of(std::uint32_t bits) { return __uint_as_float(bits); }
+SIMT_DEVICE double double_of(std::uint64_t bits) { return __longlong_as_double(static_cast<long long>(bits)); }
 SIMT_DEVICE std::uint64_t bits_of(double x) { return static_cast<std::uint64_t>(__double_as_longlong(x)); }
 
 struct Half {

@@ -138,6 +138,11 @@ inline std::uint64_t bits_of(double x) {
   std::memcpy(&bits, &x, sizeof bits);
   return bits;
 }
+inline double double_of(std::uint64_t bits) {
+  double x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
 inline float float_of(std::uint32_t bits) {
   float x;
   std::memcpy(&x, &bits, sizeof x);

@@ -366,6 +366,13 @@ def test_draws_among_duplicates_are_uniform():
     assert stats.chisquare(seconds).pvalue > 1e-3
 
 
+def test_items_without_rows_are_drawn_last():
+    offsets = np.array([0, 1, 1, 2, 3, 4, 4])
+    drawn = [og.weighted_draw(np.ones((4, 2)), 6, offsets=offsets, seed=seed).indices for seed in range(40)]
+    assert all(sorted(picks[4:].tolist()) == [1, 5] for picks in drawn)
+    assert len({tuple(picks.tolist()) for picks in drawn}) > 20
+
+
 @every_case
 @both_metrics
 def test_kmeans_equals_the_definition(name, metric):

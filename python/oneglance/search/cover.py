@@ -9,6 +9,8 @@ import numpy as np
 
 from .._check import as_mask, as_positions, as_shards, is_cosine, positive_int
 from .._types import BoolArray, Float64Array, IntArray, RowShards, as_offsets
+from ..cuda import DeviceRows, device_rows, library_of
+from ..cuda.cover import CoverRequest
 from ..errors import InvalidInput
 
 
@@ -16,7 +18,8 @@ from ..errors import InvalidInput
 class Cover:
     """Items in the order in which they were chosen, and how well they cover the rows.
 
-    Without offsets an item is a row. Distances are in the metric's own unit (sqeuclidean: squared).
+    Without offsets an item is a row. Distances are in the metric's own unit (sqeuclidean: squared). Where X is in the
+    memory of a device, the arrays here are too.
 
     indices           int64 (k,), distinct items; those of `start` come first
     radii             float64 (k,), distance of the deciding row to the earlier picks when the item was chosen;
@@ -46,7 +49,7 @@ class Cover:
 class Door:
     """Checked arguments, as the compiled core takes them."""
 
-    rows: RowShards
+    rows: RowShards | DeviceRows
     offsets: IntArray | None
     n_picks: int
     cosine: bool
@@ -54,13 +57,29 @@ class Door:
     already: IntArray
     start: IntArray
 
+    def on_device(self) -> CoverRequest | None:
+        """The request for kernels of a device, where the rows are there."""
+        if isinstance(self.rows, RowShards):
+            return None
+        return CoverRequest(self.rows, self.offsets, self.n_picks, self.cosine, self.mask, self.already, self.start)
+
+    def shards(self) -> list[Any]:
+        """The rows of the CPU."""
+        return list(self.rows) if isinstance(self.rows, RowShards) else []
+
 
 def checked(X: Any, k: Any, metric: Any, offsets: Any, mask: Any, already: Any, start: Any) -> Door:
     """All that can be wrong with a request for items, found before any row is read. Raises InvalidInput."""
     n_picks, cosine = positive_int(k, "k"), is_cosine(metric)
-    rows = as_shards(X, "X")
-    ends = None if offsets is None else as_offsets(offsets, "offsets", len(rows))
-    n_items = len(rows) if ends is None else int(ends.size - 1)
+    library = library_of(X, "X")
+    rows = as_shards(X, "X") if library is None else device_rows(X, "X", library)
+    n_rows = len(rows) if isinstance(rows, RowShards) else rows.n_rows
+    offsets, mask, already, start = (
+        value if library is None or not library.owns(value) else library.to_host(value)
+        for value in (offsets, mask, already, start)
+    )
+    ends = None if offsets is None else as_offsets(offsets, "offsets", n_rows)
+    n_items = n_rows if ends is None else int(ends.size - 1)
     used = as_mask(mask, "mask", n_items)
     chosen, first = as_positions(already, "already", n_items), as_positions(start, "start", n_items)
     both = np.intersect1d(chosen, first)

@@ -7,6 +7,7 @@ from typing import Any
 from .. import _core
 from .._check import positive_number, seed_int
 from .._rows import named_rows
+from ..cuda import draw as on_cards
 from .cover import Cover, checked, cure
 
 
@@ -40,23 +41,29 @@ def weighted_draw(
     item is drawn uniformly among those that have rows. When only duplicates of chosen rows are left, items are
     drawn uniformly; those without rows only when no other is left.
     The distribution is exact: proposals come from older distances, which are bounds, and are accepted with
-    probability (D / old D)^gamma. The same seed gives the same picks for any threads, panels or shards.
+    probability (D / old D)^gamma. The same seed gives the same picks for any threads, panels or shards, and
+    on a CUDA device up to the rounding of its float32 distances.
     Cost about 2 n k d flops in far fewer than k readings; memory O(n).
     Source: Arthur and Vassilvitskii 2007 (gamma 1); Xie et al., arXiv 2309.17342 (gamma 2). Raises InvalidInput.
     """
     gamma, seed = positive_number(gamma, "gamma"), seed_int(seed)
     door = checked(X, k, metric, offsets, mask, already, start)
+    request = door.on_device()
     with named_rows("X", cure=cure(door)):
-        items, rows, distances, nearest, row_distance, row_nearest, radius, readings = _core.weighted_draw(
-            list(door.rows),
-            door.offsets,
-            door.n_picks,
-            door.cosine,
-            gamma,
-            door.mask,
-            door.already,
-            door.start,
-            seed,
-            assign,
+        items, rows, distances, nearest, row_distance, row_nearest, radius, readings = (
+            on_cards.weighted_draw(request, gamma, seed, assign)
+            if request is not None
+            else _core.weighted_draw(
+                door.shards(),
+                door.offsets,
+                door.n_picks,
+                door.cosine,
+                gamma,
+                door.mask,
+                door.already,
+                door.start,
+                seed,
+                assign,
+            )
         )
     return WeightedDraw(items, distances, nearest, rows, row_distance, row_nearest, radius, readings)

@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import _core
 from .._rows import named_rows
+from ..cuda import farthest as on_cards
 from .cover import Cover, checked, cure
 
 
@@ -28,7 +29,7 @@ def farthest_points(
 ) -> Farthest:
     """k items, each the farthest from all items chosen before: its farthest row decides.
 
-    X        (n, d) float16/32/64: NumPy array or memory map, RowShards, CPU torch tensor
+    X        (n, d) float16/32/64: NumPy array or memory map, RowShards, torch tensor, CuPy array
     k        items wanted, those of start included
     metric   "sqeuclidean" (distances are squared) or "cosine" (1 - cos)
     offsets  int64 (n_items + 1,): item i owns the rows offsets[i] .. offsets[i + 1] - 1, perhaps none. Default:
@@ -42,12 +43,18 @@ def farthest_points(
     duplicates of chosen rows are left, items follow by number, those without rows last. The covering radius (as
     a Euclidean distance, the root of sqeuclidean) is at most twice that of the best k items.
     Picks are those of one float64 pass per pick (see `nearest` for the arithmetic), whatever the threads,
-    panels, shards or instruction set. Cost about 2 n k d flops in far fewer than k readings; memory O(n).
+    panels, shards or instruction set. On a CUDA device distances are float32 sums for rows narrower than float64, so
+    that nearly equal distances may fall otherwise. Cost about 2 n k d flops in far fewer than k readings; memory O(n).
     Source: Gonzalez 1985. Raises InvalidInput.
     """
     door = checked(X, k, metric, offsets, mask, already, start)
+    request = door.on_device()
     with named_rows("X", cure=cure(door)):
-        items, rows, distances, nearest, row_distance, row_nearest, radius, readings = _core.farthest(
-            list(door.rows), door.offsets, door.n_picks, door.cosine, door.mask, door.already, door.start, assign
+        items, rows, distances, nearest, row_distance, row_nearest, radius, readings = (
+            on_cards.farthest_points(request, assign)
+            if request is not None
+            else _core.farthest(
+                door.shards(), door.offsets, door.n_picks, door.cosine, door.mask, door.already, door.start, assign
+            )
         )
     return Farthest(items, distances, nearest, rows, row_distance, row_nearest, radius, readings)
