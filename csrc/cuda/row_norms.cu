@@ -1,5 +1,7 @@
 #include "row_norms.h"
 
+#include <cmath>
+
 #include "row_types.h"
 
 namespace oneglance::cuda {
@@ -21,7 +23,7 @@ SIMT_KERNEL row_norms2_kernel(const T* rows, std::int64_t n_rows, std::int64_t n
     sum = simt::warp_sum(sum);
     const bool bad = simt::ballot(!finite) != 0;
     if (simt::lane() == 0) {
-      out[i] = sum;
+      out[i] = bad ? NAN : sum;
       if (bad) simt::atomic_add(n_bad, std::int64_t{1});
     }
   }

@@ -5,7 +5,7 @@
 
 namespace oneglance::cuda {
 
-/// out[i] = |row i|^2, float64 sums; NaN or infinite where the row is, and then counted in n_bad.
+/// out[i] = |row i|^2, float64 sums. Rows with NaN or infinity get NaN and are counted in n_bad.
 ///   out     (n_rows,) device
 ///   n_bad   one device counter, added to
 ///   stream  a cudaStream_t as an integer; the call returns before the work is done

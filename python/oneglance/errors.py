@@ -4,6 +4,7 @@
     ├── InvalidInput        an argument, array or file is not what was needed   (also a ValueError)
     ├── BadData             too large a share of the pool cannot be used        (CLI exit code 3)
     ├── StoreError          a feature store is missing, damaged or in use
+    ├── OutOfMemory         a device has too little memory left            (also a MemoryError)
     └── MissingDependency   an optional package is needed for this call         (also an ImportError)
 
 A message says which argument, what was needed, what came, and the cure.
@@ -26,6 +27,10 @@ class BadData(OneglanceError):
 
 class StoreError(OneglanceError):
     """A feature store is missing, damaged, of another version, or being written by someone else."""
+
+
+class OutOfMemory(OneglanceError, MemoryError):
+    """A device has too little memory left; the message names the bytes needed and the way around."""
 
 
 class MissingDependency(OneglanceError, ImportError):

@@ -19,6 +19,7 @@ import pytest
 from oneglance.cuda import why_not
 from oneglance.cuda.arrays import registered
 from oneglance.cuda.cupy_library import CupyLibrary
+from oneglance.cuda.lanes import PlainLane
 from oneglance.cuda.torch_library import TorchLibrary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +74,15 @@ class EmulatedCupy(CupyLibrary):
 
     def to_host(self, array):
         return np.array(array).view(np.ndarray)
+
+    def _errors(self):
+        return nullcontext()
+
+    def upper_inverse(self, r):
+        return np.linalg.inv(r)
+
+    def lane(self, n_bytes, device):
+        return PlainLane(lambda array: array.view(InDeviceMemory), n_bytes)
 
     def free_bytes(self, device):
         return self.kernels.card(device)["memory_bytes"]

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, MissingDependency
 from .cupy_library import CupyLibrary, find_cupy
 from .library import Library
 from .torch_library import TorchLibrary, find_torch
@@ -28,7 +28,8 @@ _registered: list[Library] = []
 
 @contextmanager
 def registered(library: Library) -> Iterator[None]:
-    """Arrays that `library` owns count as device arrays inside the block. For tests, with emulated kernels."""
+    """Inside the block arrays that `library` owns count as device arrays, and device="cuda" means it. For tests, with
+    emulated kernels."""
     _registered.insert(0, library)
     try:
         yield
@@ -79,6 +80,59 @@ def library_of(value: Any, name: str) -> Library | None:
     raise InvalidInput(
         f"{name} is a CUDA array of {type(value).__module__}: import torch or cupy, which does products."
     )
+
+
+def place_of(value: Any, name: str, device: str | None) -> tuple[Library, int] | None:
+    """Library and device that work on the rows: those of a device array, or for rows of the host those asked for.
+
+    device  None: where the rows are. "cpu"; "cuda", "cuda:1", ...: rows of the host are streamed there. "auto": "cuda"
+            where it can be used, else "cpu"
+    None: the CPU. Raises InvalidInput for a device that is not there, or another one than the array's.
+    """
+    library = library_of(value, name)
+    wanted = _wanted(device)
+    if library is not None:
+        where = library.device(value)
+        if device in (None, "auto") or wanted in (-1, where):
+            return library, where
+        raise InvalidInput(f"{name} is on device {where}, device is {device!r}. Move {name}, or leave device out.")
+    if device in (None, "cpu") or (device == "auto" and not _registered and why_not() is not None):
+        return None
+    return _library_by_name(str(device)), max(wanted, 0)
+
+
+def _wanted(device: str | None) -> int:
+    """The number in "cuda:1"; -1 for any device, -2 for the CPU."""
+    if device in (None, "auto", "cuda"):
+        return -1
+    if device == "cpu":
+        return -2
+    kind, _, number = str(device).partition(":")
+    if kind != "cuda" or not number.isdigit():
+        raise InvalidInput(f'device must be "cpu", "cuda", "cuda:0", ... or "auto", got {device!r}.')
+    return int(number)
+
+
+def _library_by_name(device: str) -> Library:
+    """Torch or CuPy for rows of the host: the one that is loaded, else the one that is installed."""
+    if _registered:
+        return _registered[0]
+    reason = why_not()
+    if reason is not None:
+        raise InvalidInput(f'device is "{device}", but {reason}. Leave device out: the CPU does it.')
+    kernels: Any = importlib.import_module("oneglance._cuda")
+    if _wanted(device) >= kernels.device_count():
+        raise InvalidInput(f'device is "{device}", but there are {kernels.device_count()} devices.')
+    for name in sorted(("torch", "cupy"), key=lambda module: module not in sys.modules):
+        try:
+            module: Any = importlib.import_module(name)
+        except ImportError:
+            continue
+        if name == "cupy":
+            return CupyLibrary(module, kernels)
+        if module.cuda.is_available():
+            return TorchLibrary(module, kernels)
+    raise MissingDependency(f'device is "{device}": that needs torch with CUDA, or cupy, for matrix products.')
 
 
 def _is_foreign(value: Any) -> bool:

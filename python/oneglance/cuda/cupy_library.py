@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .lanes import CupyLane, Lane
 from .library import Library, Shape
 
 
@@ -64,9 +67,56 @@ class CupyLibrary(Library):
         host: npt.NDArray[Any] = self.cupy.asnumpy(array)
         return host
 
-    def product(self, a: Any, b: Any, out: Any, *, tf32: bool = False) -> None:
-        """CuPy chooses its products by CUPY_TF32 in the environment: operands of 11 digits are right either way."""
-        self.cupy.matmul(a, b, out=out)
+    def product(self, a: Any, b: Any, out: Any, *, tf32: bool = False, add: bool = False) -> None:
+        with self._tf32(tf32):
+            if add:
+                out += self.cupy.matmul(a, b)
+            else:
+                self.cupy.matmul(a, b, out=out)
+
+    def _compute_types(self) -> Any:
+        """CuPy's switch of TF32, or None where this CuPy has none: then CUPY_TF32 in the environment decides."""
+        linalg = getattr(getattr(self.cupy, "_core", None), "_routines_linalg", None)
+        return linalg if hasattr(linalg, "set_compute_type") and hasattr(linalg, "get_compute_type") else None
+
+    @property
+    def selects_tf32(self) -> bool:
+        return self._compute_types() is not None
+
+    @contextmanager
+    def _tf32(self, wanted: bool) -> Iterator[None]:
+        linalg = self._compute_types()
+        if linalg is None:
+            yield
+            return
+        before = linalg.get_compute_type("float32")
+        linalg.set_compute_type("float32", linalg.COMPUTE_TYPE_TF32 if wanted else linalg.COMPUTE_TYPE_FP32)
+        try:
+            yield
+        finally:
+            linalg.set_compute_type("float32", before)
+
+    def cholesky_upper(self, a: Any) -> Any | None:
+        with self._errors():
+            try:
+                return self.cupy.linalg.cholesky(a).T
+            except np.linalg.LinAlgError:
+                return None
+
+    def _errors(self) -> AbstractContextManager[Any]:
+        """Inside, a failed factorisation raises; CuPy would hand out what there is."""
+        guard: AbstractContextManager[Any] = import_module("cupyx").errstate(linalg="raise")
+        return guard
+
+    def upper_inverse(self, r: Any) -> Any:
+        identity = self.cupy.eye(r.shape[0])
+        return import_module("cupyx.scipy.linalg").solve_triangular(r, identity, lower=False)
+
+    def eigenvalues(self, a: Any) -> Any:
+        return self.cupy.linalg.eigvalsh(a)
+
+    def lane(self, n_bytes: int, device: int) -> Lane:
+        return CupyLane(self.cupy, n_bytes)
 
     def free_bytes(self, device: int) -> int:
         free: int = self.cupy.cuda.Device(device).mem_info[0]

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .lanes import Lane
+
 Shape = int | Sequence[int]
 
 
@@ -71,8 +73,31 @@ class Library(ABC):
     def to_host(self, array: Any) -> npt.NDArray[Any]: ...
 
     @abstractmethod
-    def product(self, a: Any, b: Any, out: Any, *, tf32: bool = False) -> None:
-        """out[...] = a @ b. tf32: tensor cores may be used for float32, all of whose operands have 11 digits."""
+    def product(self, a: Any, b: Any, out: Any, *, tf32: bool = False, add: bool = False) -> None:
+        """out[...] = a @ b, or += with `add`.
+
+        tf32  tensor cores may be used for float32, because the operands have no more than 11 significant bits
+        """
+
+    @property
+    @abstractmethod
+    def selects_tf32(self) -> bool:
+        """Whether `product` can ask for TF32, and can keep it off."""
+
+    @abstractmethod
+    def cholesky_upper(self, a: Any) -> Any | None:
+        """R upper with a = R'R for symmetric float64; None when not positive definite. Waits for the answer."""
+
+    @abstractmethod
+    def upper_inverse(self, r: Any) -> Any: ...
+
+    @abstractmethod
+    def eigenvalues(self, a: Any) -> Any:
+        """Of a symmetric float64 matrix, ascending."""
+
+    @abstractmethod
+    def lane(self, n_bytes: int, device: int) -> Lane:
+        """A way for bytes of the host to the device."""
 
     @abstractmethod
     def free_bytes(self, device: int) -> int:

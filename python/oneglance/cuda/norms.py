@@ -8,7 +8,7 @@ from .arrays import DeviceRows
 
 
 def row_norms2(rows: DeviceRows) -> tuple[Any, Any]:
-    """(float64 (n,) |row|^2, int64 (1,) count of rows with NaN or infinity), both on the device; one reading."""
+    """(float64 (n,) |row|^2, NaN for rows with NaN or infinity; int64 (1,) count of those), both on the device."""
     library = rows.library
     with library.guard(rows.device):
         out = library.empty(rows.n_rows, "float64", rows.device)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .lanes import Lane, PlainLane, TorchLane
 from .library import Library, Shape
 
 
@@ -70,9 +71,27 @@ class TorchLibrary(Library):
         host: npt.NDArray[Any] = array.detach().cpu().numpy()
         return host
 
-    def product(self, a: Any, b: Any, out: Any, *, tf32: bool = False) -> None:
+    def product(self, a: Any, b: Any, out: Any, *, tf32: bool = False, add: bool = False) -> None:
         with self._tf32(tf32):
-            self.torch.matmul(a, b, out=out)
+            if add:
+                self.torch.addmm(out, a, b, out=out)
+            else:
+                self.torch.mm(a, b, out=out)
+
+    @property
+    def selects_tf32(self) -> bool:
+        return True
+
+    def cholesky_upper(self, a: Any) -> Any | None:
+        factor, failed = self.torch.linalg.cholesky_ex(a, upper=True)
+        return None if int(failed) else factor
+
+    def upper_inverse(self, r: Any) -> Any:
+        identity = self.torch.eye(r.shape[0], dtype=r.dtype, device=r.device)
+        return self.torch.linalg.solve_triangular(r, identity, upper=True)
+
+    def eigenvalues(self, a: Any) -> Any:
+        return self.torch.linalg.eigvalsh(a)
 
     @contextmanager
     def _tf32(self, wanted: bool) -> Iterator[None]:
@@ -92,6 +111,11 @@ class TorchLibrary(Library):
             yield
         finally:
             setattr(settings, name, before)
+
+    def lane(self, n_bytes: int, device: int) -> Lane:
+        if self.device_type != "cuda":
+            return PlainLane(self.torch.from_numpy, n_bytes)
+        return TorchLane(self.torch, self._device(device), n_bytes)
 
     def free_bytes(self, device: int) -> int:
         if self.device_type != "cuda":

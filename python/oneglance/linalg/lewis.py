@@ -7,7 +7,12 @@ from typing import Any
 
 from .. import _core
 from .._check import positive_int, positive_number
-from .._types import Float64Array
+from .._rows import named_rows
+from ..cuda import Library
+from ..cuda.arithmetic import single
+from ..cuda.arrays import place_of
+from ..cuda.lewis import lewis_weights as cuda_weights
+from ..cuda.rows import DeviceMatrix
 from ._rows import Rows, for_each_backbone
 
 
@@ -15,7 +20,8 @@ from ._rows import Rows, for_each_backbone
 class LewisWeights:
     """l_p Lewis weights with their certificate.
 
-    weights    (n,) float64 in [0, 1]; they sum to the rank (below it with ridge); zero rows weigh 0
+    weights    (n,) float64 in [0, 1], on the device where X is or was asked for; they sum to the rank (below it with
+               ridge); zero rows weigh 0
     p          the norm
     rank       numerical rank of the rows used
     passes     readings of the rows, all counted
@@ -27,11 +33,12 @@ class LewisWeights:
     converged  residual <= tol
     tol        the tolerance asked for
     restarts   times the safeguard fell back from the accelerated to the plain step
-    precision  "float32" or "float64": arithmetic of the last pass, chosen from the condition
+    precision  "float32" or "float64" (on CUDA also "tf32" and "3xtf32", docs/cuda.md): arithmetic of the last pass,
+               chosen from the condition and tol
     condition  how much rounding grows: 1 for orthogonal columns of any scale
     """
 
-    weights: Float64Array
+    weights: Any
     p: float
     rank: int
     passes: int
@@ -44,7 +51,14 @@ class LewisWeights:
 
 
 def lewis_weights(
-    X: Any, p: float = 2.0, *, tol: float = 1e-6, max_passes: int = 100, ridge: float = 0.0, mask: Any = None
+    X: Any,
+    p: float = 2.0,
+    *,
+    tol: float = 1e-6,
+    max_passes: int = 100,
+    ridge: float = 0.0,
+    mask: Any = None,
+    device: str | None = None,
 ) -> Any:
     """l_p Lewis weights of the rows of X: w_i = (a_i' (A' W^(1-2/p) A)^-1 a_i)^(p/2), any p > 0.
 
@@ -57,6 +71,8 @@ def lewis_weights(
     ridge       lambda >= 0: weights of the rows of X within [X; lambda^(1/p) I], as ||Ax||_p^p + lambda ||x||_p^p
                 asks. Their sum is then the effective dimension
     mask        (n,) bool: rows with False are left out, are never read, and weigh 0
+    device      X may be a CUDA array (torch, CuPy): then the work is done and answered there. "cuda", "cuda:1": rows of
+                the host are streamed through that device. Default: where X is
 
     Pinv semantics for dead, duplicated or dependent columns and n < d. One reading of X per iteration:
     about 5-12 for p < 4, 16 at p = 6, 32 at p = 16 (bench/bench_lewis.py prints them); p = 2 with tol 1e-3 on
@@ -72,6 +88,9 @@ def lewis_weights(
     ridge = positive_number(ridge, "ridge", zero_ok=True)
 
     def one(x: Any, name: str) -> LewisWeights:
+        place = place_of(x, name, device)
+        if place is not None:
+            return _on_device(x, name, place, p, tol, max_passes, ridge, mask)
         rows = Rows(x, name, mask, ridge ** (1.0 / p))
         weights, rank, passes, residual, converged, restarts, precision, condition = rows.call(
             _core.lewis_weights, p, tol, max_passes, rows.mask
@@ -81,3 +100,24 @@ def lewis_weights(
         )
 
     return for_each_backbone(X, one)
+
+
+def _on_device(
+    X: Any, name: str, place: tuple[Library, int], p: float, tol: float, max_passes: int, ridge: float, mask: Any
+) -> LewisWeights:
+    with named_rows(name):
+        matrix = DeviceMatrix(X, name, *place, mask, ridge ** (1.0 / p))
+        with matrix.passes("lewis_weights") as passes:
+            found = cuda_weights(passes, p, tol=tol, max_passes=max_passes, how=single(*place))
+    return LewisWeights(
+        matrix.answer(found.weights),
+        p,
+        found.rank,
+        found.passes,
+        found.residual,
+        found.converged,
+        tol,
+        found.restarts,
+        found.arithmetic,
+        found.condition,
+    )
