@@ -152,7 +152,7 @@ def masks(
     if fresh:
         _forget(place)
     same: dict[str, Any] = {
-        "labels": _labels(labels),
+        "labels": picture_labels(labels),
         "tensors": masked,
         "shortcut_norms": shortcut_norms,
         "crops": {} if flip else {"flip": 0.0},
@@ -183,7 +183,7 @@ def masks(
     say(f"-> {', '.join(str(out / name) for name in (*document['bytes'], _REPORT))}")
 
 
-def _labels(value: str | None) -> Any:
+def picture_labels(value: str | None) -> Any:
     """None, "label", or a dict item id -> class from a file."""
     if value is None or value == "label":
         return value

@@ -11,11 +11,21 @@ if TYPE_CHECKING:
     from .finetune import finetune
     from .folder import load_finetuned
     from .judging import Score
+    from .plan import plan_finetune
     from .recipes import choose_recipes
     from .result import Finetuned
     from .settings import Tuning, choose_tuning
 
-__all__ = ["Finetuned", "Score", "Tuning", "choose_recipes", "choose_tuning", "finetune", "load_finetuned"]
+__all__ = [
+    "Finetuned",
+    "Score",
+    "Tuning",
+    "choose_recipes",
+    "choose_tuning",
+    "finetune",
+    "load_finetuned",
+    "plan_finetune",
+]
 
 _HOME = {
     "Finetuned": "result",
@@ -25,6 +35,7 @@ _HOME = {
     "choose_tuning": "settings",
     "finetune": "finetune",
     "load_finetuned": "folder",
+    "plan_finetune": "plan",
 }
 
 

@@ -27,7 +27,7 @@ def write_outputs(path: Path, outputs: Outputs) -> None:
 def read_outputs(path: Path) -> Outputs:
     """The inverse. Raises StoreError naming a file that cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
             table, logits = found["variants"].tolist(), found["logits"]
         variants = tuple(Variant(*_entries(row)) for row in table)
         if logits.ndim != 3 or len(logits) != len(variants):

@@ -10,22 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from .._check import positive_int
-from ..features.backbones import as_backbones
 from ..features.listfile import Columns
 from ..features.pictures import BadPictureError
 from ..features.progress import Callback, as_callback
-from ..features.source import Source, open_source
+from ..features.source import Source
 from ..masks.hashes import weights_hash
 from ..masks.job import automatic_crops
-from ..masks.network import norms_of
-from ..masks.pool import classes_of, opened
+from ..masks.pool import opened
+from ..masks.rules import family_of
 from .choosing import choose
 from .folder import heads_of
-from .folds import check_counts, make_cells, remarks
-from .labelled import as_labels, usable
-from .lora import peft_library
-from .recipes import choose_recipes
+from .folds import make_cells, remarks
+from .labelled import usable
+from .plan import plan_finetune
 from .result import Finetuned
 from .settings import choose_tuning
 from .trials import Trials
@@ -76,23 +73,18 @@ def finetune(
     Source: LP-FT arXiv 2202.10054, WiSE-FT 2109.01903, LoRA 2106.09685, BitFit 2106.10199, L2-SP 1802.01483.
     Raises InvalidInput, BadData, StoreError, MissingDependency.
     """
-    (base,) = as_backbones([backbone])
-    found = open_source(images, columns, for_backbones=True)
-    own = None if found.items.labels is None else list(found.items.labels)
-    given = as_labels(classes_of(labels, list(found.items.ids), own, found.info.description))
-    recipes, why = choose_recipes(
-        recipe,
-        n_labels=given.rows.size,
-        n_classes=len(given.names),
-        n_pictures=len(found.items),
-        batch_norm=bool(norms_of(base.module)),
+    plan = plan_finetune(
+        backbone,
+        images,
+        labels,
+        recipe=recipe,
+        counts=counts,
+        folds=folds,
+        repeats=repeats,
+        columns=columns,
+        **settings,
     )
-    if any(one.training == "lora" for one in recipes):
-        peft_library()
-    parts = check_counts(tuple(counts), given.rows.size)
-    choose_tuning(given.rows.size, settings)
-    positive_int(folds, "folds")
-    positive_int(repeats, "repeats")
+    base = plan.base
     callback, place = as_callback(progress), None if checkpoint is None else Path(checkpoint)
     began = time.monotonic()
     with opened(
@@ -104,24 +96,24 @@ def finetune(
         workers=workers,
         callback=callback,
     ) as pool:
-        known, numbers, lost = usable(given, pool.shelf.rows, pool.shelf.bad, pool.ids)
-        plan = choose_tuning(known.rows.size, settings)
+        known, numbers, lost = usable(plan.labels, pool.shelf.rows, pool.shelf.bad, pool.ids)
+        tuning = choose_tuning(known.rows.size, family_of(base.module), settings)
         cut = automatic_crops(pool, crops, supervised=True)
-        shop = Workshop(pool, numbers, known.codes, len(known.names), plan, cut, callback=callback)
-        cells = make_cells(known.codes, folds, repeats, parts, plan.seed)
+        shop = Workshop(pool, numbers, known.codes, len(known.names), tuning, cut, callback=callback)
+        cells = make_cells(known.codes, folds, repeats, tuple(counts), tuning.seed)
         trials = Trials(shop, place)
-        scores, curve = trials.run(recipes, cells)
-        used, verdict = choose(scores, recipes, plan, roll_back)
+        scores, curve = trials.run(plan.recipes, cells)
+        used, verdict = choose(scores, plan.recipes, tuning, roll_back)
         network, head, adapter = shop.final(used.recipe, used.variant)
         shop.features(network, numbers[:1])  # says how its output is pooled
-        heads = heads_of(network, head, known, used, ready=_are_floats(found))
+        heads = heads_of(network, head, known, used, ready=_are_floats(plan.source))
         record = {
             "backbone": base.spec,
             "base_hash": weights_hash(dict(base.module.named_parameters())),
             "pictures": len(pool.shelf),
             "bad": {str(row): reason for row, reason in pool.shelf.bad.items()},
             "labels": {str(name): int((known.codes == code).sum()) for code, name in enumerate(known.names)},
-            "settings": plan.as_dict(),
+            "settings": tuning.as_dict(),
             "crops": vars(cut).copy(),
             "cells": len(cells),
             "trainings": trials.done,
@@ -131,7 +123,7 @@ def finetune(
     return Finetuned(
         used.recipe.name,
         str(used.variant),
-        (why, verdict),
+        (plan.why, verdict),
         network,
         heads,
         tuple(scores),

@@ -48,8 +48,10 @@ def nested_order(codes: IntArray, seed: int) -> IntArray:
 
 
 def make_cells(codes: IntArray, folds: int, repeats: int, counts: tuple[int, ...], seed: int) -> list[Cell]:
-    """Every fold of every repeat, with all its labels and with each of `counts`; none where the labels do not allow a
-    verdict (fewer than ten that can be held out, or fewer than three cells)."""
+    """Every fold of every repeat, with all its labels and with each of `counts` that it leaves more of.
+
+    None at all where the labels do not allow a verdict: fewer than ten that can be held out, or fewer than three cells.
+    """
     cells: list[Cell] = []
     n_judged = 0
     for repeat in range(repeats):
@@ -60,18 +62,18 @@ def make_cells(codes: IntArray, folds: int, repeats: int, counts: tuple[int, ...
         for fold in range(int(places.max()) + 1):
             held, train = np.flatnonzero(places == fold), np.flatnonzero(places != fold)
             order = train[nested_order(codes[train], seed + repeat)]
-            fitting = [count for count in counts if count < train.size]
+            fitting = sorted({int(count) for count in counts if count < train.size})
             cells += [Cell(repeat, fold, count, order[:count], held, train.size) for count in (*fitting, None)]
     whole = [cell for cell in cells if cell.count is None]
     return cells if n_judged >= LEAST_JUDGED and len(whole) >= _LEAST_CELLS else []
 
 
 def check_counts(counts: tuple[int, ...], n_labels: int) -> tuple[int, ...]:
-    """Ascending, each once. Raises InvalidInput."""
+    """The same. Raises InvalidInput unless they are numbers of labels that there are."""
     for count in counts:
         if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or not 2 <= count <= n_labels:
             raise InvalidInput(f"counts must be numbers of labels from 2 to {n_labels}, got {count!r}.")
-    return tuple(sorted({int(count) for count in counts}))
+    return counts
 
 
 def remarks(codes: IntArray, names: npt.NDArray[np.object_], cells: list[Cell]) -> Iterator[str]:

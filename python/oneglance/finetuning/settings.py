@@ -14,6 +14,10 @@ BN = ("frozen", "train")
 FACTORS = {"ft": 1.0, "lora": 10.0, "bitfit": 10.0}
 """Learning rates of trainings as multiples of full fine-tuning's: ten times for adapters and for biases."""
 
+_RATE = (3e-3,)
+_OWN: dict[str, dict[str, Any]] = {family: {"lr": (3e-4,), "layer_decay": 0.75} for family in ("vit", "convnext")}
+"""Of families with layer norms, as their authors tune them. Other networks have to change from the first layer on where
+colours or contrast differ: masks gain most there (arXiv 2409.07577, supplement F)."""
 _LISTS = ("lr", "stops", "alphas")
 _STEPS = (40, 400)
 
@@ -41,9 +45,9 @@ class Tuning:
 
     steps: int
     batch_size: int
-    lr: tuple[float, ...] = (1e-3,)
+    lr: tuple[float, ...] = _RATE
     head_ratio: float = 10.0
-    layer_decay: float = 0.75
+    layer_decay: float = 1.0
     l2_sp: float = 1e-2
     distortion: float = 0.0
     bn: str = "frozen"
@@ -70,10 +74,11 @@ class Tuning:
         return sorted({max(1, round(share * self.steps)) for share in self.stops})
 
 
-def choose_tuning(n_labels: int, given: Mapping[str, Any] | None = None) -> Tuning:
-    """Settings for so many labels; `given` names fields that the caller fixes.
+def choose_tuning(n_labels: int, family: str = "resnet", given: Mapping[str, Any] | None = None) -> Tuning:
+    """Settings for so many labels and a family of masks.rules.FAMILIES; `given` names fields that the caller fixes.
 
-    Automatic: batches of 32, or all labels if there are fewer; 20 readings of the labels, between 40 and 400 steps.
+    Automatic: batches of 32, or all labels if there are fewer; 20 readings of the labels, between 40 and 400 steps; lr
+    3e-3 for all layers; in networks with layer norms 3e-4, and less for earlier layers.
     Raises InvalidInput naming an unknown or impossible field.
     """
     given = dict(given or {})
@@ -86,7 +91,7 @@ def choose_tuning(n_labels: int, given: Mapping[str, Any] | None = None) -> Tuni
     for name in _LISTS:
         if name in given:
             given[name] = _numbers(given[name], name)
-    tuning = replace(Tuning(steps, batch), **{**given, "batch_size": batch})
+    tuning = replace(Tuning(steps, batch), **{**_OWN.get(family, {}), **given, "batch_size": batch})
     _check(tuning)
     return tuning
 

@@ -60,6 +60,7 @@ class Workshop:
     checkpoint: Path | None = None
     callback: Callback | None = None
     starts: dict[str, Start] = field(default_factory=dict)
+    _probes: dict[tuple[str, bytes], LinearHead] = field(default_factory=dict)
 
     def start(self, name: str) -> Start:
         """The network that a recipe starts from. Raises InvalidInput, KeyboardInterrupt (a checkpoint is kept)."""
@@ -76,21 +77,20 @@ class Workshop:
     def outputs(self, recipe: Recipe, train: IntArray, held: IntArray, alphas: tuple[float, ...]) -> Outputs:
         """Logits of the held-out pictures (positions among the labelled ones) by a training on the others, for every
         variant of it, more careful ones first. alphas: of WiSE-FT, () without."""
+        start = self.start(recipe.start)
         if recipe.training in ("probe", "mask"):
-            start, features = self.start(recipe.start), None
+            rows, head = start.features, None
             if recipe.training == "mask":
-                network = self._masked(start.backbone, train)
-                features = self.features(network, self.numbers)
-            rows = start.features if features is None else features
-            head = self.probe(rows[train], self.codes[train])
-            return Outputs((Variant(),), self._all_classes(head, head.logits(rows[held]))[None])
+                rows = self.features(self._masked(start.backbone, train), self.numbers)
+                head = self.probe(rows[train], self.codes[train])
+            head = head or self.start_probe(recipe.start, train)
+            return Outputs((Variant(),), self._all_classes(head, head.logits(rows[held]), recipe.name)[None])
         found: dict[Variant, npt.NDArray[np.float32]] = {}
         if 0.0 in alphas:
-            rows = self.start(recipe.start).features
-            head = self.probe(rows[train], self.codes[train])
-            found[Variant(0.0, 0)] = self._all_classes(head, head.logits(rows[held]))
+            head = self.start_probe(recipe.start, train)
+            found[Variant(0.0, 0)] = self._all_classes(head, head.logits(start.features[held]), recipe.name)
         for lr in self.plan.lr:
-            self._train(recipe, lr, train, self._collect(held, lr, alphas, found))
+            self._train(recipe, lr, train, self._collect(recipe, held, lr, alphas, found))
         order = sorted(found, key=lambda v: (v.alpha or 0.0, v.steps or 0, v.lr or 0.0))
         return Outputs(tuple(order), np.stack([found[variant] for variant in order]))
 
@@ -99,7 +99,7 @@ class Workshop:
         every = np.arange(len(self.numbers))
         start = self.start(recipe.start)
         if recipe.training == "probe" or variant.alpha == 0.0:
-            return start.backbone, self.probe(start.features, self.codes), None
+            return start.backbone, self.start_probe(recipe.start, every), None
         if recipe.training == "mask":
             network = self._masked(start.backbone, every)
             return network, self.probe(self.features(network, self.numbers), self.codes), None
@@ -118,6 +118,13 @@ class Workshop:
         found = next(iter(fit_heads(rows, codes.tolist(), seed=self.plan.seed, calibrate=False).values()))
         return LinearHead(found.arrays["coef"], found.arrays["intercept"], np.unique(codes))
 
+    def start_probe(self, name: str, train: IntArray) -> LinearHead:
+        """That of a start's features; every recipe from there begins with it, so it is kept."""
+        key = name, train.tobytes()
+        if key not in self._probes:
+            self._probes[key] = self.probe(self.start(name).features[train], self.codes[train])
+        return self._probes[key]
+
     def features(self, backbone: Backbone, numbers: IntArray) -> npt.NDArray[np.float32]:
         """(m, d) of plain pictures by number on the shelf."""
         parts = torch.from_numpy(numbers).split(_BATCH)  # type: ignore[no-untyped-call]
@@ -132,7 +139,7 @@ class Workshop:
     ) -> tuple[Tunable, dict[str, Tensor]]:
         """A trained network, and its state before; at_stop(network, state before, steps) is called at every stop."""
         start = self.start(recipe.start)
-        head = self.probe(start.features[train], self.codes[train])
+        head = self.start_probe(recipe.start, train)
         if head.codes.size < 2:
             raise InvalidInput(f"recipe {recipe.name!r}: labels of one class only, at least two are needed.")
         module = with_adapters(start.backbone, self.plan) if recipe.training == "lora" else None
@@ -144,13 +151,18 @@ class Workshop:
             np.searchsorted(head.codes, self.codes[train]),
             self.crops,
             start.backbone,
-            f"recipe {recipe.name!r} with lr {lr:g}",
+            _training(recipe, lr),
         )
         tune(net, lesson, recipe.training, lr, self.plan, after=lambda steps: at_stop(net, before, steps))
         return net, before
 
     def _collect(
-        self, held: IntArray, lr: float, alphas: tuple[float, ...], found: dict[Variant, npt.NDArray[np.float32]]
+        self,
+        recipe: Recipe,
+        held: IntArray,
+        lr: float,
+        alphas: tuple[float, ...],
+        found: dict[Variant, npt.NDArray[np.float32]],
     ) -> Callable[[Tunable, dict[str, Tensor], int], bool]:
         numbers = self.numbers[held]
 
@@ -161,16 +173,16 @@ class Workshop:
                 if alpha is not None:
                     net.load(interpolate(before, end, alpha))
                 logits = net.predict(self.pool.shelf, numbers)
-                found[Variant(alpha, steps, lr)] = self._all_classes(net.head(), logits)
+                found[Variant(alpha, steps, lr)] = self._all_classes(net.head(), logits, _training(recipe, lr))
             if alphas:
                 net.load(end)
             return False
 
         return at_stop
 
-    def _all_classes(self, head: LinearHead, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    def _all_classes(self, head: LinearHead, logits: npt.NDArray[np.floating], what: str) -> npt.NDArray[np.float32]:
         if not np.isfinite(logits).all():
-            raise Diverged("outputs have NaN or infinity. Lower lr, raise l2_sp.")
+            raise Diverged(f"{what} has diverged: its outputs have NaN or infinity. Lower lr, or raise l2_sp.")
         whole = np.full((len(logits), self.n_classes), -np.inf, dtype=np.float32)
         whole[:, head.codes] = logits
         return whole
@@ -220,3 +232,7 @@ class Workshop:
 
 def _of(pool: Opened, base: Backbone) -> Opened:
     return Opened(Network(base), pool.shelf, pool.device, pool.ids, pool.folders, pool.words)
+
+
+def _training(recipe: Recipe, lr: float) -> str:
+    return f"recipe {recipe.name!r} with lr {lr:g}"
