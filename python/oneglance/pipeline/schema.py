@@ -121,7 +121,7 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "budget": Key("budget", None, "how many labels in all, those that are there included", example=200,
                       needed=True),
         "strategy": Key("text", "auto", "see docs/strategies.md", strategy_names()),
-        "params": Key("table", {}, "the strategy's own parameters", example={"width": 0.5}),
+        "params": Key("table", {}, "the strategy's own parameters, such as { width = 0.5 } of kernel", example={}),
         "backbones": Key("texts", (), "names of those to use, all by default", example=["net"]),
         "labelled": Key("file", None, "items labelled already elsewhere: never picked", example="done.csv"),
         "exclude": Key("file", None, "items to leave out", example="blurred.csv"),

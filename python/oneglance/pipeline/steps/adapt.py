@@ -10,8 +10,11 @@ import pyarrow.parquet as pq
 from ...errors import InvalidInput
 from ...strategies.pool import Pool
 from ...strategies.run_files import SELECTED
+from ..cells import Cells
 from ..gates import Gate
+from ..hashing import key_of
 from ..methods import Known, method_of
+from ..methods.masks import FOLDER as MASKS
 from ..record import Outcome, Record
 from .base import Context, Step, on_gpu
 from .select import FOLDER as SELECTION
@@ -75,6 +78,10 @@ def run(ctx: Context) -> Outcome:
     return Outcome(summary, found.files, shipped=found.shipped)
 
 
+def prepare(ctx: Context) -> None:
+    Cells(ctx.folder / MASKS, key_of(ctx.parts)).forget_others()
+
+
 def gates(ctx: Context, record: Record) -> list[Gate]:
     limit = ctx.config["gates"]["majority"]
     if limit is None:
@@ -103,5 +110,6 @@ STEP = Step(
     run,
     lambda ctx: {"level": ctx.config["evaluate"]["level"]},
     gates,
+    prepare=prepare,
     gpu=lambda ctx: ctx.config["adapt"]["method"] != "heads" and on_gpu(ctx),
 )

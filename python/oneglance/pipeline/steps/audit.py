@@ -13,7 +13,7 @@ from ...auditing.opening import open_material
 from ...auditing.result import FILES
 from ..gates import Gate, at_most
 from ..record import Outcome, Record
-from .base import Context, Step
+from .base import Context, Step, test_pool
 
 _OPTIONS = ("near", "hamming", "clusters", "permutations", "sample_rows")
 
@@ -29,7 +29,10 @@ def of_pictures(ctx: Context) -> Outcome:
 def of_features(ctx: Context) -> Outcome:
     ctx.say("audit_features: rows of " + ", ".join(ctx.pool().features))
     mine = open_material(ctx.store(), None, ctx.config["select"]["backbones"] or None, "pool")
-    theirs = open_material(ctx.store(test=True), None, None, "test") if ctx.has_test else None
+    theirs = None
+    if ctx.has_test and mine.pool is not None:
+        other = test_pool(ctx.store_path(test=True), list(mine.pool.features))
+        theirs = open_material(other, None, None, "test")
     return _audited(ctx, mine, theirs, "audit_features")
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...errors import OneglanceError
+from ...errors import InvalidInput, OneglanceError
 from ...features.listfile import Columns
 from ...features.progress import Callback
 from ...features.source import Source, open_source
@@ -40,6 +40,7 @@ class Context:
     records: dict[str, Record] = field(default_factory=dict)
     parts: dict[str, Any] = field(default_factory=dict)
     before: dict[str, Any] | None = None
+    _contents: dict[bool, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -85,9 +86,9 @@ class Context:
     def store(self, test: bool = False) -> FeatureStore:
         return open_store(self.store_path(test))
 
-    def pool(self, test: bool = False) -> Pool:
+    def pool(self) -> Pool:
         """Under the backbones that are to be used."""
-        return as_pool(self.store(test), self.config["select"]["backbones"] or None)
+        return as_pool(self.store(), self.config["select"]["backbones"] or None)
 
     @property
     def specs(self) -> list[str] | None:
@@ -99,7 +100,13 @@ class Context:
         return [backbone_mark(text, self.config.base, self.hashes) for text in self.config["pool"]["backbones"]]
 
     def content(self, test: bool = False) -> str:
-        """Hash of the pool's (test set's) items and files. Raises InvalidInput, StoreError."""
+        """Hash of the pool's (test set's) items and files, as they are when a run first asks. Raises InvalidInput,
+        StoreError."""
+        if test not in self._contents:
+            self._contents[test] = self._content(test)
+        return self._contents[test]
+
+    def _content(self, test: bool) -> str:
         opened = self.test_source if test else self.source
         if opened is None:
             return open_store(self.store_path(test)).content_hash()
@@ -119,6 +126,20 @@ class Context:
     def column(self, value: str) -> str:
         """The value with the path of its file absolute."""
         return str(self.config.path_of(value)) if self.column_mark(value) else value
+
+
+def test_pool(store: Path, names: Sequence[str]) -> Pool:
+    """The test set under these backbones. Vectors in files of other names are taken in the order of the pool's, where
+    there are as many. Raises InvalidInput, StoreError."""
+    pool = as_pool(store)
+    there = list(pool.features)
+    if not set(names) & set(there) and len(names) == len(there):
+        features = dict(zip(names, pool.features.values(), strict=True))
+        return replace(pool, features=features)
+    missing = [name for name in names if name not in there]
+    if missing:
+        raise InvalidInput(f"[test] source has no features of {', '.join(missing)}, only of {', '.join(there)}.")
+    return as_pool(pool, list(names))
 
 
 @dataclass(frozen=True)

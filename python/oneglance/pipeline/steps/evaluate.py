@@ -26,7 +26,7 @@ from ..record import Outcome, Record
 from ..trial import columns_mark, mean_dict, order_of, random_order, share_dict, sizes_of, truth_of, with_label
 from .adapt import known_labels
 from .audit import left_out_items
-from .base import Context, Step
+from .base import Context, Step, test_pool
 
 FOLDER = "evaluate"
 TEST_SET, REST, IN_TURN = "the test set", "items of the pool without a label", "labels held out in turn"
@@ -34,10 +34,10 @@ TEST_SET, REST, IN_TURN = "the test set", "items of the pool without a label", "
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Where accuracy is measured: rows of a store, and their classes."""
+    """Where accuracy is measured: rows of a store or pool, and their classes."""
 
     how: str
-    store: FeatureStore
+    store: Any
     rows: IntArray
     truth: Any
 
@@ -99,11 +99,10 @@ def _where(
         pool_truth = truth_of(ctx, "evaluate", pool)
         drawn = np.flatnonzero(candidates & with_label(pool_truth)).astype(np.int64)
     if ctx.has_test:
-        test_store = open_store(ctx.folder / adapted["test_store"])
-        test = as_pool(test_store)
+        test = test_pool(ctx.folder / adapted["test_store"], list(pool.features))
         truth = truth_of(ctx, "test", test)
         rows = np.flatnonzero(test.valid & with_label(truth)).astype(np.int64)
-        return Judge(TEST_SET, test_store, _some(rows, "[test] source"), truth[rows]), drawn, pool_truth
+        return Judge(TEST_SET, test, _some(rows, "[test] source"), truth[rows]), drawn, pool_truth
     if pool_truth is None:
         return None, drawn, None
     rows = _some(np.setdiff1d(drawn, known.rows), "[evaluate] labels")

@@ -17,7 +17,7 @@ from ...adapt.spread import Spread
 from ...errors import InvalidInput
 from ...evaluation.threads import one_thread
 from ...strategies import select
-from ...strategies.pool import Pool, as_pool
+from ...strategies.pool import Pool
 from ...strategies.registry import STRATEGIES
 from ..cells import Cells
 from ..hashing import key_of
@@ -27,7 +27,7 @@ from ..methods.judge import fit
 from ..record import Outcome
 from ..trial import columns_mark, mean_dict, order_of, truth_of, with_label
 from .audit import left_out_items
-from .base import Context, Step
+from .base import Context, Step, test_pool
 
 FOLDER = "sensitivity"
 _PARTS, _NOISY, _NOISE = 2000, 3000, 4000  # draws: which items are kept, which are corrupted, with what
@@ -103,7 +103,7 @@ def _bench(ctx: Context) -> _Bench:
     usable[pool.positions(np.array([*left_out_items(ctx), None], dtype=object)[:-1], "audit")] = False
     candidates = np.flatnonzero(usable).astype(np.int64)
     if ctx.has_test:
-        test = as_pool(ctx.store(test=True), list(pool.features))
+        test = test_pool(ctx.store_path(test=True), list(pool.features))
         test_truth = truth_of(ctx, "test", test)
         test_rows = np.flatnonzero(test.valid & with_label(test_truth)).astype(np.int64)
     else:

@@ -1,0 +1,83 @@
+"""Method masks: backbones adapted to the pool without labels, by switching weights off, where that helps."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ...errors import InvalidInput
+from ...strategies.pool import Pool
+from ..cells import Cells
+from ..hashing import key_of
+from ..steps.base import Context
+from .base import Adapted, Known
+from .better import the_better
+from .heads import adapt as heads_alone
+
+FOLDER = "masks"
+
+
+def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
+    """A mask per backbone, judged by the labels (masks.guard); those with a go are put on. A killed run goes on: a
+    finished mask is kept, an unfinished one continues from its checkpoint. Raises InvalidInput without pictures."""
+    if not ctx.has_pictures or ctx.specs is None:
+        raise InvalidInput('[adapt] method = "masks" trains on pictures, and the pool holds vectors. Use "heads".')
+    cells = Cells(ctx.folder / FOLDER, key_of(ctx.parts))
+    labels = ctx.book.labels(ctx.config["labels"]["unknown"])
+    backbones, notes, deployed, n_go = [], [], 0, 0
+    for number, spec in enumerate(ctx.specs):
+        place = cells.folder / f"mask-{number}"
+        told = cells.get(f"verdict-{number}", partial(_train, ctx, spec, place, labels))
+        backbone = _backbone(spec, place, told["go"])
+        notes.append(f"Mask for {backbone.name}: {told['text']}")
+        deployed += told["bytes"] if told["go"] else 0
+        n_go += told["go"]
+        backbones.append(backbone)
+    if not n_go:
+        base = heads_alone(ctx, pool, known)
+        notes.append("No mask has a go: frozen backbones are used.")
+        return Adapted(base.heads, base.store, base.test_store, {**base.summary, "notes": notes},
+                       (*base.files, _below(ctx, cells.folder)), base.shipped)  # fmt: skip
+    return the_better(ctx, pool, known, backbones, _below(ctx, cells.folder), notes, deployed)
+
+
+def _below(ctx: Context, folder: Path) -> str:
+    return folder.relative_to(ctx.folder).as_posix()
+
+
+def _train(ctx: Context, spec: str, place: Path, labels: dict[str, str]) -> dict[str, Any]:
+    from ...masks import adapt_masks
+
+    given, embedding = ctx.config["adapt"], ctx.config["embed"]
+    ctx.say(f"adapt: a mask for {spec}")
+    place.mkdir(parents=True, exist_ok=True)
+    fixed = {} if given["epochs"] is None else {"epochs": given["epochs"]}
+    made = adapt_masks(
+        spec,
+        ctx.config.source("pool"),
+        labels=labels,
+        tensors=given["tensors"],
+        device=embedding["device"],
+        checkpoint=place / "checkpoint",
+        columns=ctx.columns("pool"),
+        max_bad_fraction=embedding["max_bad_fraction"],
+        workers=embedding["workers"] or None,
+        progress=ctx.progress or False,
+        seed=ctx.config.seed,
+        **fixed,
+    )
+    sizes = made.save(place)
+    verdict = made.verdict
+    go = verdict is not None and verdict.go
+    text = f"{'go' if go else 'no-go'}. " + ("" if verdict is None else " ".join(verdict.reasons))
+    return {"go": go, "text": text, "bytes": sizes.file_bytes}
+
+
+def _backbone(spec: str, place: Path, go: bool) -> Any:
+    """Masked, or as it is."""
+    from ...features.backbones import as_backbones
+    from ...masks import load_mask
+
+    (base,) = as_backbones([spec])
+    return load_mask(place, base).apply(base) if go else base
