@@ -43,6 +43,7 @@ SIMT_DEVICE T shuffle_down(T value, int by) {
   return __shfl_down_sync(kWholeWarp, value, static_cast<unsigned>(by));
 }
 SIMT_DEVICE std::uint32_t ballot(bool mine) { return __ballot_sync(kWholeWarp, mine); }
+SIMT_DEVICE int lowest_bit(std::uint32_t bits) { return __ffs(static_cast<int>(bits)) - 1; }
 
 // CUDA names the 64-bit words `long long`.
 template <typename T>

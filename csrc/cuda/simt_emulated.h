@@ -97,6 +97,8 @@ inline std::uint32_t ballot(bool mine) {
   return votes;
 }
 
+inline int lowest_bit(std::uint32_t bits) { return __builtin_ctz(bits); }
+
 template <typename T>
 T atomic_add(T* target, T value) {
   const T old = *target;

@@ -11,6 +11,7 @@ from .codec import decode_masks, encode_masks
 from .hashes import masks_hash, weights_hash
 from .mask_file import MaskState, read_mask_file, write_mask_file
 from .sizes import MaskSizes
+from .stack import MaskStack
 
 if TYPE_CHECKING:
     from .adabn import estimate_statistics
@@ -29,6 +30,7 @@ __all__ = [
     "Crops",
     "MaskBank",
     "MaskSizes",
+    "MaskStack",
     "MaskState",
     "SelfMask",
     "Settings",

@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from .. import _core
 from .._types import BoolArray
+from ..cuda import library_of
+from ..cuda import mask_bits as on_cards
+from ..cuda.library import Library
 from ..errors import InvalidInput
 
 
@@ -68,8 +71,12 @@ class BitMask:
 
 
 def pack_mask(mask: Any) -> BitMask:
-    """A BitMask of a bool or uint8 array (or CPU torch tensor) of any shape; any value but 0 means kept."""
-    array = _as_array(mask, "mask", ("bool", "uint8"))
+    """A BitMask of a bool or uint8 array (or torch tensor, CuPy array) of any shape; any value but 0 means kept."""
+    library = library_of(mask, "mask")
+    if library is not None:
+        flags = on_cards.own_array(mask, "mask", library, ("bool", "uint8"))
+        return _just_packed(tuple(flags.shape), *on_cards.pack(flags, library))
+    array = as_array(mask, "mask", ("bool", "uint8"))
     bits, kept = _core.pack_mask(np.ascontiguousarray(array).view(np.uint8))
     return _just_packed(array.shape, bits, kept)
 
@@ -79,27 +86,40 @@ def pack_scores(scores: Any, mu: float = 0.0) -> BitMask:
 
     One reading of the scores. Raises InvalidInput for NaN among them: neither kept nor dropped is right.
     """
-    array = _as_array(scores, "scores", ("float32",))
+    library = library_of(scores, "scores")
+    array = (
+        as_array(scores, "scores", ("float32",))
+        if library is None
+        else on_cards.own_array(scores, "scores", library, ("float32",))
+    )
     if math.isnan(mu):
         raise InvalidInput("mu must be a number, got NaN.")
-    bits, kept, n_nan = _core.pack_scores(array, mu)
+    bits, kept, n_nan = _core.pack_scores(array, mu) if library is None else on_cards.pack_scores(array, mu, library)
     if n_nan:
+        n = math.prod(array.shape)
         raise InvalidInput(
-            f"scores must not be NaN, got {n_nan} of {array.size}. The training has diverged: lower the learning rate."
+            f"scores must not be NaN, got {n_nan} of {n}. The training has diverged: lower the learning rate."
         )
-    return _just_packed(array.shape, bits, kept)
+    return _just_packed(tuple(array.shape), bits, kept)
 
 
 def unpack_mask(mask: BitMask, start: int = 0, stop: int | None = None, *, out: Any = None) -> BoolArray:
     """The mask as booleans: in its shape, or (stop - start,) of weights start .. stop - 1 in row-major order.
 
-    out  bool array of that shape, contiguous, to write to. Default: a new one
+    out  bool array of that shape, contiguous, to write to; on a CUDA device the mask is unpacked there. Default: a new
+         NumPy array
+    Returns out.
     """
     whole = start == 0 and stop is None
     stop = mask.n_weights if stop is None else stop
     if not 0 <= start <= stop <= mask.n_weights:
         raise InvalidInput(f"start and stop must lie in 0..{mask.n_weights} in this order, got {start} and {stop}.")
     shape = mask.shape if whole else (stop - start,)
+    library = None if out is None else library_of(out, "out")
+    if library is not None:
+        on_cards.unpack(mask.bits, start, stop, on_cards.target(out, library, "bool", shape), library)
+        there: BoolArray = out
+        return there
     flat: BoolArray = np.empty(shape, dtype=np.bool_) if out is None else _as_target(out, "bool", shape)
     _core.unpack_mask(mask.bits, start, stop, flat.reshape(-1).view(np.uint8))
     return flat
@@ -115,11 +135,16 @@ def xor_masks(a: BitMask, b: BitMask) -> BitMask:
 def apply_mask(weights: Any, mask: BitMask, out: Any = None) -> Any:
     """Masked weights w * m / sqrt(r): w / mask.divisor where kept, +0 elsewhere (also where w is NaN).
 
-    weights  float32 or float16 array, or CPU torch tensor, of the mask's shape; divided in float32, then rounded
-    out      where to write, same shape and dtype, contiguous; may be `weights` itself. Default: a new NumPy array
+    weights  float32 or float16 array of the mask's shape: NumPy, torch, CuPy; divided in float32, then rounded. On a
+             CUDA device also bfloat16, and float64, which is divided in float64
+    out      where to write, same shape and dtype, contiguous; may be `weights` itself. Default: a new array, of NumPy
+             or of the device
     Returns out. One reading and one writing, at the speed of memory.
     """
-    array = _as_array(weights, "weights", ("float32", "float16"))
+    library = library_of(weights, "weights")
+    if library is not None:
+        return _apply_on_device(weights, mask, out, library)
+    array = as_array(weights, "weights", ("float32", "float16"))
     if array.shape != mask.shape:
         raise InvalidInput(f"weights must have the mask's shape {mask.shape}, got {array.shape}.")
     target = np.empty(array.shape, array.dtype) if out is None else _as_target(out, array.dtype.name, mask.shape)
@@ -128,6 +153,21 @@ def apply_mask(weights: Any, mask: BitMask, out: Any = None) -> Any:
         source = source.copy()
     _core.apply_mask(source, mask.bits, mask.kept, target)
     return target if out is None else out
+
+
+def _apply_on_device(weights: Any, mask: BitMask, out: Any, library: Library) -> Any:
+    array = on_cards.own_array(weights, "weights", library, ("float32", "float16", "bfloat16", "float64"))
+    if tuple(array.shape) != mask.shape:
+        raise InvalidInput(f"weights must have the mask's shape {mask.shape}, got {tuple(array.shape)}.")
+    dtype, device = library.dtype_name(array), library.device(array)
+    with library.guard(device):
+        there = (
+            library.empty(mask.shape, dtype, device)
+            if out is None
+            else on_cards.target(out, library, dtype, mask.shape)
+        )
+    on_cards.DeviceMasks([mask.bits], [mask.divisor], mask.n_weights, library, device).apply(array, there)
+    return there if out is None else out
 
 
 def _just_packed(shape: tuple[int, ...], bits: npt.NDArray[np.uint8], kept: int) -> BitMask:
@@ -140,13 +180,13 @@ def _just_packed(shape: tuple[int, ...], bits: npt.NDArray[np.uint8], kept: int)
 
 
 def _as_target(out: Any, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    target = _as_array(out, "out", (dtype,))
+    target = as_array(out, "out", (dtype,))
     if target.shape != shape or not target.flags.c_contiguous or not target.flags.writeable:
         raise InvalidInput(f"out must be a writeable, contiguous array of shape {shape}, got shape {target.shape}.")
     return target
 
 
-def _as_array(value: Any, name: str, dtypes: tuple[str, ...]) -> npt.NDArray[Any]:
+def as_array(value: Any, name: str, dtypes: tuple[str, ...]) -> npt.NDArray[Any]:
     """A view where there is one: NumPy array, or CPU torch tensor (torch itself is never imported here)."""
     if hasattr(value, "detach"):
         value = value.detach()

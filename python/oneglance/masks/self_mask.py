@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..cuda.mask_bits import library_if_built
 from ..errors import InvalidInput
 from ..features.backbones import Backbone
 from ..store.files import make_folder
-from .bits import pack_mask, unpack_mask
+from .bits import BitMask, pack_mask, unpack_mask
+from .bits import apply_mask as apply_bits
 from .hashes import weights_hash
 from .layer import apply_mask
 from .mask_file import MaskState, read_mask_file, write_mask_file
@@ -68,7 +70,7 @@ class SelfMask:
 
     def masks(self) -> dict[str, Tensor]:
         """Bool tensors by parameter name."""
-        return {name: torch.from_numpy(np.array(unpack_mask(mask))) for name, mask in self.state.masks.items()}
+        return {name: _flags(mask) for name, mask in self.state.masks.items()}
 
     def apply(self, model: Any, images: Any = None) -> Any:
         """A copy of the base with the masked weights and the statistics inside: a plain module, for any use.
@@ -129,7 +131,7 @@ class SelfMask:
     def tensors(self, module: nn.Module) -> dict[str, Tensor]:
         """The effective weights by parameter name, on the module's device."""
         own = dict(module.named_parameters())
-        return {name: apply_mask(own[name].detach(), mask.to(own[name].device)) for name, mask in self.masks().items()}
+        return {name: _masked(own[name].detach(), mask) for name, mask in self.state.masks.items()}
 
     def statistics(self, module: nn.Module) -> dict[str, Tensor]:
         """The batch norms' buffers that differ from the base's, on the module's device."""
@@ -208,6 +210,18 @@ def make_mask(
     packed = {name: pack_mask(mask) for name, mask in masks.items()}
     state = MaskState(packed, buffers, {"bn": "stored" if buffers else "base", **metadata})
     return SelfMask(state, hash_of(base.module), base=base, **facts)
+
+
+def _flags(mask: BitMask) -> Tensor:
+    return torch.from_numpy(np.array(unpack_mask(mask)))
+
+
+def _masked(weight: Tensor, mask: BitMask) -> Tensor:
+    """The effective weight, where the weight is; to a device only the bits go."""
+    if library_if_built(weight, "weight") is None:
+        return apply_mask(weight, _flags(mask).to(weight.device))
+    masked: Tensor = apply_bits(weight, mask)
+    return masked
 
 
 def as_stored(value: Tensor) -> np.ndarray[Any, Any]:
