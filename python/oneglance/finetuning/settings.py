@@ -14,8 +14,8 @@ BN = ("frozen", "train")
 FACTORS = {"ft": 1.0, "lora": 10.0, "bitfit": 10.0}
 """Learning rates of trainings as multiples of full fine-tuning's: ten times for adapters and for biases."""
 
-_RATE = (3e-3,)
-_OWN: dict[str, dict[str, Any]] = {family: {"lr": (3e-4,), "layer_decay": 0.75} for family in ("vit", "convnext")}
+_RATE = (1e-3,)
+_OWN: dict[str, dict[str, Any]] = {family: {"lr": (1e-4,), "layer_decay": 0.75} for family in ("vit", "convnext")}
 """Of families with layer norms, as their authors tune them. Other networks have to change from the first layer on where
 colours or contrast differ: masks gain most there (arXiv 2409.07577, supplement F)."""
 _LISTS = ("lr", "stops", "alphas")
@@ -78,7 +78,7 @@ def choose_tuning(n_labels: int, family: str = "resnet", given: Mapping[str, Any
     """Settings for so many labels and a family of masks.rules.FAMILIES; `given` names fields that the caller fixes.
 
     Automatic: batches of 32, or all labels if there are fewer; 20 readings of the labels, between 40 and 400 steps; lr
-    3e-3 for all layers; in networks with layer norms 3e-4, and less for earlier layers.
+    1e-3 for all layers; in networks with layer norms 1e-4, and less for earlier layers.
     Raises InvalidInput naming an unknown or impossible field.
     """
     given = dict(given or {})
