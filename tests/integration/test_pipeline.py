@@ -1,7 +1,9 @@
 """A pipeline as its user meets it: labels that come back in between, changes, kills, stops, gates."""
 
 import csv
+import functools
 import hashlib
+import importlib
 import json
 import os
 import signal
@@ -110,9 +112,9 @@ def to_the_end(path):
 def test_from_a_pool_to_a_report_with_the_labels_in_between(place):
     first = og.run_pipeline(place)
     assert first.state == "labels needed"
-    assert states(first) == {"audit": "left out", "embed": "done", "audit_features": "done", "select": "done",
-                             "labels": "waiting", "adapt": "not reached", "evaluate": "not reached",
-                             "sensitivity": "not reached"}  # fmt: skip
+    wanted = dict.fromkeys(("audit", "pretrain"), "left out") | {"labels": "waiting"}
+    wanted |= dict.fromkeys(("embed", "audit_features", "select"), "done")
+    assert states(first) == wanted | dict.fromkeys(("adapt", "evaluate", "sensitivity"), "not reached")
     assert str(first.folder / "to_label.csv") in first.message
     rows = listed(place)
     assert len(rows) == 20
@@ -530,6 +532,80 @@ def test_pictures_from_the_files_to_the_report(tmp_path):
     assert "backbones changed" in why(og.run_pipeline(path, force=["unusable"]), "embed")
 
 
+OWN = """
+[pool]
+source = "pool"
+[pretrain]
+method = "simclr"
+encoder = "resnet-tiny"
+epochs = 1
+size = 24
+[test]
+source = "test"
+[audit]
+pictures = false
+features = false
+[embed]
+workers = 0
+[select]
+budget = 12
+[adapt]
+method = "finetune"
+recipe = "lp_ft"
+steps = 6
+folds = 2
+[evaluate]
+repeats = 3
+curve = [1.0]
+[gates]
+majority = "off"
+"""
+
+
+@pytest.mark.slow  # trains: a minute on one busy core
+@pytest.mark.parametrize("method", ["finetune", "masks"])
+def test_pretrained_and_adapted(tmp_path, monkeypatch, method):
+    """A backbone from the pool's pictures, then adapted, and used whatever the verdict says."""
+    pytest.importorskip("torch")
+    home = importlib.import_module(f"oneglance.pipeline.methods.{method}")
+    pictures(tmp_path / "pool", 48, 0)
+    pictures(tmp_path / "test", 15, 1)
+    path = write(tmp_path, OWN, ('method = "finetune"', f'method = "{method}"\nepochs = 1'))
+    if method == "finetune":
+        monkeypatch.setattr(home, "finetune", functools.partial(home.finetune, roll_back=False, repeats=1))
+    else:
+        plain = home._train
+        monkeypatch.setattr(home, "_train", lambda *args: plain(*args) | {"go": True})
+    found = to_the_end(path)
+    told = {name: og_record(found.folder, name)["summary"] for name in ("pretrain", "adapt", "evaluate")}
+    assert told["pretrain"]["n_pictures"] == 48
+    assert found.ledger["steps"]["adapt"]["stored"] > 0
+    place = {"finetune": "finetuned", "masks": "masks"}[method]
+    adapted = told["adapt"]
+    if method == "finetune":
+        assert adapted["compared"]["tuned"][0]["recipe"] == "lp_ft"
+        assert told["evaluate"]["curve_of"] == "frozen backbones"
+        assert adapted["store"].startswith(place)
+    assert set(adapted["compared"]) >= {"frozen"}
+    store = og.open_store(found.folder / adapted["store"])
+    assert store.backbones == ("pretrained",)
+    frozen, other = (
+        np.array(og.open_store(folder).features("pretrained"), dtype=np.float32)
+        for folder in (found.folder / "store", next((found.folder / place).glob("*/store")))
+    )
+    assert not np.array_equal(frozen, other)
+    assert og.run_pipeline(path).ran == ()
+    monkeypatch.undo()
+    write(tmp_path, path.read_text(encoding="utf-8"), (f'method = "{method}"', 'method = "heads"'))
+    found = og.run_pipeline(path)
+    assert found.ran == ("adapt", "evaluate")
+    assert not list((found.folder / place).glob("*")), "what the other method left is cleared away"
+
+
+def og_record(folder, step):
+    return json.loads((folder / "steps" / f"{step}.json").read_text(encoding="utf-8"))
+
+
 # --- broken off
 
 
@@ -602,7 +678,6 @@ def test_a_run_that_is_killed_or_stopped_goes_on(place, stop):
 @pytest.mark.parametrize("name", ["record", "select", "report"])
 def test_a_full_disk_leaves_a_state_to_go_on_from(place, monkeypatch, name):
     import errno
-    import importlib
 
     from oneglance.store.files import explain_os_error
 

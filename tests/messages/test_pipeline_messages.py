@@ -17,7 +17,7 @@ BASE = '# a comment\n[pool]\nsource = "photos"\n[select]\nbudget = 10\n'
         ("[model]\n", "line 6: there is no section [model]. Known are pipeline, pool,"),
         ("bugdet = 4\n", "line 6, [select]: there is no key 'bugdet'. Did you mean 'budget'?"),
         ('\n[audit]\n"hammin" = 4\n', "line 8, [audit]: there is no key 'hammin'. Did you mean 'hamming'?"),
-        ("[audit]\nmethod = 4\n", "[audit]: there is no key 'method'. [adapt] has one of that name."),
+        ("[audit]\nrecipe = 4\n", "[audit]: there is no key 'recipe'. [adapt] has one of that name."),
         ('strategy = "levis"\n', "line 6, [select] strategy must be one of auto, lewis,"),
         ('strategy = "levis"\n', "got 'levis'. Did you mean 'lewis'?"),
         ("[evaluate]\nrepeats = 2\n", "line 7, [evaluate] repeats must be at least 3, got 2."),
@@ -70,7 +70,7 @@ def test_files_that_are_none(tmp_path):
 def test_arguments(tmp_path):
     path = tmp_path / "pipeline.toml"
     path.write_text(BASE, encoding="utf-8")
-    with pytest.raises(InvalidInput, match="until must be one of the steps audit, embed, .* got 'train'"):
+    with pytest.raises(InvalidInput, match="until must be one of the steps audit, pretrain, embed, .* got 'train'"):
         run_pipeline(path, until="train")
     with pytest.raises(InvalidInput, match="rerun must be one of the steps"):
         run_pipeline(path, rerun="Embed")

@@ -19,7 +19,7 @@ from oneglance.pipeline.hashing import Hashes, anchored, backbone_mark, key_of
 from oneglance.pipeline.ledger import Cost, Ledger, Meter, money
 from oneglance.pipeline.page import Section, Table, as_html, as_markdown
 from oneglance.pipeline.record import Outcome, begin, damaged, finished, read_begun, read_record, write_record
-from oneglance.pipeline.schema import KEYS, METHODS, SECTIONS
+from oneglance.pipeline.schema import KEYS, METHODS, PRETRAIN_METHODS, SECTIONS
 from oneglance.pipeline.template import template, write_template
 from oneglance.pipeline.trial import mean_dict, share_dict, sizes_of
 
@@ -87,10 +87,13 @@ def test_a_gate_can_be_switched_off_and_nothing_else(tmp_path):
 
 
 def test_methods_have_their_files():
+    pytest.importorskip("torch")
     from oneglance.pipeline.methods import method_of
+    from oneglance.pretraining import METHODS as PRETRAINING
 
     for name in METHODS:
         assert callable(method_of(name))
+    assert set(PRETRAIN_METHODS) == set(PRETRAINING)
 
 
 # --- hashes

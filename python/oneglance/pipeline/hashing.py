@@ -78,7 +78,9 @@ def anchored(spec: str, base: Path) -> str:
     body, mark, options = spec.partition("?")
     kind, colon, rest = body.partition(":")
     model, equals, weights = rest.partition("=")
-    if kind in ("torchscript", "transformers"):
+    if not colon and Path(base, body).is_dir():
+        return f"{Path(base, body)}{mark}{options}"
+    if kind in ("torchscript", "transformers", "pretrained"):
         rest = str(Path(base, rest)) if rest and Path(base, rest).exists() else rest
     elif equals and Path(base, weights).is_file():
         rest = f"{model}={Path(base, weights)}"

@@ -26,7 +26,15 @@ _PLAIN = (str, int, float)
 def write_report(ctx: Context, run: PipelineRun) -> None:
     """Writes all three, each whole or not at all. Raises StoreError."""
     title = ctx.config["pipeline"]["title"] or ctx.config.path.stem
-    sections = [_state(run), *_audits(ctx), *_picks(ctx), *_labels(ctx), *_adapted(ctx), *_evaluated(ctx)]
+    sections = [
+        _state(run),
+        *_audits(ctx),
+        *_pretrained(ctx),
+        *_picks(ctx),
+        *_labels(ctx),
+        *_adapted(ctx),
+        *_evaluated(ctx),
+    ]
     sections += [*_sensitivity(ctx), _ledger(run)]
     document = {
         "title": title,
@@ -68,6 +76,15 @@ def _audits(ctx: Context) -> list[Section]:
     return sections
 
 
+def _pretrained(ctx: Context) -> list[Section]:
+    if "pretrain" not in ctx.records:
+        return []
+    told = ctx.records["pretrain"].summary
+    last = ", ".join(f"{name} {_value(value)}" for name, value in told["last"].items())
+    line = f"Method {told['method']} on {told['n_pictures']:,} pictures, {told['epochs']:,} epochs; the last: {last}."
+    return [Section("The pretrained backbone", [line, *(f"Alarm: {text}" for text in told["alarms"])])]
+
+
 def _picks(ctx: Context) -> list[Section]:
     if "select" not in ctx.records:
         return []
@@ -75,7 +92,7 @@ def _picks(ctx: Context) -> list[Section]:
     lines = [
         f"{told['n_picked']:,} picks by strategy {told['strategy']} out of {told['n_candidates']:,} items"
         + (f", beside {told['n_earlier']:,} labels that were there" if told["n_earlier"] else "")
-        + (f"; {told['n_left_out']:,} items were left out for what the audit found." if told["n_left_out"] else ".")
+        + (f"; left out for what the audit found: {told['n_left_out']:,}." if told["n_left_out"] else ".")
     ]
     lines += [f"Warning: {text}" for text in told["warnings"]]
     path = ctx.folder / SELECTION / SELECTED[0]
@@ -160,7 +177,7 @@ def _evaluated(ctx: Context) -> list[Section]:
         for point in told["curve"]
     ]  # fmt: skip
     if rows:
-        tables.append(Table("Accuracy against the number of labels (nested parts of the labels)", header, rows))
+        tables.append(Table(f"Accuracy against the number of labels, heads on {told['curve_of']}", header, rows))
     figures = (curve_svg(told["curve"]),) if len(told["curve"]) > 1 else ()
     return [Section("How good it is", lines, tables, figures=figures)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,9 @@ class PipelineRun:
 def totals(ctx: Context, ledger: Ledger) -> dict[str, Any]:
     """The ledger added up."""
     costs = ledger.costs()
+    if "labels" in costs:  # what came back, once, in however many files
+        back = sum(len(f"{item},{answer}\n".encode()) for item, answer in ctx.book.answers.items())
+        costs["labels"] = replace(costs["labels"], shipped=back)
     labels = ctx.book.labels(ctx.config["labels"]["unknown"])
     stored = {name: record.n_bytes for name, record in ctx.records.items()}
     steps = {

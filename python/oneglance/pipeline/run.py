@@ -52,9 +52,8 @@ def run_pipeline(
     progress  called with one-line notes; True prints them on stderr.  item_progress  gets Progress objects
 
     A step is kept if the contents of what it reads, its settings and its code are those of its last run, and its
-    outputs are there. Otherwise it runs; embed, masks, evaluate and sensitivity go on where a broken-off run of the
-    same stopped. One run at a time per folder. Returns with state "labels needed" or "stopped" (by a gate) where a
-    person has to act.
+    outputs are there. Otherwise it runs, and long steps go on where a broken-off run of the same stopped. One run at a
+    time per folder. Returns with state "labels needed" or "stopped" (by a gate) where a person has to act.
     Raises InvalidInput (settings, labels), BadData, StoreError (disk full, folder in use), MissingDependency.
     """
     config = read_config(Path(path))

@@ -12,8 +12,10 @@ from ..auditing.run import HAMMING, NEAR, PERMUTATIONS, SAMPLE_ROWS
 from ..features.pictures import MAX_PIXELS
 from ..strategies import strategy_names
 
-METHODS = ("heads", "masks")
+METHODS = ("heads", "masks", "finetune")
 """Ways to adapt; oneglance.pipeline.methods has a file for each."""
+
+PRETRAIN_METHODS = ("mae", "mae-ct", "swav", "simclr", "nnclr")
 
 KINDS = {
     "text": "a text",
@@ -59,6 +61,7 @@ SECTIONS: Mapping[str, str] = {
     "pool": "What there is to label.",
     "test": "A labelled test set of its own, if there is one: searched for leakage, and the judge of the result.",
     "audit": "What is wrong with the pool, before anybody labels it.",
+    "pretrain": "Optional: a backbone trained on the pool's own pictures, without labels, beside the others.",
     "embed": "Frozen backbones over the pool, once.",
     "select": "What to label.",
     "labels": "The run stops here until they are back.",
@@ -106,6 +109,15 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "sample_rows": Key("whole", SAMPLE_ROWS, "most rows of either pool in tests of shift", least=100),
         "workers": Key("whole", None, "decoding processes", example=4, least=0, free=True),
     },
+    "pretrain": {
+        "method": Key("text", None, "without, this step is left out", PRETRAIN_METHODS, example="mae-ct"),
+        "encoder": Key("text", "auto", "vit or resnet, with or without a size: vit-tiny, resnet-small, ..."),
+        "start": Key("text", None, "go on from this backbone instead", example="timm:resnet18=weights.pth"),
+        "epochs": Key("whole", None, "readings of the pictures", example=100, least=1),
+        "size": Key("whole", None, "side of the pictures", example=64, least=8),
+        "batch_size": Key("whole", None, "pictures per step", example=64, least=2),
+        "n_classes": Key("whole", None, "roughly how many there are, if you know", example=10, least=1),
+    },
     "embed": {
         "batch_size": Key("whole", 32, "pictures per forward pass", least=1, free=True),
         "workers": Key("whole", None, "decoding processes", example=4, least=0, free=True),
@@ -146,8 +158,8 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "currency": Key("text", "EUR", "of the prices", free=True),
     },
     "adapt": {
-        "method": Key("text", "heads", "heads: on frozen backbones; masks: backbones adapted without labels first, "
-                      "kept where that helps", METHODS),
+        "method": Key("text", "heads", "heads: on frozen backbones; masks: adapted without labels first; finetune: "
+                      "tuned on the labels; kept where that helps", METHODS),
         "weights": Key("text", "auto", "of the picks in the loss; auto: the selection's where it is lewis or random "
                        "and every label is one of its picks, else equal", ("auto", "selection", "equal")),
         "head": Key("text", "linear", "kind of head", HEADS),
@@ -157,6 +169,8 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "classes": Key("texts", (), "all classes, where some may get no label", example=["good", "bad"]),
         "epochs": Key("whole", None, "of the training of masks", example=20, least=1),
         "tensors": Key("texts", "auto", "masks: which weights"),
+        "recipe": Key("texts", "auto", "finetune: auto, all, or names of recipes"),
+        "steps": Key("whole", None, "of one training of finetune", example=200, least=1),
     },
     "evaluate": {
         "labels": Key("column", None, "labels of the whole pool, if they are known (a trial): judge on items that "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .steps import adapt, audit, embed, evaluate, labels, select, sensitivity
+from .steps import adapt, audit, embed, evaluate, labels, pretrain, select, sensitivity
 from .steps.base import Step
 
 STEPS: tuple[Step, ...] = (
     audit.AUDIT,
+    pretrain.STEP,
     embed.STEP,
     audit.AUDIT_FEATURES,
     select.STEP,

@@ -8,7 +8,7 @@ from typing import cast
 
 from .base import Adapted, Known, Method
 
-_MODULES = {"heads": "heads", "masks": "masks"}
+_MODULES = {"heads": "heads", "masks": "masks", "finetune": "finetune"}
 
 __all__ = ["Adapted", "Known", "Method", "method_of"]
 

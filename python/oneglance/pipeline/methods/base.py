@@ -14,6 +14,9 @@ from ..._types import Float64Array, IntArray
 from ...strategies.pool import Pool
 from ..steps.base import Context
 
+MASKS, FINETUNED = "masks", "finetuned"
+"""Folders of methods that adapt backbones, below the run's."""
+
 
 @dataclass(frozen=True, eq=False)
 class Known:

@@ -28,9 +28,9 @@ def the_better(
     Cost: one more embedding of the pool and of the test set, and the cross-validations.
     """
     base = plain.adapt(ctx, pool, known)
-    _embed(ctx, backbones, f"{place}/{STORE}", test=False)
+    embed_with(ctx, backbones, f"{place}/{STORE}", test=False)
     if ctx.has_test:
-        _embed(ctx, backbones, f"{place}/{TEST_STORE}", test=True)
+        embed_with(ctx, backbones, f"{place}/{TEST_STORE}", test=True)
     settings = {**head_settings(ctx), "backbones": [backbone.name for backbone in backbones]}
     level = ctx.config["evaluate"]["level"]
     store = ctx.folder / place / STORE
@@ -63,7 +63,8 @@ def _in_words(better: dict[str, float]) -> str:
     return f"{better['mean']:+.3f} [{better['low']:+.3f}, {better['high']:+.3f}]"
 
 
-def _embed(ctx: Context, backbones: Sequence[Any], name: str, *, test: bool) -> None:
+def embed_with(ctx: Context, backbones: Sequence[Any], name: str, *, test: bool) -> None:
+    """The pool, or the test set, under these Backbone objects, into this folder below the run's; goes on."""
     given, pool = ctx.config["embed"], ctx.config["pool"]
     columns = {f"{role}_column": pool[f"{role}_column"] for role in ("path", "id", "label", "stratum", "group")}
     embed(

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InvalidInput
+from ...features.backbones import as_backbones
+from ...masks import adapt_masks, load_mask
 from ...strategies.pool import Pool
 from ..cells import Cells
 from ..hashing import key_of
 from ..steps.base import Context
-from .base import Adapted, Known
+from .base import MASKS, Adapted, Known, relative
 from .better import the_better
 from .heads import adapt as heads_alone
-
-FOLDER = "masks"
 
 
 def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
@@ -23,7 +23,7 @@ def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
     finished mask is kept, an unfinished one continues from its checkpoint. Raises InvalidInput without pictures."""
     if not ctx.has_pictures or ctx.specs is None:
         raise InvalidInput('[adapt] method = "masks" trains on pictures, and the pool holds vectors. Use "heads".')
-    cells = Cells(ctx.folder / FOLDER, key_of(ctx.parts))
+    cells = Cells(ctx.folder / MASKS, key_of(ctx.parts))
     labels = ctx.book.labels(ctx.config["labels"]["unknown"])
     backbones, notes, deployed, n_go = [], [], 0, 0
     for number, spec in enumerate(ctx.specs):
@@ -38,17 +38,11 @@ def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
         base = heads_alone(ctx, pool, known)
         notes.append("No mask has a go: frozen backbones are used.")
         return Adapted(base.heads, base.store, base.test_store, {**base.summary, "notes": notes},
-                       (*base.files, _below(ctx, cells.folder)), base.shipped)  # fmt: skip
-    return the_better(ctx, pool, known, backbones, _below(ctx, cells.folder), notes, deployed)
-
-
-def _below(ctx: Context, folder: Path) -> str:
-    return folder.relative_to(ctx.folder).as_posix()
+                       (*base.files, relative(cells.folder, ctx.folder)), base.shipped)  # fmt: skip
+    return the_better(ctx, pool, known, backbones, relative(cells.folder, ctx.folder), notes, deployed)
 
 
 def _train(ctx: Context, spec: str, place: Path, labels: dict[str, str]) -> dict[str, Any]:
-    from ...masks import adapt_masks
-
     given, embedding = ctx.config["adapt"], ctx.config["embed"]
     ctx.say(f"adapt: a mask for {spec}")
     place.mkdir(parents=True, exist_ok=True)
@@ -76,8 +70,5 @@ def _train(ctx: Context, spec: str, place: Path, labels: dict[str, str]) -> dict
 
 def _backbone(spec: str, place: Path, go: bool) -> Any:
     """Masked, or as it is."""
-    from ...features.backbones import as_backbones
-    from ...masks import load_mask
-
     (base,) = as_backbones([spec])
     return load_mask(place, base).apply(base) if go else base

@@ -14,7 +14,7 @@ from ..cells import Cells
 from ..gates import Gate
 from ..hashing import key_of
 from ..methods import Known, method_of
-from ..methods.masks import FOLDER as MASKS
+from ..methods.base import FINETUNED, MASKS
 from ..record import Outcome, Record
 from .base import Context, Step, on_gpu
 from .select import FOLDER as SELECTION
@@ -79,7 +79,8 @@ def run(ctx: Context) -> Outcome:
 
 
 def prepare(ctx: Context) -> None:
-    Cells(ctx.folder / MASKS, key_of(ctx.parts)).forget_others()
+    for name in (MASKS, FINETUNED):
+        Cells(ctx.folder / name, key_of(ctx.parts)).forget_others()
 
 
 def gates(ctx: Context, record: Record) -> list[Gate]:

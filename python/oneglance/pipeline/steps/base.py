@@ -20,7 +20,10 @@ from ..gates import Gate
 from ..hashing import Hashes, anchored, backbone_mark
 from ..record import Outcome, Record
 
-STORE, TEST_STORE = "store", "test_store"
+STORE, TEST_STORE, PRETRAINED = "store", "test_store", "pretrained"
+
+
+PRETRAIN = "pretrain"
 
 
 @dataclass(eq=False)
@@ -61,7 +64,8 @@ class Context:
             return None
         columns = self.columns(section)
         pixels = self.config["pool"]["max_pixels"]
-        return open_source(given, columns, max_pixels=pixels, for_backbones=bool(self.config["pool"]["backbones"]))
+        wanted = bool(self.config["pool"]["backbones"]) or self.config[PRETRAIN]["method"] is not None
+        return open_source(given, columns, max_pixels=pixels, for_backbones=wanted)
 
     def columns(self, section: str) -> Columns:
         pool = self.config["pool"]
@@ -92,12 +96,21 @@ class Context:
 
     @property
     def specs(self) -> list[str] | None:
-        """Backbone strings with absolute paths; None for ready vectors."""
-        return [anchored(text, self.config.base) for text in self.config["pool"]["backbones"]] or None
+        """Backbone strings with absolute paths, that of the step pretrain last; None for ready vectors."""
+        own = [str(self.folder / PRETRAINED)] if PRETRAIN in self.records else []
+        return [*(self.anchored(text) for text in self.config["pool"]["backbones"]), *own] or None
 
     def marks(self) -> list[Any]:
         """What decides the features beside the pictures: backbone strings and the files they name."""
-        return [backbone_mark(text, self.config.base, self.hashes) for text in self.config["pool"]["backbones"]]
+        own = [[PRETRAIN, self.records[PRETRAIN].digest]] if PRETRAIN in self.records else []
+        return [*(self.mark(text) for text in self.config["pool"]["backbones"]), *own]
+
+    def anchored(self, spec: str) -> str:
+        """A backbone string with the absolute path of the file it names."""
+        return anchored(spec, self.config.base)
+
+    def mark(self, spec: str) -> list[str | None]:
+        return backbone_mark(spec, self.config.base, self.hashes)
 
     def content(self, test: bool = False) -> str:
         """Hash of the pool's (test set's) items and files, as they are when a run first asks. Raises InvalidInput,

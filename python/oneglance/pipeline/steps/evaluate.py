@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -77,14 +77,32 @@ def run(ctx: Context) -> Outcome:
         summary |= {name: adapted["judged"][name] for name in ("accuracy", "majority", "gain", "n")}
     else:
         summary |= _scores(heads, judge, known, given["level"])
-    settings = {**head_settings(ctx), "backbones": list(heads)}
-    trial = _Trial(store, known, settings, judge, drawn, pool_truth, ctx.config.seed, tuple(given["curve"]))
+    trial = _trial(ctx, adapted, known, judge, drawn, pool_truth)
     ctx.say(f"evaluate: on {summary['how']}; a learning curve of {given['repeats']} orders of the labels")
     cells = Cells(ctx.folder / FOLDER, key_of(ctx.parts))
     repeats = range(given["repeats"])
     found = [cells.get(f"repeat-{repeat}", partial(_repetition, trial, repeat)) for repeat in repeats]
     summary["curve"] = _curve(found, given["level"])
+    summary["curve_of"] = "frozen backbones" if "curve_store" in adapted else "the backbones in use"
     return Outcome(summary)
+
+
+def _trial(
+    ctx: Context, adapted: Mapping[str, Any], known: Known, judge: Judge | None, drawn: IntArray, pool_truth: Any
+) -> _Trial:
+    """For the learning curve: on the store of the heads, but where its features have seen the labels on the frozen."""
+    store = open_store(ctx.folder / adapted.get("curve_store", adapted["store"]))
+    if "curve_store" in adapted:
+        names = list(ctx.pool().features)
+        if judge is not None and judge.how == TEST_SET:
+            judge = replace(judge, store=test_pool(ctx.store_path(test=True), names))
+        elif judge is not None:
+            judge = replace(judge, store=store)
+    else:
+        names = list(load_heads(ctx.folder / adapted["heads_folder"]))
+    settings = {**head_settings(ctx), "backbones": names}
+    curve = tuple(ctx.config["evaluate"]["curve"])
+    return _Trial(store, known, settings, judge, drawn, pool_truth, ctx.config.seed, curve)
 
 
 def _where(

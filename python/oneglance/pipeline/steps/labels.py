@@ -9,7 +9,7 @@ from ..book import missing
 from ..gates import Gate, at_least
 from ..record import Outcome, Record
 from .base import Context, Step
-from .select import TO_LABEL, item_ids, label_files, write_list
+from .select import item_ids, label_files, write_list
 
 LABELS_GATE = "labels"
 _SHOWN = 3
@@ -61,8 +61,7 @@ def run(ctx: Context) -> Outcome:
             f"The first: {first}. Fill in the column label of {files[0]}, or write {files[1]} with the columns item_id "
             f"and label ({unknown!r}: cannot tell); then run again."
         )
-    shipped = sum(file.stat().st_size for file in label_files(ctx) if file.exists() and file.name != TO_LABEL)
-    return Outcome(summary, (), f"{ctx.book.digest()} {unknown}", shipped, waiting, advice)
+    return Outcome(summary, (), f"{ctx.book.digest()} {unknown}", waiting=waiting, advice=advice)
 
 
 def gates(ctx: Context, record: Record) -> list[Gate]:
