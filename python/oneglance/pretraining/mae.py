@@ -17,7 +17,7 @@ from ..features.encoders.positions import sincos_positions
 from ..features.encoders.vit import Block, start_weights
 from ..masks.crops import Crops
 from .objective import Batch, Facts, Method, Objective, PatchEncoder, Recipe, Stage, need_patches
-from .options import as_flag, as_share, choose_options
+from .options import as_count, as_flag, as_share, choose_options
 
 OPTIONS = {
     "mask_ratio": "share of patches that are hidden, 0.75",
@@ -116,12 +116,10 @@ class MaeObjective(Objective):
         width = encoder.width
         heads = _HEADS[width >= 768]
         own = min(512, max(4 * heads, width // 2 // (4 * heads) * 4 * heads))
-        dims = int(chosen.get("decoder_width", own))
-        depth = int(chosen.get("decoder_depth", 2 if width < 384 else 4 if width < 768 else 8))
-        if dims < 1 or dims % (4 * heads) or depth < 1:
-            raise InvalidInput(
-                f"decoder_width must be a multiple of {4 * heads} and decoder_depth >= 1, got {dims} and {depth}."
-            )
+        dims = as_count(chosen.get("decoder_width", own), "decoder_width")
+        depth = as_count(chosen.get("decoder_depth", 2 if width < 384 else 4 if width < 768 else 8), "decoder_depth")
+        if dims % (4 * heads):
+            raise InvalidInput(f"decoder_width must be a multiple of {4 * heads}, got {dims}.")
         n_values = facts.n_channels * (facts.size[0] // rows) * (facts.size[1] // columns)
         self.decoder = Decoder(width, dims, depth, heads, n_values)
         self.recipe = Recipe("adamw", LR * max(1.0, 768 / width) ** (5 / 3), 0.05, (0.9, 0.95), warm_up=0.05)

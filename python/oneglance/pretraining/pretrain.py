@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from .._check import positive_number
+from ..errors import StoreError
 from ..features.backbones import Backbone, pick_compute, pick_device
 from ..features.listfile import Columns
 from ..features.pictures import MAX_PIXELS
@@ -27,7 +28,7 @@ from .from_backbone import BackboneEncoder
 from .methods import choose_method
 from .objective import Method
 from .preparing import Prepared, plain, prepare, standardise_by
-from .ranks import asked_for, rank, world
+from .ranks import asked_for, join, rank, same_everywhere, wait_for_all, world
 from .settings import Settings, build_objective, choose_settings, facts_of, stage_epochs
 from .trainer import Scene, train_stage
 
@@ -136,33 +137,35 @@ def pretrain(
     if folder is not None:
         check_out(folder, overwrite)
     callback = as_callback(progress)
-    with _processes(device) as where:
-        ready = prepare(
-            images, chosen, encoder=encoder, start=start, size=size, patch=patch, seed=seed, columns=columns,
-            max_pixels=max_pixels,
-        )  # fmt: skip
-        shelf = fill_shelf(
-            ready.pictures,
-            ready.preprocess,
-            max_bad_fraction=max_bad_fraction,
-            workers=default_threads() if workers is None else workers,
-            callback=callback if rank() == 0 else None,
-        )
-        settings = choose_settings(
-            len(shelf), epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, warm_up=warm_up,
-            seed=seed, n_classes=n_classes, options=options, crops=crops,
-        )  # fmt: skip
-        place = None if folder is None else folder / CHECKPOINT_FILE
-        if fresh and place is not None and rank() == 0:
-            place.unlink(missing_ok=True)
-        with contextlib.closing(shelf):
-            made = _train(ready, chosen, settings, shelf, where, compute, place, checkpoint_every_s, callback)
-        if folder is None:
-            return made
-        if rank() == 0:
-            made.save(folder)
-            (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-        return Pretrained(made.backbone, made.course, made.settings, made.provenance, made.bad, folder)
+    where = _place(device)
+    ready = prepare(
+        images, chosen, encoder=encoder, start=start, size=size, patch=patch, seed=seed, columns=columns,
+        max_pixels=max_pixels,
+    )  # fmt: skip
+    shelf = fill_shelf(
+        ready.pictures,
+        ready.preprocess,
+        max_bad_fraction=max_bad_fraction,
+        workers=default_threads() if workers is None else workers,
+        callback=callback if rank() == 0 else None,
+    )
+    settings = choose_settings(
+        len(shelf), epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, warm_up=warm_up,
+        seed=seed, n_classes=n_classes, options=options, crops=crops,
+    )  # fmt: skip
+    place = None if folder is None else folder / CHECKPOINT_FILE
+    if fresh and place is not None and rank() == 0:
+        place.unlink(missing_ok=True)
+    wait_for_all()
+    with contextlib.closing(shelf):
+        made = _train(ready, chosen, settings, shelf, where, compute, place, checkpoint_every_s, callback)
+    if folder is None:
+        return made
+    if rank() == 0:
+        made.save(folder)
+        (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    wait_for_all()
+    return Pretrained(made.backbone, made.course, made.settings, made.provenance, made.bad, folder)
 
 
 def _train(
@@ -183,6 +186,8 @@ def _train(
     counts = stage_epochs(method, settings.epochs)
     mark = _mark(ready, method, settings, shelf, arithmetic)
     resumed = None if checkpoint is None else read_checkpoint(checkpoint, mark)
+    if not same_everywhere(-1 if resumed is None else int(resumed["stage"]) * 2**40 + int(resumed["step"])):
+        raise StoreError(f"checkpoint: not all processes see the same file {checkpoint}. Put out on a disk they share.")
     course = Course() if resumed is None else Course(**resumed["course"])
     scene = Scene(shelf, device, settings.seed, arithmetic, checkpoint, every_s, mark)
     first = 0 if resumed is None else int(resumed["stage"])
@@ -245,18 +250,13 @@ def _mark(ready: Prepared, method: Method, settings: Settings, shelf: Shelf, com
     return digest(model_hash(ready.encoder).encode(), *(repr(part).encode() for part in facts))
 
 
-@contextlib.contextmanager
-def _processes(device: Any) -> Iterator[torch.device]:
-    """The device; under torchrun inside a process group, which ends with the block."""
-    if not asked_for() or torch.distributed.is_initialized():
-        yield pick_device(device)
-        return
+def _place(device: Any) -> torch.device:
+    """The device; under torchrun of this process, which joins the others."""
     where = pick_device(device)
+    if not asked_for():
+        return where
     if where.type == "cuda":
         where = pick_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
         torch.cuda.set_device(where)
-    torch.distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
-    try:
-        yield where
-    finally:
-        torch.distributed.destroy_process_group()
+    join(where)
+    return where

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from typing import Any
 
@@ -18,6 +19,19 @@ def world() -> int:
 def rank() -> int:
     """This one's number, 0 .. world() - 1; number 0 writes files and shows progress."""
     return dist.get_rank() if world() > 1 else 0
+
+
+def join(device: torch.device) -> None:
+    """Makes this process one of those that torchrun started, once and until it ends: a second group of the same
+    processes would find the first one's addresses."""
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def is_first() -> bool:
@@ -70,6 +84,22 @@ def any_rank(flag: bool) -> bool:
         found = found.cuda()
     dist.all_reduce(found, op=dist.ReduceOp.MAX)
     return bool(found.item() > 0)
+
+
+def wait_for_all() -> None:
+    """Returns when all processes are here: what the first one has written before can be read after."""
+    any_rank(False)
+
+
+def same_everywhere(value: int) -> bool:
+    """Whether all processes have the same number; all must ask."""
+    if world() == 1:
+        return True
+    both = torch.tensor([value, -value], dtype=torch.int64)
+    if dist.get_backend() == "nccl":
+        both = both.cuda()
+    dist.all_reduce(both, op=dist.ReduceOp.MAX)
+    return bool((both[0] == -both[1]).item())
 
 
 def asked_for() -> bool:

@@ -23,8 +23,9 @@ from .checkpoint import save_checkpoint
 from .course import Course
 from .monitors import alarms, features_of, look
 from .objective import Batch, Facts, Objective, Recipe
-from .ranks import any_rank, mean_of_ranks, rank, world
+from .ranks import any_rank, mean_of_ranks, rank, wait_for_all, world
 from .schedule import full_lr, make_optimiser, rate, set_lr
+from .shared_norms import shared_norms
 
 _CHECK_STEPS = 20
 _LOOKS, _LOOKED_AT = 20, 500
@@ -80,12 +81,17 @@ def train_stage(
     def keep(step: int) -> None:
         _flush(pending, course, step)
         if scene.checkpoint is not None:
-            _average_statistics(objective)
             clock.note()
             if rank() == 0:
                 save_checkpoint(scene.checkpoint, scene.mark, number, step, objective, optimiser, course)
+            wait_for_all()
 
-    with polite() as asked, _pictures(scene, name, facts, first) as pictures, torch.enable_grad():
+    with (
+        polite() as asked,
+        _pictures(scene, name, facts, first) as pictures,
+        shared_norms(objective),
+        torch.enable_grad(),
+    ):
         for step in range(first, facts.n_steps):
             unit = next(pictures)
             random = seeded(scene.seed, f"{name} views {rank()}", step)
@@ -181,15 +187,6 @@ def _for_ranks(objective: Objective) -> Callable[[Batch, int], tuple[Tensor, dic
     around = nn.parallel.DistributedDataParallel(objective, broadcast_buffers=False, find_unused_parameters=unused)
     called: Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]] = around
     return called
-
-
-@torch.no_grad()
-def _average_statistics(objective: Objective) -> None:
-    """Running means and variances of batch norms that saw only their own process's pictures."""
-    if world() > 1:
-        for name, value in objective.named_buffers():
-            if name.endswith(("running_mean", "running_var")):
-                value.copy_(mean_of_ranks(value))
 
 
 def _arithmetic(scene: Scene) -> contextlib.AbstractContextManager[Any]:

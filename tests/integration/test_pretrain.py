@@ -1,0 +1,258 @@
+"""og.pretrain: from pictures to a backbone, resumed to the bit, on one process and on two."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="pretraining needs torch")
+
+import oneglance as og  # noqa: E402
+from oneglance.features import Backbone, Preprocess, extract  # noqa: E402
+from oneglance.features.backbones import as_backbones  # noqa: E402
+from oneglance.features.progress import Meter  # noqa: E402
+from oneglance.pretraining.methods import METHODS  # noqa: E402
+
+FAST = {"epochs": 2, "batch_size": 6, "device": "cpu", "workers": 1, "encoder": "vit-tiny"}
+RNG = np.random.default_rng(0)
+GREY = RNG.normal(10, 4, (20, 1, 8, 12)).astype(np.float32)  # neither square nor in colour nor in 0..1
+COLOUR = RNG.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+
+
+def tensors(made):
+    return {name: value.numpy().copy() for name, value in made.backbone.module.state_dict().items()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return og.pretrain(GREY, **FAST)
+
+
+def test_what_comes_out_is_a_backbone(whole, tmp_path):
+    assert [entry["epoch"] for entry in whole.curve] == [1, 2]
+    assert all(np.isfinite(entry["loss"]) for entry in whole.curve)
+    assert {"rank_me", "spread"} <= set(whole.curve[-1])
+    sizes = whole.save(tmp_path / "b")
+    assert sorted(sizes) == ["backbone.json", "record.json", "weights.pt"]
+    assert {path.name for path in (tmp_path / "b").iterdir()} == set(sizes)
+    record = json.loads((tmp_path / "b" / "record.json").read_text())
+    assert record["cpu_s"] > 0
+    assert record["curve"] == whole.curve
+    assert set(torch.load(tmp_path / "b" / "weights.pt", weights_only=True)) == set(tensors(whole))
+    direct = extract(whole.backbone, GREY)
+    assert direct.shape == (20, 128)
+    for spec in (str(tmp_path / "b"), f"pretrained:{tmp_path / 'b'}?name=other"):
+        assert np.array_equal(extract(spec, GREY), direct)
+    store = og.embed(GREY, str(tmp_path / "b"), tmp_path / "store", workers=0, device="cpu", dtype="float32")
+    assert np.array_equal(np.asarray(store.features("b")), direct)
+
+
+def test_pixels_are_standardised_by_the_pool(whole):
+    module = whole.backbone.module
+    assert abs(module.mean.item() - GREY.mean()) < 1e-4
+    assert abs(module.std.item() - GREY.std()) < 1e-3
+    moved = og.pretrain(GREY * 100 - 7, **FAST)  # the same pictures in other units: the same network up to rounding
+    assert np.abs(extract(moved.backbone, GREY * 100 - 7) - extract(whole.backbone, GREY)).max() < 1e-2
+
+
+def test_a_seed_says_all(whole):
+    torch.manual_seed(123)  # what the caller does with torch's random state is no matter
+    again = og.pretrain(GREY, **FAST)
+    assert same(tensors(again), tensors(whole))
+    assert again.curve == whole.curve
+    assert not same(tensors(og.pretrain(GREY, **FAST, seed=1)), tensors(whole))
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("stop", [2, 4])
+def test_interrupted_and_gone_on_is_the_same_to_the_bit(method, stop, tmp_path, monkeypatch):
+    given = {**FAST, "method": method, "encoder": "auto", "epochs": 3}
+    straight = og.pretrain(COLOUR, **given)
+    advance, steps = Meter.advance, []
+
+    def interrupted(self, n_items, n_bad):
+        advance(self, n_items, n_bad)
+        if self._what == "pretrain":
+            steps.append(n_items)
+            if len(steps) == stop:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Meter, "advance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        og.pretrain(COLOUR, tmp_path / "b", **given)
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["checkpoint"]
+    resumed = og.pretrain(COLOUR, tmp_path / "b", **given)
+    assert len(steps) == 3 * len(straight.curve)  # no step was made twice, none left out
+    assert not (tmp_path / "b" / "checkpoint").exists()
+    assert same(tensors(resumed), tensors(straight))
+    assert resumed.curve == straight.curve
+    backbone, record = (json.loads((tmp_path / "b" / name).read_text()) for name in ("backbone.json", "record.json"))
+    assert backbone["provenance"]["method"] == method
+    assert [stage["name"] for stage in record["settings"]["stages"]] == [one.name for one in METHODS[method].stages]
+
+
+def test_killed_without_warning_goes_on_from_the_last_checkpoint(whole, tmp_path, monkeypatch):
+    advance, steps = Meter.advance, []
+
+    def killed(self, n_items, n_bad):
+        advance(self, n_items, n_bad)
+        steps.append(n_items)
+        if self._what == "pretrain" and len(steps) == 24:  # 20 pictures were read before
+            raise SystemExit
+
+    monkeypatch.setattr(Meter, "advance", killed)
+    with pytest.raises(SystemExit):
+        og.pretrain(GREY, tmp_path / "b", **FAST, checkpoint_every_s=0)
+    monkeypatch.undo()
+    assert same(tensors(og.pretrain(GREY, tmp_path / "b", **FAST)), tensors(whole))
+
+
+def stopped(tmp_path, monkeypatch, **given):
+    def stop(self, n_items, n_bad):
+        if self._what == "pretrain":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Meter, "advance", stop)
+        with pytest.raises(KeyboardInterrupt):
+            og.pretrain(GREY, tmp_path, **{**FAST, **given})
+
+
+def test_a_checkpoint_of_another_run_is_refused_and_a_damaged_one_named(whole, tmp_path, monkeypatch):
+    stopped(tmp_path, monkeypatch)
+    for other in ({"lr": 1.0}, {"seed": 1}, {"method": "swav"}, {"mask_ratio": 0.5}, {"crops": {"flip": 0.0}}):
+        with pytest.raises(og.InvalidInput, match="was written for other pictures, another encoder or other settings"):
+            og.pretrain(GREY, tmp_path, **{**FAST, **other})
+    with pytest.raises(og.InvalidInput, match="was written for other pictures"):
+        og.pretrain(GREY + 1, tmp_path, **FAST)
+    (tmp_path / "checkpoint").write_bytes(b"PK torn")
+    with pytest.raises(og.StoreError, match="checkpoint: .* cannot be read .*--fresh"):
+        og.pretrain(GREY, tmp_path, **FAST)
+    assert same(tensors(og.pretrain(GREY, tmp_path, **FAST, fresh=True)), tensors(whole))
+
+
+def test_a_full_disk_is_an_error_with_a_cure_and_the_run_can_go_on(whole, tmp_path, monkeypatch):
+    real, writes = os.fsync, []
+
+    def full(handle):
+        writes.append(handle)
+        if len(writes) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("oneglance.store.files.os.fsync", full)
+        with pytest.raises(og.StoreError, match="disk full while writing .*checkpoint.*Free some space"):
+            og.pretrain(GREY, tmp_path, **FAST, checkpoint_every_s=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]  # the older one, whole
+    assert same(tensors(og.pretrain(GREY, tmp_path, **FAST)), tensors(whole))
+
+
+def test_bad_pictures_are_listed_and_a_pool_below_two_is_refused(make_pictures, tmp_path):
+    paths = make_pictures(tmp_path / "pool", 12, size=8)
+    paths[3].write_bytes(b"no picture")
+    made = og.pretrain(tmp_path / "pool", tmp_path / "b", **FAST)
+    assert list(made.bad) == [3]
+    assert json.loads((tmp_path / "b" / "record.json").read_text())["bad"]["3"].startswith("not a picture")
+    with pytest.raises(og.InvalidInput, match="needs 2 pictures at least, got 1"):
+        og.pretrain(GREY[:1], **FAST)
+    two = og.pretrain(GREY[:2], epochs=1, device="cpu", workers=1)
+    assert two.settings["batch_size"] == 2
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_cure():
+    with pytest.raises(og.InvalidInput, match="training has diverged before step .*Lower lr, raise warm_up"):
+        og.pretrain(GREY, **{**FAST, "lr": 1e30, "epochs": 6})
+
+
+class Tiny(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.norm = torch.nn.Conv2d(3, 8, 3, stride=2), torch.nn.BatchNorm2d(8)
+        self.drop, self.unused = torch.nn.Dropout(0.5), torch.nn.Linear(2, 2)
+
+    def forward(self, pictures):
+        return self.drop(self.norm(self.conv(pictures)).relu())
+
+
+@pytest.mark.parametrize("method", ["swav", "simclr", "nnclr"])
+def test_any_backbone_can_be_continued_and_stays_as_it_was(method, tmp_path):
+    base = Backbone(Tiny(), Preprocess(size=8), name="mine")
+    before = {name: value.clone() for name, value in base.module.state_dict().items()}
+    given = {**FAST, "encoder": "auto", "start": base, "method": method}
+    made, again = og.pretrain(COLOUR, tmp_path / "b", **given), og.pretrain(COLOUR, **given)
+    assert all(torch.equal(value, before[name]) for name, value in base.module.state_dict().items())
+    assert not torch.equal(made.backbone.module.conv.weight, before["conv.weight"])
+    assert not torch.equal(made.backbone.module.norm.running_mean, before["norm.running_mean"])
+    assert same(tensors(made), tensors(again))  # dropout is off
+    assert extract(made.backbone, COLOUR).shape == (20, 8)
+    with pytest.raises(og.InvalidInput, match="weights of a Python module .*Load weights.pt into that module"):
+        as_backbones(str(tmp_path / "b"))
+
+
+def test_a_network_without_patches_cannot_hide_them():
+    with pytest.raises(og.InvalidInput, match='needs a vision transformer with tokens, backbone "tiny".*swav'):
+        og.pretrain(COLOUR, start=Backbone(Tiny(), Preprocess(size=8), name="tiny"), method="mae", workers=1)
+    with pytest.raises(og.InvalidInput, match="needs a vision transformer, got encoder 'resnet-small'"):
+        og.pretrain(COLOUR, encoder="resnet-small", method="mae-ct", workers=1)
+
+
+def test_an_own_backbone_is_continued_as_it_is(whole, tmp_path):
+    whole.save(tmp_path / "first")
+    given = {key: value for key, value in FAST.items() if key != "encoder"}
+    made = og.pretrain(GREY, tmp_path / "second", start=str(tmp_path / "first"), **given)
+    again = as_backbones(str(tmp_path / "second"))[0]
+    assert type(again.module) is type(whole.backbone.module)
+    assert not same(tensors(made), tensors(whole))
+    assert np.array_equal(extract(again, GREY), extract(made.backbone, GREY))
+    provenance = json.loads((tmp_path / "second" / "backbone.json").read_text())["provenance"]
+    assert provenance["start"].startswith("pretrained:first (weights ")
+
+
+@pytest.mark.parametrize("spec", ["torchvision:vit_b_16", "timm:test_vit=random?size=32"])
+def test_patches_of_a_foreign_transformer_can_be_hidden(spec, tmp_path, torchvision):
+    pictures = np.random.default_rng(1).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+    given = {"epochs": 1, "batch_size": 4, "device": "cpu", "workers": 1}
+    if spec.startswith("timm"):
+        pytest.importorskip("timm", reason="a small transformer by name")
+        start = spec
+    else:
+        torch.manual_seed(0)
+        start = Backbone(
+            torchvision.models.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5), Preprocess(size=32), name="tv"
+        )
+        start.module.heads = torch.nn.Identity()
+    made = og.pretrain(pictures, tmp_path / "b", start=start, method="mae", **given)
+    assert np.isfinite(made.curve[-1]["loss"])
+    assert extract(made.backbone, pictures).shape[0] == 8
+    if spec.startswith("timm"):
+        again = as_backbones(str(tmp_path / "b"))[0]
+        assert np.array_equal(extract(again, pictures), extract(made.backbone, pictures))
+
+
+RANKS = Path(__file__).with_name("pretrain_ranks.py")
+
+
+def test_two_processes_learn_as_one(tmp_path):
+    """Gradients of two processes are those of one with both batches; files are written once; a run stopped and gone on
+    is the same to the bit."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", str(RANKS), str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "rank 0 done" in done.stdout
+    assert "rank 1 done" in done.stdout
+    one, other = (torch.load(tmp_path / f"{name}" / "weights.pt", weights_only=True) for name in ("one", "other"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
