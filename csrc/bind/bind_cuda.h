@@ -30,6 +30,7 @@ void bind_cuda_card(pybind11::module_& module);
 void bind_cuda_cover(pybind11::module_& module);
 void bind_cuda_linalg(pybind11::module_& module);
 void bind_cuda_masks(pybind11::module_& module);
+void bind_cuda_nearest(pybind11::module_& module);
 void bind_cuda_rows(pybind11::module_& module);
 
 }  // namespace oneglance

@@ -9,6 +9,8 @@ namespace oneglance::cuda {
 namespace {
 
 constexpr bool kAdjacent = true, kScattered = false;
+template <typename Real>
+constexpr double kLargest = std::numeric_limits<Real>::max();
 
 /// One element into the panel, whole or as two parts of 11 bits.
 template <typename Real>
@@ -86,9 +88,8 @@ SIMT_KERNEL reweight_panel_kernel(Store<Real> store, std::int64_t n_rows, std::i
     const double norm2 = simt::warp_sum(sum);
     if (tau != nullptr && simt::lane() == 0) tau[i] = norm2;
     if (!keep) continue;
-    const double most = std::numeric_limits<Real>::max();
     double factor = gram_power == 0.0 || norm2 == 0.0 ? 1.0 : pow(norm2, 0.5 * gram_power);
-    factor = factor > most ? most : factor;
+    factor = factor > kLargest<Real> ? kLargest<Real> : factor;
     for (std::int64_t j = simt::lane(); j < rank; j += 32) store(i * rank + j, row[j] * static_cast<Real>(factor));
   }
 }

@@ -21,6 +21,7 @@
 ///   thread() block() block_size() grid_size() lane() warp()     one-dimensional, int or int64
 ///   sync_block() sync_warp() shuffle(v, lane) shuffle_xor(v, mask) shuffle_down(v, n) ballot(bool)
 ///     all threads of the block, all 32 lanes of the warp: never inside a branch that only some of them take
+///   lowest_bit(bits)                   place of the lowest 1 of a ballot that is not 0
 ///   atomic_add atomic_min atomic_max atomic_cas, fence()
 ///   mul_rn add_rn sub_rn (double; mul_rn float too)  never contracted into one fused operation: the bits of the CPU
 ///   Half, BFloat16, to_float(x), to_double(x), round_to_tf32(x), Vec<T, N>

@@ -81,6 +81,12 @@ class EmulatedCupy(CupyLibrary):
     def upper_inverse(self, r):
         return np.linalg.inv(r)
 
+    def stable_order(self, a):
+        return np.argsort(a, axis=1, kind="stable")
+
+    def full(self, shape, value, dtype, device):
+        return np.full(shape, value, dtype=dtype).view(InDeviceMemory)
+
     def lane(self, n_bytes, device):
         return PlainLane(lambda array: array.view(InDeviceMemory), n_bytes)
 

@@ -115,6 +115,18 @@ class CupyLibrary(Library):
     def eigenvalues(self, a: Any) -> Any:
         return self.cupy.linalg.eigvalsh(a)
 
+    def stable_order(self, a: Any) -> Any:
+        return self.cupy.argsort(a, axis=1)
+
+    def joined(self, a: Any, b: Any) -> Any:
+        return self.cupy.concatenate([a, b], axis=1)
+
+    def taken(self, a: Any, positions: Any) -> Any:
+        return self.cupy.take_along_axis(a, positions, axis=1)
+
+    def full(self, shape: Shape, value: float, dtype: str, device: int) -> Any:
+        return self.cupy.full(shape, value, dtype=dtype)
+
     def lane(self, n_bytes: int, device: int) -> Lane:
         return CupyLane(self.cupy, n_bytes)
 

@@ -96,6 +96,21 @@ class Library(ABC):
         """Of a symmetric float64 matrix, ascending."""
 
     @abstractmethod
+    def stable_order(self, a: Any) -> Any:
+        """int64 positions that sort each row of a matrix, ascending, equal numbers in the order they have."""
+
+    @abstractmethod
+    def joined(self, a: Any, b: Any) -> Any:
+        """Columns of b beside those of a."""
+
+    @abstractmethod
+    def taken(self, a: Any, positions: Any) -> Any:
+        """a[i, positions[i, j]]"""
+
+    @abstractmethod
+    def full(self, shape: Shape, value: float, dtype: str, device: int) -> Any: ...
+
+    @abstractmethod
     def lane(self, n_bytes: int, device: int) -> Lane:
         """A way for bytes of the host to the device."""
 

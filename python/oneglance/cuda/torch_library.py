@@ -112,6 +112,19 @@ class TorchLibrary(Library):
         finally:
             setattr(settings, name, before)
 
+    def stable_order(self, a: Any) -> Any:
+        return self.torch.sort(a, dim=1, stable=True).indices
+
+    def joined(self, a: Any, b: Any) -> Any:
+        return self.torch.cat([a, b], dim=1)
+
+    def taken(self, a: Any, positions: Any) -> Any:
+        return self.torch.gather(a, 1, positions)
+
+    def full(self, shape: Shape, value: float, dtype: str, device: int) -> Any:
+        size = (shape,) if isinstance(shape, int) else tuple(shape)
+        return self.torch.full(size, value, dtype=getattr(self.torch, dtype), device=self._device(device))
+
     def lane(self, n_bytes: int, device: int) -> Lane:
         if self.device_type != "cuda":
             return PlainLane(self.torch.from_numpy, n_bytes)

@@ -10,29 +10,35 @@ import numpy as np
 from .. import _core
 from .._check import as_mask, as_shards, is_cosine, positive_int
 from .._rows import named_rows
-from .._types import Float64Array, IntArray
+from ..cuda.arrays import place_of
+from ..cuda.neighbours import NearestRequest
+from ..cuda.rows import on_host
 from ..errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
-    """The nearest rows of every query, nearest first.
+    """The nearest rows of every query, nearest first; arrays of a device where X is one.
 
     indices    int64 (n_queries, k), positions of rows, ties to the lower one
     distances  float64 (n_queries, k), ascending, in the metric's own unit
     """
 
-    indices: IntArray
-    distances: Float64Array
+    indices: Any
+    distances: Any
 
 
-def nearest(Q: Any, X: Any, *, k: int = 1, metric: str = "sqeuclidean", mask: Any = None) -> Nearest:
+def nearest(
+    Q: Any, X: Any, *, k: int = 1, metric: str = "sqeuclidean", mask: Any = None, device: str | None = None
+) -> Nearest:
     """The k nearest rows of X for every row of Q, exactly.
 
     Q, X    (n_queries, d) and (n, d) float16/32/64: NumPy array or memory map, RowShards, CPU torch tensor
     k       1 .. rows of X that the mask leaves
     metric  "sqeuclidean": sum_j (x_j - y_j)^2. "cosine": 1 - cos, half the former of rows scaled to unit norm
     mask    (n,) bool: rows of X with False are no answers and are never read
+    device  Q and X may be CUDA arrays (torch, CuPy): then the work is done and answered there, for k up to 504.
+            "cuda", "cuda:1": rows of the host are streamed through that device. Default: where X is
 
     Distances are defined in float64 on the stored values; float32 products only propose candidates, within a
     proven error bound. So the answer does not depend on threads, panels, shards or instruction set. Ties go to
@@ -40,6 +46,13 @@ def nearest(Q: Any, X: Any, *, k: int = 1, metric: str = "sqeuclidean", mask: An
     Raises InvalidInput (shapes, NaN rows, rows of zeros under cosine).
     """
     k, cosine = positive_int(k, "k"), is_cosine(metric)
+    place = place_of(X, "X", device)
+    if place is not None:
+        request = NearestRequest(Q, X, *place)
+        used = as_mask(on_host(mask, place[0]), "mask", request.n_rows)
+        _enough(k, request.n_rows if used is None else int(np.count_nonzero(used)), "k", used is not None)
+        with named_rows("X"):
+            return Nearest(*request.find(k, cosine, used))
     queries, rows = as_shards(Q, "Q"), as_shards(X, "X")
     if queries.shape[1] != rows.shape[1]:
         raise InvalidInput(
@@ -51,7 +64,7 @@ def nearest(Q: Any, X: Any, *, k: int = 1, metric: str = "sqeuclidean", mask: An
         return Nearest(*_core.nearest(list(queries), list(rows), k, cosine, False, used))
 
 
-def knn(X: Any, k: int, *, metric: str = "sqeuclidean", mask: Any = None) -> Nearest:
+def knn(X: Any, k: int, *, metric: str = "sqeuclidean", mask: Any = None, device: str | None = None) -> Nearest:
     """The k nearest other rows of every row of X, exactly; the row itself is left out, its duplicates are not.
 
     k     1 .. rows that the mask leaves, less one
@@ -62,6 +75,9 @@ def knn(X: Any, k: int, *, metric: str = "sqeuclidean", mask: Any = None) -> Nea
     leaves.
     """
     k, cosine = positive_int(k, "k"), is_cosine(metric)
+    place = place_of(X, "X", device)
+    if place is not None:
+        return _knn_on_device(NearestRequest(None, X, *place), k, cosine, on_host(mask, place[0]))
     rows = as_shards(X, "X")
     used = as_mask(mask, "mask", len(rows))
     _enough(k, (len(rows) if used is None else int(np.count_nonzero(used))) - 1, "k", used is not None, "other ")
@@ -74,6 +90,27 @@ def knn(X: Any, k: int, *, metric: str = "sqeuclidean", mask: Any = None) -> Nea
     with named_rows("X[mask]", queries="X[mask]", cure="Fix them, or leave them out with mask= too."):
         found, distances[there] = _core.nearest([kept], [kept], k, cosine, True, None)
     indices[there] = there[found]
+    return Nearest(indices, distances)
+
+
+def _knn_on_device(request: NearestRequest, k: int, cosine: bool, mask: Any) -> Nearest:
+    library, n_rows = request.library, request.n_rows
+    used = as_mask(mask, "mask", n_rows)
+    _enough(k, (n_rows if used is None else int(np.count_nonzero(used))) - 1, "k", used is not None, "other ")
+    if used is None or used.all():
+        with named_rows("X", queries="X"):
+            return Nearest(*request.find(k, cosine, None))
+    there: Any = np.flatnonzero(used).astype(np.int64)
+    with named_rows("X[mask]", queries="X[mask]", cure="Fix them, or leave them out with mask= too."):
+        found, near = request.kept(used).find(k, cosine, None)
+    if request.from_host:
+        indices: Any = np.full((n_rows, k), -1, dtype=np.int64)
+        distances: Any = np.full((n_rows, k), np.nan)
+    else:
+        there = library.from_host(there, request.device)
+        indices = library.full((n_rows, k), -1, "int64", request.device)
+        distances = library.full((n_rows, k), np.nan, "float64", request.device)
+    indices[there], distances[there] = there[found], near
     return Nearest(indices, distances)
 
 

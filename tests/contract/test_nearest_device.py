@@ -1,0 +1,137 @@
+"""Nearest rows of device arrays are those of the CPU, bit for bit, on every awkward pool."""
+
+import numpy as np
+import pytest
+from pools import EXACT, as_dtype, pools
+
+import oneglance as og
+from oneglance.cuda import nearest, neighbours
+from oneglance.reference.nearest import nearest as oracle
+
+POOLS = dict(pools())
+
+
+def equal(device, got, want):
+    assert np.array_equal(device.get(got.indices), want.indices)
+    assert np.array_equal(device.get(got.distances), want.distances, equal_nan=True)
+
+
+def some_queries(x, n=20):
+    return np.ascontiguousarray(x[np.random.default_rng(5).permutation(len(x))[:n]])
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_the_answers_are_the_cpus(device, name):
+    for dtype, k, metric in (("float32", 1, "sqeuclidean"), ("float64", 5, "cosine"), ("float16", 3, "sqeuclidean")):
+        x = as_dtype(POOLS[name], dtype)
+        if x is None:
+            continue
+        q, k = some_queries(x), min(k, len(x))
+        equal(
+            device, og.nearest(device.put(q), device.put(x), k=k, metric=metric), og.nearest(q, x, k=k, metric=metric)
+        )
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_ties_go_to_the_lower_row(device, name):
+    x = POOLS[name].astype(np.float32)
+    q = some_queries(x)
+    indices, distances = oracle(q, x, 40)
+    got = og.nearest(device.put(q), device.put(x), k=40)
+    assert np.array_equal(device.get(got.indices), indices)
+    assert np.array_equal(device.get(got.distances), distances)
+
+
+def test_small_panels_and_tiles_change_nothing(device, monkeypatch):
+    x = POOLS["normal"].astype(np.float32)
+    q = some_queries(x, 70)
+    whole = og.nearest(device.put(q), device.put(x), k=4)
+    monkeypatch.setattr(nearest, "PANEL_ROWS", 32)
+    monkeypatch.setattr(nearest, "CACHE_BYTES", 0)
+    monkeypatch.setattr(nearest, "EXACT_BYTES", 1)
+    with device.descending():
+        equal(device, og.nearest(device.put(q), device.put(x), k=4), og.nearest(q, x, k=4))
+    assert np.array_equal(device.get(whole.indices), og.nearest(q, x, k=4).indices)
+
+
+@pytest.mark.parametrize("k", [23, 25, 121, 504])
+def test_longer_lists(device, k):
+    x = POOLS["clustered"].astype(np.float32)
+    q = some_queries(x)[:20]
+    equal(device, og.nearest(device.put(q), device.put(x), k=k), og.nearest(q, x, k=k))
+
+
+def test_too_many_neighbours_are_refused_with_the_cure(device):
+    x = device.put(POOLS["normal"])
+    with pytest.raises(og.InvalidInput, match="k is 505, but on a CUDA device at most 504"):
+        og.nearest(x, x, k=505)
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+def test_other_rows_and_masks(device, metric):
+    x = POOLS["duplicates"].astype(np.float32)[:200]
+    mask = np.arange(200) % 4 != 1
+    equal(device, og.knn(device.put(x), 3, metric=metric), og.knn(x, 3, metric=metric))
+    want = og.knn(x, 3, metric=metric, mask=mask)
+    equal(device, og.knn(device.put(x), 3, metric=metric, mask=mask), want)
+    q = some_queries(x)
+    got = og.nearest(device.put(q), device.put(x), k=2, metric=metric, mask=device.put(mask))
+    equal(device, got, og.nearest(q, x, k=2, metric=metric, mask=mask))
+
+
+def test_types_may_differ_and_rows_may_be_strided(device):
+    x = POOLS["normal"].astype(np.float16)
+    q = some_queries(POOLS["relu"])
+    equal(device, og.nearest(device.put(q), device.put(x), k=3), og.nearest(q, x, k=3))
+    wide = np.hstack([POOLS["normal"], POOLS["relu"]]).astype(np.float32)
+    equal(
+        device,
+        og.nearest(device.put(wide)[::2, 3:20], device.put(wide)[1::3, 3:20]),
+        og.nearest(wide[::2, 3:20], wide[1::3, 3:20]),
+    )
+
+
+def test_rows_of_the_host_are_streamed(device, monkeypatch):
+    x = POOLS["clustered"].astype(np.float32)
+    q = some_queries(x)
+    monkeypatch.setattr(neighbours, "CHUNK_BYTES", 8 * 24 * 90)
+    shards = og.RowShards((x[:100], x[100:101], x[101:]))
+    for got, want in (
+        (og.nearest(q, shards, k=3, device="cuda"), og.nearest(q, x, k=3)),
+        (
+            og.nearest(q, x, k=3, metric="cosine", mask=np.arange(700) > 300, device="cuda"),
+            og.nearest(q, x, k=3, metric="cosine", mask=np.arange(700) > 300),
+        ),
+        (og.knn(x[:250], 2, device="cuda"), og.knn(x[:250], 2)),
+        (
+            og.knn(x[:250], 2, mask=np.arange(250) % 2 == 0, device="cuda"),
+            og.knn(x[:250], 2, mask=np.arange(250) % 2 == 0),
+        ),
+    ):
+        assert isinstance(got.indices, np.ndarray)
+        assert np.array_equal(got.indices, want.indices)
+        assert np.array_equal(got.distances, want.distances, equal_nan=True)
+
+
+def test_bad_rows_are_named(device):
+    x = POOLS["normal"].astype(np.float32)[:50]
+    bad = x.copy()
+    bad[7, 3] = np.nan
+    with pytest.raises(og.InvalidInput, match="X has 1 row with NaN or infinity: 7"):
+        og.nearest(device.put(x), device.put(bad))
+    with pytest.raises(og.InvalidInput, match="Q has 1 row with NaN or infinity: 7"):
+        og.nearest(device.put(bad), device.put(x))
+    bad[7] = 0
+    with pytest.raises(og.InvalidInput, match="Q has 1 row of zeros"):
+        og.nearest(device.put(bad), device.put(x), metric="cosine")
+    with pytest.raises(og.InvalidInput, match="exceed the range of float64"):
+        og.nearest(device.put(1e200 * POOLS["n_15"]), device.put(-1e200 * POOLS["n_15"]))
+    with pytest.raises(og.InvalidInput, match="Q must be in device memory"):
+        og.nearest(x, device.put(x))
+
+
+def test_the_lack_of_memory_is_said_in_bytes(device, monkeypatch):
+    x = device.put(POOLS["normal"])
+    monkeypatch.setattr(type(device.library), "free_bytes", lambda self, number: 12_345)
+    with pytest.raises(og.errors.OutOfMemory, match=r"nearest needs \d+ kB on device 0 .*12\.3 kB are free"):
+        og.nearest(x, x)
