@@ -31,6 +31,7 @@ void bind_cuda_cover(pybind11::module_& module);
 void bind_cuda_linalg(pybind11::module_& module);
 void bind_cuda_masks(pybind11::module_& module);
 void bind_cuda_nearest(pybind11::module_& module);
+void bind_cuda_patterns(pybind11::module_& module);
 void bind_cuda_rows(pybind11::module_& module);
 
 }  // namespace oneglance

@@ -27,6 +27,7 @@ PYBIND11_MODULE(ONEGLANCE_CUDA_MODULE, module) {
   bind_cuda_linalg(module);
   bind_cuda_masks(module);
   bind_cuda_nearest(module);
+  bind_cuda_patterns(module);
   bind_cuda_rows(module);
 #if defined(ONEGLANCE_CUDA_EMULATED)
   module.def("set_descending", &simt::emulated::set_descending, py::arg("descending"),

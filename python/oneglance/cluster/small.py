@@ -11,7 +11,11 @@ import numpy.typing as npt
 from .. import _core
 from .._check import as_matrix, positive_int, positive_number, seed_int
 from .._rows import named_rows
-from .._types import FloatArray, IntArray, as_offsets
+from .._types import IntArray, as_offsets
+from ..cuda import device_rows, library_of
+from ..cuda import patterns as on_cards
+from ..cuda.library import Library
+from ..cuda.norms import row_norms2
 from ..errors import InvalidInput
 
 MAX_ITER = 128  # random numbers for empty clusters are numbered c * 128 + iteration
@@ -22,7 +26,7 @@ _MAX_ITEM = 2**32
 class SmallKMeans:
     """Patterns of every image, flat.
 
-    patterns  float32 (m, d), image after image
+    patterns  float32 (m, d), image after image; in the memory of a device where the points are
     offsets   int64 (n_images + 1,): image i has the rows offsets[i] .. offsets[i + 1] - 1
     """
 
@@ -63,31 +67,59 @@ def small_kmeans(
     max_iter, tol = positive_int(max_iter, "max_iter"), positive_number(tol, "tol", zero_ok=True)
     if max_iter > MAX_ITER:
         raise InvalidInput(f"max_iter must be at most {MAX_ITER}, got {max_iter}.")
-    flat, ends = _ragged(points, offsets, counts)
+    library = library_of(points, "points")
+    flat, ends = _ragged(points, offsets, counts, library)
     names = _names(items, ends.size - 1)
     with named_rows("points", cure="Fix them, or leave their images out."):
+        if library is not None:
+            return SmallKMeans(*_on_device(flat, ends, names, on_cards.Lloyd(k, seed, max_iter, tol), library))
         patterns, out = _core.small_kmeans(flat, ends, k, seed, names, max_iter, tol)
     return SmallKMeans(patterns, out)
 
 
-def _ragged(points: Any, offsets: Any, counts: Any) -> tuple[npt.NDArray[np.float32], IntArray]:
-    """Points flat and in C order, with offsets."""
+def _on_device(
+    flat: Any, ends: IntArray, names: IntArray, how: on_cards.Lloyd, library: Library
+) -> tuple[Any, IntArray]:
+    if flat.shape[0] == 0:
+        return flat, np.zeros_like(ends)
+    rows = device_rows(flat, "points", library)
+    norms2, n_bad = row_norms2(rows)
+    if library.host_int(n_bad):
+        bad = np.flatnonzero(~np.isfinite(library.to_host(norms2)))
+        raise _core.NonFiniteRows(bad.size, bad[:8].tolist())
+    return on_cards.small_kmeans(rows, ends, names, how)
+
+
+def _flat(points: Any, library: Library | None) -> Any:
+    if library is None:
+        return as_matrix(points, "points", empty_ok=True)
+    if points.ndim != 2 or points.shape[1] == 0:
+        raise InvalidInput(f"points must be 2-D (rows, features), got shape {tuple(points.shape)}.")
+    return library.astype(library.own(points), "float32")
+
+
+def _as_float32(flat: Any, library: Library | None) -> Any:
+    return np.ascontiguousarray(flat, dtype=np.float32) if library is None else flat
+
+
+def _ragged(points: Any, offsets: Any, counts: Any, library: Library | None) -> tuple[Any, IntArray]:
+    """Points flat, in C order and float32, with offsets."""
     if getattr(points, "ndim", 2) != 3:
         if counts is not None:
             raise InvalidInput("counts is for padded points (n_images, m, d); flat points need offsets only.")
-        flat = as_matrix(points, "points", empty_ok=True)
+        flat = _flat(points, library)
         if offsets is None:
             raise InvalidInput("offsets is needed for flat points (m, d): which rows belong to which image.")
-        return np.ascontiguousarray(flat, dtype=np.float32), as_offsets(offsets, "offsets", flat.shape[0])
+        return _as_float32(flat, library), as_offsets(offsets, "offsets", flat.shape[0])
     if offsets is not None:
         raise InvalidInput(
             "offsets is for flat points (m, d); for padded points (n_images, m, d) pass None and counts=."
         )
     n_images, most, n_dims = points.shape
-    flat = as_matrix(points.reshape(n_images * most, n_dims), "points", empty_ok=True)
+    flat = _flat(points.reshape(n_images * most, n_dims), library)
     if counts is None:
         ends = np.arange(n_images + 1, dtype=np.int64) * most
-        return np.ascontiguousarray(flat, dtype=np.float32), as_offsets(ends, "offsets", flat.shape[0])
+        return _as_float32(flat, library), as_offsets(ends, "offsets", flat.shape[0])
     sizes = np.asarray(counts)
     if (
         sizes.shape != (n_images,)
@@ -98,10 +130,10 @@ def _ragged(points: Any, offsets: Any, counts: Any) -> tuple[npt.NDArray[np.floa
             f"counts must hold {n_images} integers in 0..{most}, points per image; got {sizes.dtype} of shape "
             f"{sizes.shape}" + (f" from {sizes.min()} to {sizes.max()}." if sizes.size else ".")
         )
-    used = (np.arange(most) < sizes[:, None]).ravel()
+    used = np.flatnonzero(np.arange(most) < sizes[:, None])
     ends = np.concatenate([[0], np.cumsum(sizes)])
-    packed: FloatArray = flat[used]
-    return np.ascontiguousarray(packed, dtype=np.float32), as_offsets(ends, "offsets", packed.shape[0])
+    packed = flat[used if library is None else library.from_host(used, library.device(flat))]
+    return _as_float32(packed, library), as_offsets(ends, "offsets", packed.shape[0])
 
 
 def _names(items: Any, n_images: int) -> IntArray:

@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..cuda.mask_bits import library_if_built
+from ..cuda.patterns import class_attention
+
 Parts: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
 """q of token 0 (N, 1, heads * d_head), K and V of all (N, T, ...)."""
 
@@ -65,22 +68,24 @@ def class_row(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any
 
     values  also project the values, for matches()
     """
-    tokens = tokens_in(module, args, kwargs)
-    kind = kind_of(module)
-    with torch.autocast(tokens.device.type, enabled=False):
-        tokens = tokens.to(_weight_dtype(module, tokens.dtype))
-        if kind == "packed":
-            q, k, v = _packed(module, tokens, values)
-        elif kind == "fused":
-            q, k, v = _fused(module, tokens, values)
-        else:
-            q, k, v = _by_parts(module, tokens, values)
-        n_heads = _n_heads(module) or 1
-        d_head = q.shape[-1] // n_heads
-        q, k = _normalised(module, _split(q, d_head), _split(k, d_head))
-        k = _to_heads(_rotated(module, k, args, kwargs), n_heads)
-        logits = (q.float() @ k.float().transpose(-2, -1))[:, :, 0] * _scale(module, d_head)
-        return Row(logits.softmax(dim=-1), None if v is None else _to_heads(_split(v, d_head), n_heads))
+    q, k, v = _by_heads(module, args, kwargs, values)
+    n_heads, d_head = q.shape[1], q.shape[3]
+    with torch.autocast(q.device.type, enabled=False):
+        logits = (q.float() @ _to_heads(k, n_heads).float().transpose(-2, -1))[:, :, 0] * _scale(module, d_head)
+        return Row(logits.softmax(dim=-1), None if v is None else _to_heads(v, n_heads))
+
+
+def mean_attention(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], n_prefix: int) -> Tensor:
+    """(N, T - n_prefix) float32: the mean of class_row()'s weights over heads, without the first n_prefix tokens. On a
+    CUDA device by one kernel."""
+    q, k, _ = _by_heads(module, args, kwargs, values=False)
+    library = library_if_built(q, "query")
+    if library is not None:
+        scale = _scale(module, q.shape[3])
+        mean: Tensor | None = class_attention(q.float(), k.float(), scale, n_prefix, library)
+        if mean is not None:
+            return mean
+    return class_row(module, args, kwargs).weights.mean(dim=1)[:, n_prefix:]
 
 
 def matches(module: nn.Module, row: Row, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> bool:
@@ -108,6 +113,23 @@ def matches(module: nn.Module, row: Row, args: tuple[Any, ...], kwargs: Mapping[
     fine = given.dtype in (torch.float32, torch.float64) and dtype in (torch.float32, torch.float64)
     limit = (_TOLERANCE if fine else _COARSE) * expected.double().abs().max()
     return bool(error <= limit) or not bool(given.isfinite().all())
+
+
+def _by_heads(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], values: bool) -> Parts:
+    """q of token 0 (N, heads, 1, d_head), K and V of all (N, key heads, T, d_head), normalised and rotated."""
+    tokens = tokens_in(module, args, kwargs)
+    kind = kind_of(module)
+    with torch.autocast(tokens.device.type, enabled=False):
+        tokens = tokens.to(_weight_dtype(module, tokens.dtype))
+        if kind == "packed":
+            q, k, v = _packed(module, tokens, values)
+        elif kind == "fused":
+            q, k, v = _fused(module, tokens, values)
+        else:
+            q, k, v = _by_parts(module, tokens, values)
+        d_head = q.shape[-1] // (_n_heads(module) or 1)
+        q, k = _normalised(module, _split(q, d_head), _split(k, d_head))
+        return q, _rotated(module, k, args, kwargs), None if v is None else _split(v, d_head)
 
 
 def _n_heads(module: nn.Module) -> int | None:

@@ -1,14 +1,17 @@
-"""Which patches of a picture are kept, and their k-means. NumPy only."""
+"""Which patches of a picture are kept, and their k-means. NumPy, or kernels of a device where the patches are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .._types import BoolArray, Float64Array, FloatArray
+from ..cuda import library_of
+from ..cuda.patterns import Lloyd, picture_patterns
 from .pattern_spec import PatternSpec
 
 _SLACK = 1e-9  # of the attention's mass: far above the rounding of a sum of shares, far below one patch that counts
@@ -20,10 +23,17 @@ class Patches:
 
     rows       float32 (N, T, d) features of patches or map positions
     attention  float (N, T) >= 0, any scale: the class token's attention; None where there is none
+    Both NumPy arrays, or both Torch tensors of a device.
     """
 
-    rows: npt.NDArray[np.float32]
-    attention: FloatArray | None
+    rows: Any
+    attention: Any
+
+    def on_host(self) -> Patches:
+        """As NumPy arrays."""
+        if isinstance(self.rows, np.ndarray):
+            return self
+        return Patches(self.rows.cpu().numpy(), None if self.attention is None else self.attention.cpu().numpy())
 
 
 def keep_by_attention(attention: FloatArray, tau: float) -> BoolArray:
@@ -78,6 +88,13 @@ def cluster_patches(patches: Patches, items: Sequence[int], spec: PatternSpec) -
     """
     from ..cluster import small_kmeans
 
+    library = library_of(patches.rows, "patches")
+    if library is not None:
+        how = Lloyd(spec.n_patterns, spec.seed)
+        found = picture_patterns(patches.rows, patches.attention, items, how, spec.tau, spec.norm_threshold, library)
+        if found is not None:
+            return found
+        patches = patches.on_host()
     points: list[npt.NDArray[np.float32]] = []
     for number, rows in enumerate(patches.rows):
         attention = None if patches.attention is None else patches.attention[number]
@@ -88,7 +105,7 @@ def cluster_patches(patches: Patches, items: Sequence[int], spec: PatternSpec) -
     if not points:
         return []
     offsets = np.concatenate([[0], np.cumsum([len(rows) for rows in points])]).astype(np.int64)
-    found = small_kmeans(
+    clustered = small_kmeans(
         np.concatenate(points), offsets, spec.n_patterns, seed=spec.seed, items=np.asarray(items, dtype=np.int64)
     )
-    return np.split(found.patterns, found.offsets[1:-1])
+    return np.split(clustered.patterns, clustered.offsets[1:-1])

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..cuda.mask_bits import library_if_built
 from ..errors import InvalidInput, OneglanceError
 from ..store import PatternInfo
 from .backbones import Backbone
 from .pattern_anatomy import Anatomy, find_anatomy, unreachable
-from .pattern_attention import batch_first, class_row, kind_of, matches
+from .pattern_attention import batch_first, class_row, kind_of, matches, mean_attention
 from .pattern_filter import Patches
 from .pattern_spec import PatternSpec
 from .pooling import pick_output
@@ -77,7 +78,9 @@ class PatternReader:
                 tensor, _ = pick_output(result, self.backbone.name, self.backbone.output, self.backbone.pool)
                 self._keep(caught, tensor, None, None)
             rows, attention = self._checked(caught, len(batch))
-            found = Patches(rows.cpu().numpy(), None if attention is None else attention.cpu().numpy())
+            found = Patches(rows, attention)
+            if library_if_built(rows, "patches") is None:
+                found = found.on_host()
         return self.backbone.pooled(result, batch), found
 
     def _checked(self, caught: _Caught, n_pictures: int) -> tuple[Tensor, Tensor | None]:
@@ -141,9 +144,10 @@ class PatternReader:
     def _hook_attention(self, handles: contextlib.ExitStack, part: nn.Module, caught: _Caught, check: bool) -> None:
         def seen(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             def keep() -> None:
-                row = class_row(part, args, kwargs, values=check)
-                caught.attention = row.weights.mean(dim=1)[:, self.anatomy.n_prefix :]
-                caught.fits = not check or matches(part, row, args, kwargs, output)
+                caught.attention = mean_attention(part, args, kwargs, self.anatomy.n_prefix)
+                if check:
+                    row = class_row(part, args, kwargs, values=True)
+                    caught.fits = matches(part, row, args, kwargs, output)
 
             self._guard(caught, keep)
 
