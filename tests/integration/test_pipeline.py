@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -240,6 +241,15 @@ def test_rerun_and_until(place):
     assert (found.ran, why(found, "adapt")) == (("adapt",), "asked for")
     assert states(found)["evaluate"] == "not reached"
     assert og.run_pipeline(place).ran == ()
+    before = {one: os.stat(one).st_ino for one in found.folder.glob("evaluate/*/*.json")}
+    shard = next((found.folder / "store").glob("features/*/*.npy"))
+    inode = os.stat(shard).st_ino
+    assert og.run_pipeline(place, rerun="evaluate").ran == ("evaluate",)
+    after = {one: os.stat(one).st_ino for one in found.folder.glob("evaluate/*/*.json")}
+    assert before.keys() == after.keys()
+    assert all(before[one] != after[one] for one in before), "finished parts are done again, too"
+    assert "embed" in og.run_pipeline(place, rerun="embed", until="embed").ran
+    assert os.stat(shard).st_ino != inode
 
 
 # --- labels
@@ -318,6 +328,16 @@ def test_a_wrong_labels_file_stops_nothing_but_itself(place):
             og.run_pipeline(place)
     answer(place)
     assert og.run_pipeline(place).state == "finished"
+
+
+def test_labels_of_the_test_set_are_looked_at_before_anybody_labels(place):
+    write(place.parent, TOML, ('labels = "test.npz:y"', 'labels = "test.npz:z"'))
+    with pytest.raises(og.InvalidInput, match=r"name an array of .*test.npz as .*test.npz:NAME; it has X, ids, y"):
+        og.run_pipeline(place)
+    assert not (place.parent / "pipeline.run" / "to_label.csv").exists()
+    write(place.parent, TOML.replace("[evaluate]", '[evaluate]\nlabels = "kind"'))
+    with pytest.raises(og.InvalidInput, match=r"\[evaluate\] labels: 'kind' is neither a column"):
+        og.run_pipeline(place)
 
 
 # --- gates
@@ -736,12 +756,14 @@ def test_the_command(place, monkeypatch):
     monkeypatch.chdir(place.parent)
     out, _ = oneglance("run", "--dry-run")
     assert "next: embed" in out
+    assert "150 items, 7.2 kB on disk" in out
     assert not (place.parent / "pipeline.run").exists(), "a dry run writes nothing"
     out, err = oneglance("run", code=5)
     assert "20 of 20 picks have no label yet" in out
     assert "embed: runs, never run" in err
     out, _ = oneglance("run", "--status")
     assert "waiting" in out
+    assert re.search(r"^audit +left out", out, re.M)
     answer(place)
     out, _ = oneglance("run", "--json")
     told = json.loads(out)

@@ -339,9 +339,11 @@ def test_cells_are_kept_by_key(tmp_path):
         assert cells.get("one", lambda: calls.append(1) or [1, 2]) == [1, 2]
     assert calls == [1]
     other = Cells(tmp_path / "cells", "b" * 64)
-    other.forget_others()
+    other.forget(own=False)
     assert other.get("one", lambda: "new") == "new"
     assert not cells.folder.exists()
+    other.forget(own=True)
+    assert not other.folder.exists()
 
 
 def test_intervals_and_sizes():

@@ -94,7 +94,8 @@ def run(
 def _print(found: PipelineRun) -> None:
     from ..pipeline.report import REPORTS, ledger_table
 
-    print_table(("step", "state", "why"), [(one.name, one.state, one.why) for one in found.steps])
+    rows = [(one.name, one.state, "; ".join(filter(None, (one.why, one.takes)))) for one in found.steps]
+    print_table(("step", "state", "why"), rows)
     stopping = [gate for gate in found.gates if not gate.go]
     for gate in stopping:
         say(f"gate {gate.name} ({gate.step}): {gate.word}. {gate.reason}")

@@ -29,8 +29,8 @@ class Cells:
         write_atomic(path, [json_bytes(found)])
         return found
 
-    def forget_others(self) -> None:
-        """Removes those of other keys."""
+    def forget(self, *, own: bool) -> None:
+        """Removes those of other keys; own: of this key as well."""
         for other in self._all.glob("*"):
-            if other != self.folder and other.is_dir():
+            if other.is_dir() and (own or other != self.folder):
                 shutil.rmtree(other, ignore_errors=True)

@@ -10,6 +10,7 @@ from .record import Record, damaged
 from .schema import KEYS
 from .steps.base import Context, Step
 
+NEVER_RUN, BROKEN_OFF = "never run", "an earlier run of it was broken off"
 _LONG = 24
 
 
@@ -42,9 +43,9 @@ def why_run(
     """ "" where the step's result can be kept."""
     if record is None:
         if begun is None:
-            return "never run"
+            return NEVER_RUN
         changed = differences(ctx, begun, parts)
-        return "an earlier run of it was broken off" + (f", and {changed}" if changed else "")
+        return BROKEN_OFF + (f", and {changed}" if changed else "")
     changed = differences(ctx, record.parts, parts)
     return changed or damaged(ctx.folder, record, verify=verify)
 

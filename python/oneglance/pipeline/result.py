@@ -17,12 +17,14 @@ FINISHED, LABELS_NEEDED, STOPPED, PLANNED = "finished", "labels needed", "stoppe
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """state: "done" (ran now; of a plan: earlier), "kept", "left out", "waiting", "not reached", "to run"; why."""
+    """state: "done" (ran now; of a plan: earlier), "kept", "left out", "waiting", "not reached", "to run"; why; of a
+    plan what it takes: items, disk, time."""
 
     name: str
     what: str
     state: str
     why: str
+    takes: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidInput, StoreError
+from ..errors import InvalidInput, OneglanceError, StoreError
 from ..features.progress import Callback
 from ..store.files import digest, json_bytes, make_folder, write_atomic
 from ..store.lock import StoreLock
@@ -19,7 +19,7 @@ from .config import Config, read_config
 from .gates import GATES, Gate
 from .hashing import Hashes, key_of
 from .ledger import Ledger, Meter
-from .reasons import parts_of, why_run
+from .reasons import BROKEN_OFF, NEVER_RUN, parts_of, why_run
 from .record import Outcome, Record, begin, begun_path, finished, read_begun, read_record, write_record
 from .report import write_report
 from .result import FINISHED, LABELS_NEEDED, PLANNED, STOPPED, PipelineRun, StepState, totals
@@ -115,7 +115,7 @@ class _Run:
             self.states.append(StepState(step.name, step.what, "kept", "nothing it depends on has changed"))
         else:
             ctx.say(f"{step.name}: runs, {why}")
-            ctx.before, ctx.parts = dict(record.parts) if record else begun, parts
+            ctx.before, ctx.parts = None if again else dict(record.parts) if record else begun, parts
             outcome = self._run(step, parts)
             if isinstance(outcome, Outcome):
                 self.states.append(StepState(step.name, step.what, "waiting", outcome.waiting))
@@ -205,16 +205,36 @@ def _planned(config: Config, rerun: str | None, verify: bool, *, look: bool = Tr
         state, why = _foreseen(ctx, step, record, begun, verify, look)
         if again and state != "left out":
             state, why = "to run", "asked for"
+        takes = _estimate(ctx, step) if look and state == "to run" else ""
         if state == "done" and to_run:
             why = "kept if the results of earlier steps stay the same"
         to_run = to_run or state in ("to run", "waiting")
-        states.append(StepState(step.name, step.what, state, why))
+        states.append(StepState(step.name, step.what, state, why, takes))
         if record is not None and state != "left out":
             ctx.records[step.name] = record
             for gate in step.gates(ctx, record):
                 gates.append(replace(gate, forced=not gate.go and record.forced.get(gate.name) == _mark(gate)))
+    if not look:
+        states = _without_gaps(states)
     message = next((f"next: {one.name}" for one in states if one.state in ("to run", "waiting")), "nothing to do")
     return PipelineRun(PLANNED, folder, message, tuple(states), tuple(gates), totals(ctx, Ledger(folder)))
+
+
+def _estimate(ctx: Context, step: Step) -> str:
+    """What the step will take; "" where that cannot be told, or where the step will say itself what is wrong."""
+    try:
+        return step.estimate(ctx)
+    except (OneglanceError, ImportError):
+        return ""
+
+
+def _without_gaps(states: list[StepState]) -> list[StepState]:
+    """A step that never ran although a later one did was left out."""
+    last = max((i for i, one in enumerate(states) if one.state == "done"), default=-1)
+    return [
+        replace(one, state="left out", why="") if i < last and one.why == NEVER_RUN else one
+        for i, one in enumerate(states)
+    ]
 
 
 def _foreseen(
@@ -228,7 +248,7 @@ def _foreseen(
         why = still_needed(ctx)
         return ("waiting", why) if why else ("to run", "answers are there")
     if record is None:
-        return "to run", "an earlier run of it was broken off" if begun is not None else "never run"
+        return "to run", BROKEN_OFF if begun is not None else NEVER_RUN
     if not look:
         return "done", ""
     if any(need not in ctx.records for need in step.needs):

@@ -16,7 +16,7 @@ from ..errors import InvalidInput
 from ..evaluation.intervals import t_quantile
 from ..evaluation.splits import as_classes
 from ..strategies.pool import Pool
-from .steps.base import Context
+from .steps.base import Context, test_pool
 
 _RANDOM = 1000  # draws of random picks; those below are orders of the labels
 
@@ -29,6 +29,15 @@ def truth_of(ctx: Context, section: str, pool: Pool) -> Any:
     if not any(name is not None for name in classes.tolist()):
         raise InvalidInput(f"[{section}] labels: {value!r} gives no item a label.")
     return classes
+
+
+def check_truth(ctx: Context, pool: Pool) -> None:
+    """All labels that later steps will need can be read: said before anybody is asked to label. Raises InvalidInput."""
+    if ctx.has_test:
+        truth_of(ctx, "test", test_pool(ctx.store_path(test=True), list(pool.features)))
+    for section in ("evaluate", "sensitivity"):
+        if ctx.config[section]["labels"] is not None:
+            truth_of(ctx, section, pool)
 
 
 def with_label(truth: Any) -> Any:

@@ -80,7 +80,7 @@ def run(ctx: Context) -> Outcome:
 
 def prepare(ctx: Context) -> None:
     for name in (MASKS, FINETUNED):
-        Cells(ctx.folder / name, key_of(ctx.parts)).forget_others()
+        Cells(ctx.folder / name, key_of(ctx.parts)).forget(own=ctx.before is None)
 
 
 def gates(ctx: Context, record: Record) -> list[Gate]:

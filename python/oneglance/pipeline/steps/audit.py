@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 
 from ...auditing import Audit, audit
 from ...auditing.opening import open_material
+from ...auditing.plan import plan_audit
 from ...auditing.result import FILES
+from ...features.progress import clock
 from ..gates import Gate, at_most
 from ..record import Outcome, Record
 from .base import Context, Step, test_pool
@@ -107,6 +109,16 @@ def _collapsed(told: Mapping[str, Any]) -> str:
     return "features have collapsed under " + ", ".join(names) if names else "no backbone's features have collapsed"
 
 
+def estimate(ctx: Context) -> str:
+    """Times a few pictures."""
+    mine = open_material(ctx.source, None, None, "pool")
+    other = ctx.test_source if ctx.has_test else None
+    theirs = None if other is None or other.pictures is None else open_material(other, None, None, "test")
+    given = ctx.config["audit"]
+    plan = plan_audit(mine, theirs, sample_rows=given["sample_rows"], workers=given["workers"])
+    return f"{plan.n_pictures:,} pictures, about {clock(plan.seconds)}"
+
+
 def _no_pictures(ctx: Context) -> str:
     if not ctx.config["audit"]["pictures"]:
         return "switched off"
@@ -119,7 +131,7 @@ def _parts(ctx: Context) -> dict[str, Any]:
 
 
 AUDIT = Step("audit", "what is wrong with the pictures", 1, ("audit",), (), of_pictures, _parts, gates,
-             left_out=_no_pictures)  # fmt: skip
+             left_out=_no_pictures, estimate=estimate)  # fmt: skip
 AUDIT_FEATURES = Step(
     "audit_features",
     "what is wrong with the features",

@@ -32,7 +32,8 @@ class Context:
 
     say       one line for the person watching           progress  gets Progress objects
     records   of the steps that are done, by name        book      answers so far
-    parts     what the result of the step in hand depends on      before  the same of its last run, finished or not
+    parts     what the result of the step in hand depends on      before  the same of its last run, finished or not;
+              None where there was none, or where everything is to be done anew
     """
 
     config: Config
@@ -166,6 +167,7 @@ class Step:
     prepare   clears away what an earlier run left and this one cannot go on with; before anything says it has begun
     run       does it, in the run's folder            gates     judges a finished step
     left_out  why there is nothing to do, or ""       gpu       True if it will hold a GPU
+    estimate  what it will take, in words, where that can be told beforehand
     seeded    it depends on the seed
     """
 
@@ -181,6 +183,7 @@ class Step:
     prepare: Callable[[Context], None] = lambda _: None
     left_out: Callable[[Context], str] = lambda _: ""
     gpu: Callable[[Context], bool] = lambda _: False
+    estimate: Callable[[Context], str] = lambda _: ""
 
 
 def is_store(path: Path) -> bool:

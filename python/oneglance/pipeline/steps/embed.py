@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ...features.embedding import embed
+from ...features.plan import plan_embed
+from ...features.progress import clock
 from ...store import FeatureStore
+from ...store.files import human_bytes
 from ...store.folder import clear_store
 from ..gates import Gate, at_most
 from ..record import Outcome, Record
@@ -67,6 +70,24 @@ def _embed(ctx: Context, test: bool) -> FeatureStore:
     )
 
 
+def estimate(ctx: Context) -> str:
+    """Of the pool; the test set comes on top. Loads the backbones and times a few pictures."""
+    if ctx.source is None:
+        return "a store already"
+    given, pool = ctx.config["embed"], ctx.config["pool"]
+    plan = plan_embed(
+        ctx.config.source("pool"),
+        ctx.specs if ctx.has_pictures else None,
+        ctx.store_path(),
+        columns=ctx.columns("pool"),
+        max_pixels=pool["max_pixels"],
+        patterns=True if given["patterns"] else None,
+        **{name: given[name] for name in ("batch_size", "workers", "device", "compute", "dtype", "shard_rows")},
+    )
+    time = "" if plan.time_s is None else f", about {clock(plan.time_s)}"
+    return f"{plan.n_items:,} items, {human_bytes(plan.disk_bytes)} on disk, {human_bytes(plan.ram_bytes)} of RAM{time}"
+
+
 def parts_of(ctx: Context) -> dict[str, Any]:
     found: dict[str, Any] = {"pool": ctx.content(), "backbones": ctx.marks()}
     if ctx.has_test:
@@ -93,4 +114,5 @@ STEP = Step(
     seeded=False,
     prepare=prepare,
     gpu=on_gpu,
+    estimate=estimate,
 )

@@ -224,7 +224,7 @@ def gates(ctx: Context, record: Record) -> list[Gate]:
 
 
 def prepare(ctx: Context) -> None:
-    Cells(ctx.folder / FOLDER, key_of(ctx.parts)).forget_others()
+    Cells(ctx.folder / FOLDER, key_of(ctx.parts)).forget(own=ctx.before is None)
 
 
 def _parts(ctx: Context) -> dict[str, Any]:

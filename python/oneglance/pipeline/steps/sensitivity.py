@@ -186,7 +186,7 @@ def normals(seed: int, row: int, n: int, draw: int) -> Float64Array:
 
 
 def prepare(ctx: Context) -> None:
-    Cells(ctx.folder / FOLDER, key_of(ctx.parts)).forget_others()
+    Cells(ctx.folder / FOLDER, key_of(ctx.parts)).forget(own=ctx.before is None)
 
 
 def _parts(ctx: Context) -> dict[str, Any]:
