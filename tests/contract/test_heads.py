@@ -254,6 +254,18 @@ def test_one_label_per_class_uses_the_penalty_of_experience():
     assert heads["features"].temperature == 1.0
 
 
+@pytest.mark.parametrize("spread", [0.3, 0.03, 0.003])
+def test_rows_that_hardly_differ_are_told_apart(spread):
+    """The strongest penalties then leave the loss as it is: no reason to give up (features of cosine 0.99 and more)."""
+    rng = np.random.default_rng(5)
+    codes = np.arange(120) % 3
+    rows = 1.0 + spread * (np.eye(3, 24)[codes] + 0.2 * rng.normal(size=(120, 24)))
+    seen = np.arange(0, 120, 4)
+    found = og.fit_heads(rows, {int(row): int(codes[row]) for row in seen}, seen)
+    assert (found.predict_ensemble(rows) == codes).mean() > 0.97
+    assert len(found["features"].info["tried"]) > 9
+
+
 def test_calibration_on_held_out_labels_lowers_the_loss():
     heads = og.fit_heads(POOL, NAMES[:100], np.arange(100), calibrate=False, lambdas=1e-6)
     rows = np.arange(100, 250)

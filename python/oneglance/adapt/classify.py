@@ -26,7 +26,8 @@ _FEW = 4
 _TIE = 1e-3
 """Held-out losses (nats per row) closer than this are equal: separable classes gain a little for ever."""
 _PATIENCE = 8
-"""Penalties (two decades of LAMBDAS) without a smaller held-out loss after which weaker ones are not tried."""
+"""Penalties (two decades of LAMBDAS) without a smaller held-out loss after which weaker ones are not tried. Those whose
+loss is still that of the strongest are not counted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,7 @@ def fit_linear(
     for tried in path:
         loss = np.nan if tried.held_out is None else log_loss(tried.held_out, problem.codes, problem.weights)
         losses.append((tried.lambda_, loss))
-        since += 1
+        since += abs(loss - losses[0][1]) > _TIE  # rows that hardly differ: strong penalties leave the loss as it is
         if not best or loss < best[0][1] - _TIE:
             best, since = [(tried, loss)], 0
         if since >= _PATIENCE:
