@@ -10,11 +10,10 @@ from hypothesis import strategies as st  # noqa: E402
 
 from oneglance.errors import InvalidInput  # noqa: E402
 from oneglance.features.encoders import SmallViT, sincos_positions  # noqa: E402
+from oneglance.features.encoders.patches import rows_of, to_patches  # noqa: E402
 from oneglance.pretraining.mae import (  # noqa: E402
     MaeObjective,
     random_masking,
-    rows_of,
-    to_patches,
     to_pictures,
 )
 from oneglance.pretraining.objective import Batch, Facts  # noqa: E402
@@ -187,3 +186,11 @@ def test_a_network_without_patches_is_refused():
     facts = Facts(n_pictures=8, batch_size=4, per_epoch=2, n_steps=4, size=(8, 8))
     with pytest.raises(InvalidInput, match="needs a vision transformer with tokens, got Identity.*encoder='vit'"):
         choose_method("mae").stages[0].build(torch.nn.Identity(), facts, {})
+
+
+@pytest.mark.parametrize("n_last", [1, 4, 7])
+def test_a_block_asked_for_its_last_tokens_gives_those_of_the_whole(n_last):
+    block = SmallViT(16, 1, 2, 2, 1).blocks[0]
+    tokens = torch.randn(3, 7, 16)
+    with torch.no_grad():
+        assert torch.allclose(block(tokens, n_last), block(tokens)[:, 7 - n_last :], atol=1e-6)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import InvalidInput
+from ..features.encoders.patches import rows_of, to_patches
 from ..features.encoders.positions import sincos_positions
 from ..features.encoders.vit import Block, start_weights
 from ..masks.crops import Crops
@@ -35,13 +36,6 @@ def random_masking(n: int, n_patches: int, n_kept: int, random: torch.Generator)
     return order[:, :n_kept], order[:, n_kept:]
 
 
-def to_patches(pictures: Tensor, rows: int, columns: int) -> Tensor:
-    """(B, C, H, W) -> (B, rows * columns, C * ph * pw): row after row, inside by channel, row, column."""
-    n, channels, height, width = pictures.shape
-    split = pictures.reshape(n, channels, rows, height // rows, columns, width // columns)
-    return split.permute(0, 2, 4, 1, 3, 5).reshape(n, rows * columns, -1)
-
-
 def to_pictures(patches: Tensor, rows: int, columns: int, n_channels: int, patch: tuple[int, int]) -> Tensor:
     """The way back from to_patches."""
     split = patches.view(len(patches), rows, columns, n_channels, *patch)
@@ -52,13 +46,9 @@ def standardise(patches: Tensor) -> Tensor:
     """Every patch with mean 0 and (unbiased) variance 1; a patch of one value becomes 0."""
     if patches.shape[-1] == 1:
         return patches
-    mean = patches.mean(dim=-1, keepdim=True)
-    return (patches - mean) / (patches.var(dim=-1, keepdim=True) + _EPS).sqrt()
-
-
-def rows_of(table: Tensor, numbers: Tensor) -> Tensor:
-    """table (B, L, d), numbers (B, K) -> (B, K, d)."""
-    return table.gather(1, numbers.unsqueeze(2).expand(-1, -1, table.shape[2]))
+    centred = patches - patches.mean(dim=-1, keepdim=True)
+    variance = (centred * centred).sum(dim=-1, keepdim=True) / (patches.shape[-1] - 1)  # var() is several times slower
+    return centred / (variance + _EPS).sqrt()
 
 
 class Decoder(nn.Module):
@@ -80,12 +70,12 @@ class Decoder(nn.Module):
         """Attention asks for no order, so that tokens stay as they lie: class, kept, hidden, with their positions."""
         known = self.embed(seen)
         positions = self._table(grid, known)
-        n_seen = known.shape[1]
         gaps = self.mask_token.to(known.dtype) + positions[hidden]
         tokens = torch.cat([known[:, :1], known[:, 1:] + positions[kept], gaps], dim=1)
-        for block in self.blocks:
+        *blocks, last = self.blocks
+        for block in blocks:
             tokens = block(tokens)
-        out: Tensor = self.pixels(self.norm(tokens[:, n_seen:]))
+        out: Tensor = self.pixels(self.norm(last(tokens, hidden.shape[1])))
         return out
 
     def _table(self, grid: tuple[int, int], like: Tensor) -> Tensor:

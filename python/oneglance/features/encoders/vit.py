@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...errors import InvalidInput
+from .patches import rows_of, to_patches
 from .positions import sincos_positions
 from .shape import Shape
 
@@ -22,12 +23,19 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, n_last: int | None = None) -> Tensor:
         n_rows, n_tokens, width = tokens.shape
-        parts = self.qkv(tokens).view(n_rows, n_tokens, 3, self.num_heads, width // self.num_heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        if n_last is None:
+            parts = self.qkv(tokens).view(n_rows, n_tokens, 3, self.num_heads, width // self.num_heads)
+            query, key, value = parts.permute(2, 0, 3, 1, 4)
+        else:
+            weights, biases = self.qkv.weight.split([width, 2 * width]), self.qkv.bias.split([width, 2 * width])
+            asked = functional.linear(tokens[:, n_tokens - n_last :], weights[0], biases[0])
+            query = asked.view(n_rows, n_last, self.num_heads, -1).transpose(1, 2)
+            known = functional.linear(tokens, weights[1], biases[1])
+            key, value = known.view(n_rows, n_tokens, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(query, key, value)
-        out: Tensor = self.proj(mixed.transpose(1, 2).reshape(n_rows, n_tokens, width))
+        out: Tensor = self.proj(mixed.transpose(1, 2).reshape(n_rows, -1, width))
         return out
 
 
@@ -41,9 +49,11 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=_EPS)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        tokens = tokens + self.attn(self.norm1(tokens))
-        out: Tensor = tokens + self.mlp(self.norm2(tokens))
+    def forward(self, tokens: Tensor, n_last: int | None = None) -> Tensor:
+        """n_last: only the last so many tokens come out; all are attended to."""
+        kept = tokens if n_last is None else tokens[:, tokens.shape[1] - n_last :]
+        kept = kept + self.attn(self.norm1(tokens), n_last)
+        out: Tensor = kept + self.mlp(self.norm2(kept))
         return out
 
 
@@ -99,10 +109,16 @@ class SmallViT(nn.Module):
         keep  (B, K) int64: only these patches, in this order, are seen, and (B, 1 + K, width) comes back
         """
         rows, columns = self.grid((pictures.shape[2], pictures.shape[3]))
-        patches = self.patch_embed(self.standardised(pictures)).flatten(2).transpose(1, 2)
-        patches = patches + self.positions(rows, columns, patches)
-        if keep is not None:
-            patches = patches.gather(1, keep.unsqueeze(2).expand(-1, -1, self.width))
+        standard = self.standardised(pictures)
+        if keep is None:
+            patches = self.patch_embed(standard).flatten(2).transpose(1, 2)
+            patches = patches + self.positions(rows, columns, patches)
+        else:  # the same, of these patches only
+            weight = self.patch_embed.weight.flatten(1)
+            patches = functional.linear(
+                rows_of(to_patches(standard, rows, columns), keep), weight, self.patch_embed.bias
+            )
+            patches = patches + self.positions(rows, columns, patches)[keep]
         tokens = torch.cat([self.cls_token.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
