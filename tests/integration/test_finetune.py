@@ -68,7 +68,7 @@ def test_every_recipe_and_the_base_stays_as_it_was():
     names = ["adabn", "lp_ft", "wise_ft", "bitfit", "mask", "self_mask", "self_mask+wise_ft"]
     made = finetune(module, pictures(), LABELS, recipe=names, counts=(4,), **FAST)
     assert same(state(module), before)
-    assert not any(value.requires_grad is False for value in module.parameters())
+    assert all(value.requires_grad for value in module.parameters())
     assert module.training is False
     assert [found.recipe for found in made.scores] == ["probe", *names]
     assert [found.recipe for found in made.curve] == ["probe", *names]
@@ -118,6 +118,7 @@ def tuned():
 def test_a_recipe_that_wins_is_used_and_comes_back(tuned, tmp_path):
     assert tuned.recipe == "lp_ft"
     assert tuned.scores[1].gain.low > 0
+    assert all(value.requires_grad for value in tuned.backbone.module.parameters())  # as the base's
     fresh = hard(80)[60:]
     right = (tuned.predict(fresh) == np.arange(20) % 2).mean()
     assert right >= 0.9

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..adapt.files import FACTS, heads_library
 from ..errors import InvalidInput
 from ..features.listfile import Columns
+from ..features.specs import BACKBONE_FILE
 from .adapt_masks import picture_labels
 from .output import note, print_json, print_table, say
 from .progress import STYLES, shown
@@ -150,10 +152,10 @@ def finetune(
     if dry_run:
         _print_plan(backbone, pool, known, asked, as_json)
         return
-    if (out / _REPORT).exists() and not overwrite:
-        raise InvalidInput(f"--out {out} holds {_REPORT} already. Give another folder, or --overwrite.")
+    there = [name for name in (_REPORT, BACKBONE_FILE, FACTS) if (out / name).exists()]
+    if there and not overwrite:
+        raise InvalidInput(f"--out {out} holds {there[0]} already. Give another folder, or --overwrite.")
     check_writable(out, out)
-    from ..adapt.files import heads_library
     from ..finetuning import finetune as run
 
     heads_library()

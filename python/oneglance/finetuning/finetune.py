@@ -106,6 +106,9 @@ def finetune(
         used, verdict = choose(scores, plan.recipes, tuning, roll_back)
         network, head, adapter = shop.final(used.recipe, used.variant)
         shop.features(network, numbers[:1])  # says how its output is pooled
+        for module in (network.module, adapter):
+            if module is not None and module is not base.module:
+                module.to("cpu")
         heads = heads_of(network, head, known, used, ready=_are_floats(plan.source))
         record = {
             "backbone": base.spec,

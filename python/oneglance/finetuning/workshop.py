@@ -111,6 +111,9 @@ class Workshop:
         if recipe.training == "lora":
             adapter = copy.deepcopy(net.module)
             net.backbone.module = merged(net.module)
+        own = dict(start.backbone.module.named_parameters())
+        for name, value in net.backbone.module.named_parameters():
+            value.requires_grad_(own[name].requires_grad)
         return net.backbone, net.head(), adapter
 
     def probe(self, rows: npt.NDArray[np.float32], codes: IntArray) -> LinearHead:
