@@ -28,6 +28,7 @@ using WithoutGil = pybind11::call_guard<pybind11::gil_scoped_release>;
 
 void bind_cuda_card(pybind11::module_& module);
 void bind_cuda_cover(pybind11::module_& module);
+void bind_cuda_kmeans(pybind11::module_& module);
 void bind_cuda_linalg(pybind11::module_& module);
 void bind_cuda_masks(pybind11::module_& module);
 void bind_cuda_nearest(pybind11::module_& module);

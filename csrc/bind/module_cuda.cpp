@@ -24,6 +24,7 @@ PYBIND11_MODULE(ONEGLANCE_CUDA_MODULE, module) {
   });
   bind_cuda_card(module);
   bind_cuda_cover(module);
+  bind_cuda_kmeans(module);
   bind_cuda_linalg(module);
   bind_cuda_masks(module);
   bind_cuda_nearest(module);

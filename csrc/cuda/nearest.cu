@@ -10,6 +10,7 @@ namespace {
 
 using simt::lane;
 
+constexpr double kWideError = 1e-14;    // of float64 rows before the shift is taken off
 constexpr double kTiny = 1e-30;         // products of points near 1 may vanish below it
 constexpr double kLargestNorm2 = 1e34;  // products of larger points could leave float32
 
@@ -63,7 +64,8 @@ SIMT_KERNEL prepare_kernel(const T* rows, std::int64_t n_rows, std::int64_t n_di
     }
     if (lane() != 0) continue;
     const double norm2 = fits ? sum : 0.0, norm = sqrt(norm2), padded = norm + 2.0 * frame.unit;
-    const double slack = fits ? frame.row_error * padded * padded + kTiny : INFINITY;
+    // Scaled and shifted in float64, so that float32 rounds the difference alone.
+    const double slack = fits ? frame.row_error * sum + kWideError * padded * padded + kTiny : INFINITY;
     out.norm2[i] = norm2;
     out.slack[i] = slack;
     out.base[i] = used ? round_down(norm2 - slack) : INFINITY;

@@ -23,7 +23,7 @@ struct Points {
 struct Frame {
   double power = 1.0, unit = 0.0;  // unit: norm of a cosine row in the frame, 0 for sqeuclidean
   double dot_error = 0.0;          // g
-  double row_error = 0.0;          // A = row_error (|x| + 2 unit)^2
+  double row_error = 0.0;          // A / |x|^2, but for what float64 rounds
   const float* shift = nullptr;    // (d,)
 };
 void prepare_points(const DeviceRows& rows, const double* scale, const std::uint8_t* mask, const Frame& frame,

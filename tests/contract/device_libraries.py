@@ -81,6 +81,9 @@ class EmulatedCupy(CupyLibrary):
     def upper_inverse(self, r):
         return np.linalg.inv(r)
 
+    def contiguous(self, array):
+        return np.ascontiguousarray(array).view(InDeviceMemory)
+
     def stable_order(self, a):
         return np.argsort(a, axis=1, kind="stable")
 

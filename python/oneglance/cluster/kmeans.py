@@ -12,6 +12,10 @@ from .._check import as_mask, as_matrix, as_shards, is_cosine, positive_int, pos
 from .._rng import Purpose, uniforms
 from .._rows import named_rows
 from .._types import BoolArray, Float64Array, IntArray, RowShards
+from ..cuda import DeviceRows, Library
+from ..cuda.arrays import place_of
+from ..cuda.kmeans import kmeans as cuda_kmeans
+from ..cuda.rows import DeviceCopy, on_host
 from ..errors import InvalidInput
 from ..search import weighted_draw
 from .mini_batch import mini_batch
@@ -21,7 +25,7 @@ INITS = ("k-means++", "random")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KMeans:
-    """Clusters with the evidence of how far the iteration came.
+    """Clusters with the evidence of how far the iteration came; arrays of a device where X is one.
 
     centers    float64 (k, d); of unit norm for cosine. They repeat when there are fewer than k distinct rows
     labels     int64 (n,), nearest centre of every row, ties to the lower one; -1 for rows that mask leaves out
@@ -35,9 +39,9 @@ class KMeans:
     reassigned times an empty cluster got a row
     """
 
-    centers: Float64Array
-    labels: IntArray
-    distances: Float64Array
+    centers: Any
+    labels: Any
+    distances: Any
     inertia: float
     n_iter: int
     shift: float
@@ -56,6 +60,7 @@ def kmeans(
     seed: int = 0,
     mask: Any = None,
     batch_rows: int | None = None,
+    device: str | None = None,
 ) -> KMeans:
     """k clusters of the rows of X by Lloyd's algorithm.
 
@@ -69,6 +74,9 @@ def kmeans(
     mask        (n,) bool: rows with False are left out and never read
     batch_rows  rows per mini-batch (Sculley 2010), for memory maps that are slow to read: the centres move after
                 every batch, so fewer readings are needed; max_iter counts readings. Default: full readings
+    device      X may be a CUDA array (torch, CuPy): then the work is done and answered there, with the CPU's labels and
+                centres from the same init. "cuda", "cuda:1": rows of the host are copied to that device. Default: where
+                X is
 
     An empty cluster takes the row that is farthest from its own centre; several, in order of their number, take
     the next farthest, each row at most once. Labels are decided in float64 (see oneglance.nearest), so the answer
@@ -77,12 +85,14 @@ def kmeans(
     """
     k, cosine, seed = positive_int(k, "k"), is_cosine(metric), seed_int(seed)
     max_iter, tol = positive_int(max_iter, "max_iter"), positive_number(tol, "tol", zero_ok=True)
+    place = place_of(X, "X", device)
+    if place is not None:
+        if batch_rows is not None:
+            raise InvalidInput("batch_rows is for rows that are slow to read: leave it out on a device.")
+        return _on_device(X, place, k, metric, init, max_iter, tol, seed, mask)
     rows = as_shards(X, "X")
     used = as_mask(mask, "mask", len(rows))
-    n_used = len(rows) if used is None else int(np.count_nonzero(used))
-    if k > n_used:
-        left = " that mask leaves" if used is not None else ""
-        raise InvalidInput(f"k is {k}, but X has only {n_used} rows{left}. Ask for at most {n_used}.")
+    _enough(k, len(rows), used)
     batch = None if batch_rows is None else positive_int(batch_rows, "batch_rows")
     centers = _initial(rows, k, metric, init, seed, used)
     with named_rows("X"):
@@ -95,21 +105,82 @@ def kmeans(
     return KMeans(centers, labels, distances, inertia, n_iter, shift, converged, reassigned)
 
 
+def _enough(k: int, n_rows: int, used: BoolArray | None) -> None:
+    n_used = n_rows if used is None else int(np.count_nonzero(used))
+    if k > n_used:
+        left = " that mask leaves" if used is not None else ""
+        raise InvalidInput(f"k is {k}, but X has only {n_used} rows{left}. Ask for at most {n_used}.")
+
+
+def _on_device(
+    X: Any,
+    place: tuple[Library, int],
+    k: int,
+    metric: str,
+    init: Any,
+    max_iter: int,
+    tol: float,
+    seed: int,
+    mask: Any,
+) -> KMeans:
+    library, number = place
+    with library.guard(number):
+        matrix = DeviceCopy(X, library, number)
+        used = as_mask(on_host(mask, library), "mask", matrix.rows.n_rows)
+        _enough(k, matrix.rows.n_rows, used)
+        there = None if used is None else library.from_host(np.flatnonzero(used).astype(np.int64), number)
+        kept = matrix.rows if there is None else matrix.taken(there)
+        with named_rows("X" if used is None else "X[mask]"), matrix.memory("kmeans", k):
+            start = _initial_on_device(matrix.rows, k, metric, init, seed, used)
+            found = cuda_kmeans(kept, start, metric == "cosine", max_iter, tol)
+        centers, labels, distances = found[:3]
+        inertia = float(distances.sum())
+        if there is not None:
+            all_labels = library.full(matrix.rows.n_rows, -1, "int64", number)
+            all_distances = library.full(matrix.rows.n_rows, np.nan, "float64", number)
+            all_labels[there], all_distances[there] = labels, distances
+            labels, distances = all_labels, all_distances
+        centers, labels, distances = (matrix.answer(array) for array in (centers, labels, distances))
+    return KMeans(centers, labels, distances, inertia, *found[3:])
+
+
+def _initial_on_device(rows: DeviceRows, k: int, metric: str, init: Any, seed: int, mask: BoolArray | None) -> Any:
+    """Starting centres, float64 (k, d) on the device."""
+    library = rows.library
+    if not isinstance(init, str):
+        return library.from_host(_given(on_host(init, library), k, rows.n_dims, metric), rows.device)
+    if init == "k-means++":
+        chosen = weighted_draw(rows.array, k, gamma=1.0, metric=metric, mask=mask, seed=seed).indices
+    else:
+        there = np.arange(rows.n_rows) if mask is None else np.flatnonzero(mask)
+        chosen = library.from_host(_random(there, k, init, seed), rows.device)
+    return library.contiguous(library.astype(rows.array[chosen], "float64"))
+
+
+def _random(there: IntArray, k: int, init: str, seed: int) -> IntArray:
+    """k of the rows, all alike; refuses other names than INITS."""
+    if init not in INITS:
+        raise InvalidInput(f"init must be one of {list(INITS)} or an array of centres, got {init!r}.")
+    keys = uniforms(seed, Purpose.KMEANS, there.astype(np.int64))
+    return there[np.argsort(keys, kind="stable")[:k]].astype(np.int64)
+
+
 def _initial(rows: RowShards, k: int, metric: str, init: Any, seed: int, mask: BoolArray | None) -> Float64Array:
     """Starting centres, float64 (k, d)."""
-    if isinstance(init, str):
-        if init not in INITS:
-            raise InvalidInput(f"init must be one of {list(INITS)} or an array of centres, got {init!r}.")
-        if init == "k-means++":
-            chosen = weighted_draw(rows, k, gamma=1.0, metric=metric, mask=mask, seed=seed).indices
-        else:
-            there = np.arange(len(rows)) if mask is None else np.flatnonzero(mask)
-            keys = uniforms(seed, Purpose.KMEANS, there.astype(np.int64))
-            chosen = there[np.argsort(keys, kind="stable")[:k]].astype(np.int64)
-        return np.ascontiguousarray(rows.take(chosen), dtype=np.float64)
+    if not isinstance(init, str):
+        return _given(init, k, rows.shape[1], metric)
+    if init == "k-means++":
+        chosen = weighted_draw(rows, k, gamma=1.0, metric=metric, mask=mask, seed=seed).indices
+    else:
+        chosen = _random(np.arange(len(rows)) if mask is None else np.flatnonzero(mask), k, init, seed)
+    return np.ascontiguousarray(rows.take(chosen), dtype=np.float64)
+
+
+def _given(init: Any, k: int, n_dims: int, metric: str) -> Float64Array:
+    """Centres that the caller gave, checked."""
     centers = np.array(as_matrix(init, "init"), dtype=np.float64, order="C")
-    if centers.shape != (k, rows.shape[1]):
-        raise InvalidInput(f"init must hold k centres of shape ({k}, {rows.shape[1]}), got shape {centers.shape}.")
+    if centers.shape != (k, n_dims):
+        raise InvalidInput(f"init must hold k centres of shape ({k}, {n_dims}), got shape {centers.shape}.")
     if not np.isfinite(centers).all():
         raise InvalidInput("init must hold finite centres, got NaN or infinity.")
     if metric == "cosine" and not centers.any(axis=1).all():

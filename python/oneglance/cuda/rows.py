@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from .._check import as_mask, as_shards
 from .._types import Float64Array
-from .arrays import device_rows, library_of
+from .arrays import DeviceRows, device_rows, library_of
 from .blocks import Block, Blocks
 from .library import Library
 from .memory import named_memory
+from .nearest import PANEL_ROWS
 from .passes import PANEL_BYTES, Passes
 
 _STREAM = 'Leave X in host memory and pass device="cuda": it is then streamed, and the device holds two panels of it.'
@@ -73,3 +74,38 @@ class DeviceMatrix:
     def answer(self, array: Any) -> Any:
         mine = array[: self.n_rows]
         return self.library.to_host(mine) if self.from_host else mine
+
+
+class DeviceCopy:
+    """A matrix whose rows must all be on the device: the caller's, or a copy of rows of the host."""
+
+    def __init__(self, X: Any, library: Library, device: int) -> None:
+        self.library = library
+        self.from_host = library_of(X, "X") is None
+        if not self.from_host:
+            self.rows = device_rows(X, "X", library)
+            return
+        shards = as_shards(X, "X")
+        n, d = shards.shape
+        cure = "Use fewer rows, or the CPU, where batch_rows reads them in parts."
+        with named_memory(library, device, "the copy of X", n * d * shards.dtype.itemsize, cure):
+            array = library.empty((n, d), str(shards.dtype), device)
+            first = 0
+            for shard in shards:
+                array[first : first + len(shard)] = library.from_host(shard, device)
+                first += len(shard)
+        self.rows = device_rows(array, "X", library)
+
+    def taken(self, positions: Any) -> DeviceRows:
+        """A copy of some rows, by int64 positions on the device."""
+        return device_rows(self.rows.array[positions], "X", self.library)
+
+    def memory(self, what: str, n_clusters: int) -> AbstractContextManager[None]:
+        """Inside, the lack of memory is said in bytes: labels, distances, their order, panels and centres."""
+        n, d = self.rows.n_rows, self.rows.n_dims
+        cache = int(self.library.card(self.rows.device)["l2_bytes"])
+        needed = 64 * n + 12 * d * min(PANEL_ROWS, n) + (12 + 40) * d * n_clusters + cache
+        return named_memory(self.library, self.rows.device, what, needed, _FREE)
+
+    def answer(self, array: Any) -> Any:
+        return self.library.to_host(array) if self.from_host else array
