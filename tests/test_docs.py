@@ -71,7 +71,7 @@ def test_options_named_alone_belong_to_some_verb(page):
 def test_guide_names_every_option_of_embed_select_and_evaluate():
     guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
     named = set(OPTION.findall(guide))
-    for verb in ("adapt", "audit", "embed", "evaluate", "run", "select", "weights"):
+    for verb in ("adapt", "audit", "embed", "evaluate", "pretrain", "run", "select", "weights"):
         missing = {name for name in options_of(verb) if name.startswith("--")} - named - {"--help"}
         assert not missing, f"docs/guide.md says nothing about `oneglance {verb}` {sorted(missing)}"
 

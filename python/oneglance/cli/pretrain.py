@@ -67,7 +67,7 @@ _SETTINGS = ("epochs", "batch_size", "lr", "weight_decay", "warm_up", "n_classes
 @click.option("--checkpoint-minutes", type=float, default=5.0, show_default=True, help="How often progress is kept.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 @click.option(
-    "--compute", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto", show_default=True,
+    "--compute", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True,
     help="auto: bfloat16 on CUDA, float32 elsewhere.",
 )  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), help="Decoding threads; default by cores.")

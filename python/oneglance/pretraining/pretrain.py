@@ -182,7 +182,9 @@ def _train(
     encoder = ready.encoder
     if ready.start is None:
         standardise_by(encoder, shelf)
-    arithmetic = pick_compute(compute, device, ready.start or Backbone(encoder))
+    # Gradients need bfloat16's range: older cards, which have float16 only, train in float32.
+    best = pick_compute(compute, device, ready.start or Backbone(encoder))
+    arithmetic = "bfloat16" if best == "bfloat16" else "float32"
     counts = stage_epochs(method, settings.epochs)
     mark = _mark(ready, method, settings, shelf, arithmetic)
     resumed = None if checkpoint is None else read_checkpoint(checkpoint, mark)

@@ -36,7 +36,7 @@ class Scene:
     """What all stages of one training share.
 
     checkpoint  file to write every every_s seconds and on Ctrl-C, or None      mark  of all that the result depends on
-    compute     "float32", "bfloat16" or "float16": arithmetic of the forward pass
+    compute     "float32" or "bfloat16": arithmetic of the forward pass
     """
 
     shelf: Shelf
