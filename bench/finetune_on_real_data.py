@@ -38,7 +38,7 @@ from oneglance.masks.pool import opened
 from oneglance.masks.rules import family_of
 from oneglance.store.files import make_folder, write_atomic
 
-COUNTS = {"cifar": (5, 20), "neu": (3, 10), "clean": (5, 20)}
+COUNTS = {"digits": (3, 10, 30), "neu": (3, 10), "cifar": (5, 20)}
 RECIPES = "adabn,self_mask,lp_ft,wise_ft,bitfit"
 _FOLDS, _STEPS = 5, (40, 80)
 
@@ -176,7 +176,7 @@ def _counted(words: Sequence[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--scenes", default="cifar,neu", help=", ".join(COUNTS))
+    parser.add_argument("--scenes", default="digits,neu", help=", ".join(COUNTS))
     parser.add_argument("--recipes", default=RECIPES)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=60, help="begin no cell after so many")

@@ -111,6 +111,7 @@ class Workshop:
         if recipe.training == "lora":
             adapter = copy.deepcopy(net.module)
             net.backbone.module = merged(net.module)
+        net.backbone.spec = f"{start.backbone.spec}, tuned by {recipe.name}"
         own = dict(start.backbone.module.named_parameters())
         for name, value in net.backbone.module.named_parameters():
             value.requires_grad_(own[name].requires_grad)
