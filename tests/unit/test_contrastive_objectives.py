@@ -8,9 +8,10 @@ torch = pytest.importorskip("torch", reason="pretraining needs torch")
 
 from oneglance.errors import InvalidInput  # noqa: E402
 from oneglance.features.encoders import SmallResNet, SmallViT  # noqa: E402
-from oneglance.pretraining import contrastive, mae_ct, nnclr  # noqa: E402
+from oneglance.pretraining import contrastive, mae_ct, nnclr, swav  # noqa: E402
 from oneglance.pretraining.contrastive_losses import nt_xent  # noqa: E402
 from oneglance.pretraining.objective import Batch, Facts  # noqa: E402
+from oneglance.pretraining.schedule import make_optimiser, set_lr  # noqa: E402
 
 FACTS = Facts(n_pictures=64, batch_size=8, per_epoch=8, n_steps=40, size=(8, 8), n_channels=1)
 
@@ -180,3 +181,20 @@ def test_mae_ct_needs_patches_and_shares_its_options_out():
     assert stages[0].settings()["mask_ratio"] == 0.5
     assert [stage.settings()["temperature"] for stage in stages[1:]] == [0.3, 0.3]
     assert abs(sum(stage.share for stage in mae_ct.METHOD.stages) - 1) <= 1e-12
+
+
+@pytest.mark.parametrize("encoder", [vit, lambda: SmallResNet((8, 16), 1, 1, 1)], ids=["adamw", "sgd"])
+def test_prototypes_that_join_later_are_trained(encoder):
+    made = objective(swav.build, encoder(), freeze_steps=2)
+    optimiser = make_optimiser(made, made.recipe)
+    set_lr(optimiser, 0.01)
+    moved = []
+    for step in range(4):
+        before = made.head.prototypes.detach().clone()
+        optimiser.zero_grad()
+        made(batch(step), step)[0].backward()
+        made.between(step)
+        optimiser.step()
+        made.after(step)
+        moved.append(float((made.head.prototypes.detach() - before).abs().max()) > 1e-6)
+    assert moved == [False, False, True, True]

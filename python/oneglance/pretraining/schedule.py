@@ -38,7 +38,8 @@ def make_optimiser(objective: Objective, recipe: Recipe) -> torch.optim.Optimize
         {"params": values, "weight_decay": decay, "factor": factor} for (factor, decay), values in groups.items()
     ]
     if recipe.optimiser == "sgd":
-        return torch.optim.SGD(described, lr=0.0, momentum=recipe.betas[0], fused=True)
+        # torch's fused SGD fails where a parameter gets its first gradient later than others: frozen prototypes
+        return torch.optim.SGD(described, lr=0.0, momentum=recipe.betas[0], foreach=True)
     return torch.optim.AdamW(described, lr=0.0, betas=recipe.betas, fused=True)
 
 
