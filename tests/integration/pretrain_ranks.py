@@ -86,8 +86,8 @@ def check_losses():
 
 
 def check_run(folder):
-    made = og.pretrain(PICTURES, folder / "one", method="swav", **FAST)
-    assert len(made.curve) == 2
+    made = og.pretrain(PICTURES, folder / "one", method="mae-ct", **FAST)
+    assert [entry["stage"] for entry in made.curve] == ["mae", "head", "tune"]
     steps = []
     advance = Meter.advance
 
@@ -99,12 +99,12 @@ def check_run(folder):
 
     Meter.advance = stop
     try:
-        og.pretrain(PICTURES, folder / "other", method="swav", **FAST)
+        og.pretrain(PICTURES, folder / "other", method="mae-ct", **FAST)
         raise AssertionError("not stopped")
     except KeyboardInterrupt:
         pass
     Meter.advance = advance
-    og.pretrain(PICTURES, folder / "other", method="swav", **FAST)
+    og.pretrain(PICTURES, folder / "other", method="mae-ct", **FAST)
 
 
 check_losses()
