@@ -26,6 +26,7 @@ T* at(Address address) {
 // Python threads may prepare other work meanwhile.
 using WithoutGil = pybind11::call_guard<pybind11::gil_scoped_release>;
 
+void bind_cuda_activeft(pybind11::module_& module);
 void bind_cuda_card(pybind11::module_& module);
 void bind_cuda_cover(pybind11::module_& module);
 void bind_cuda_kmeans(pybind11::module_& module);

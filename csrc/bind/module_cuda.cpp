@@ -22,6 +22,7 @@ PYBIND11_MODULE(ONEGLANCE_CUDA_MODULE, module) {
       PyErr_SetString(invalid_input.ptr(), error.what());
     }
   });
+  bind_cuda_activeft(module);
   bind_cuda_card(module);
   bind_cuda_cover(module);
   bind_cuda_kmeans(module);

@@ -12,8 +12,11 @@ from .._check import as_mask, as_positions, as_shards, positive_int, positive_nu
 from .._rng import Purpose, uniforms
 from .._rows import named_rows
 from .._types import BoolArray, Float64Array, IntArray, RowShards
+from ..cuda import DeviceRows, device_rows, library_of
+from ..cuda import activeft as on_cards
+from ..cuda.rows import on_host
 from ..errors import InvalidInput
-from ..search import farthest_points
+from ..search import farthest_points, nearest
 
 OBJECTIVES = ("paper", "released")
 INITS = ("random", "farthest")
@@ -22,7 +25,7 @@ _NEIGHBOURS = 16  # rows looked up per parameter at a time, in case nearer ones 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ActiveFT:
-    """Rows chosen, with the parameters they stand for.
+    """Rows chosen, with the parameters they stand for; NumPy arrays also where X is on a device.
 
     indices  int64 (k,), distinct rows: indices[j] is the row nearest to theta[j] that no earlier one took
     cosines  float64 (k,), theta[j] . row indices[j]
@@ -55,7 +58,8 @@ def activeft(
 ) -> ActiveFT:
     """k rows whose distribution is near that of X and which keep apart.
 
-    X              (n, d) float16/32/64: NumPy array or memory map, RowShards, CPU torch tensor; scaled to unit norm
+    X              (n, d) float16/32/64: NumPy array or memory map, RowShards, torch tensor, CuPy array (those of a CUDA
+                   device are worked on there); scaled to unit norm
     objective      "paper": the cosine to the nearest parameter, less the log of how near the others come;
                    "released": what the published code minimises (see csrc/include/oneglance/activeft.h)
     temperature    tau > 0 of both terms          balance  weight of the repulsion, > 0
@@ -68,16 +72,19 @@ def activeft(
     Parameters take their rows in order, each the most similar one that is left, so the k rows are distinct.
     No autograd, no (n, k) or (k, k) matrix: memory O(n + k d). Cost per iteration at most one (n, k) product and
     two (k, k) ones (three for "paper"); bounds skip most of the first when all rows are used. float32 products in
-    the repulsion: the same bytes for any number of threads, on one type of processor.
+    the repulsion: the same bytes for any number of threads, on one type of processor; on a CUDA device near those of
+    the CPU.
     Source: arXiv 2303.14382. Raises InvalidInput.
     """
-    rows, k, seed = as_shards(X, "X"), positive_int(k, "k"), seed_int(seed)
-    n_rows = len(rows)
+    rows, k, seed = rows_of(X), positive_int(k, "k"), seed_int(seed)
+    n_rows = count_of(rows)
     if objective not in OBJECTIVES:
         raise InvalidInput(f"objective must be one of {list(OBJECTIVES)}, got {objective!r}.")
     tau, strength = positive_number(temperature, "temperature"), positive_number(balance, "balance")
     rate, steps = positive_number(learning_rate, "learning_rate"), positive_int(n_iter, "n_iter")
     sample = 0 if sample_rows is None else positive_int(sample_rows, "sample_rows")
+    if isinstance(rows, DeviceRows):
+        already, mask, init = (on_host(value, rows.library) for value in (already, mask, init))
     fixed = np.empty(0, dtype=np.int64) if already is None else as_positions(already, "already", n_rows)
     used = as_mask(mask, "mask", n_rows)
     free = np.ones(n_rows, dtype=np.bool_) if used is None else used.copy()
@@ -88,27 +95,64 @@ def activeft(
         used = used.copy()
         used[fixed] = True
     start = np.concatenate([fixed, _initial(rows, k, init, fixed, free, seed)])
-    theta = _unit(np.asarray(rows.take(start), dtype=np.float64))
+    theta = _unit(taken(rows, start))
     with named_rows("X"):
-        theta, loss, scanned = _core.activeft(
-            list(rows), theta, objective, steps, tau, strength, rate, int(fixed.size), sample, seed, used
-        )
+        if isinstance(rows, DeviceRows):
+            how = on_cards.Objective(objective, tau, strength, rate, steps, int(fixed.size), sample, seed)
+            theta, loss = on_cards.activeft(rows, used, theta, how)
+            scanned = 1.0
+        else:
+            theta, loss, scanned = _core.activeft(
+                list(rows), theta, objective, steps, tau, strength, rate, int(fixed.size), sample, seed, used
+            )
         theta = theta[fixed.size :]
         indices, distances = match(rows, theta, free)
     return ActiveFT(indices, 1.0 - distances, theta, loss, scanned)
 
 
-def _initial(rows: RowShards, k: int, init: Any, fixed: IntArray, free: BoolArray, seed: int) -> IntArray:
+def rows_of(X: Any) -> RowShards | DeviceRows:
+    """Rows of the CPU, or of the device that X is on."""
+    library = library_of(X, "X")
+    return as_shards(X, "X") if library is None else device_rows(X, "X", library)
+
+
+def count_of(rows: RowShards | DeviceRows) -> int:
+    return len(rows) if isinstance(rows, RowShards) else rows.n_rows
+
+
+def as_argument(rows: RowShards | DeviceRows) -> Any:
+    """The rows as an argument of the public functions."""
+    return rows if isinstance(rows, RowShards) else rows.array
+
+
+def taken(rows: RowShards | DeviceRows, positions: IntArray) -> Float64Array:
+    """Some rows as float64 on the host."""
+    if isinstance(rows, RowShards):
+        return np.asarray(rows.take(positions), dtype=np.float64)
+    library = rows.library
+    with library.guard(rows.device):
+        found = rows.array[library.from_host(positions, rows.device)]
+        wide: Float64Array = library.to_host(library.astype(found, "float64"))
+    return wide
+
+
+def on_the_host(rows: RowShards | DeviceRows, array: Any) -> Any:
+    return rows.library.to_host(array) if isinstance(rows, DeviceRows) else array
+
+
+def _initial(rows: RowShards | DeviceRows, k: int, init: Any, fixed: IntArray, free: BoolArray, seed: int) -> IntArray:
     if isinstance(init, str):
         if init not in INITS:
             raise InvalidInput(f"init must be one of {list(INITS)} or k positions of rows, got {init!r}.")
         if init == "farthest":
-            found = farthest_points(rows, k, metric="cosine", mask=free, already=fixed if fixed.size else None)
-            return found.indices
+            before = fixed if fixed.size else None
+            found = farthest_points(as_argument(rows), k, metric="cosine", mask=free, already=before)
+            chosen: IntArray = on_the_host(rows, found.indices)
+            return chosen
         there = np.flatnonzero(free).astype(np.int64)
         keys = uniforms(seed, Purpose.ACTIVEFT, there)
         return there[np.argsort(keys, kind="stable")[:k]]
-    chosen = as_positions(init, "init", len(rows))
+    chosen = as_positions(init, "init", count_of(rows))
     if chosen.size != k or not free[chosen].all():
         raise InvalidInput(f"init must hold {k} rows that may be chosen, got {chosen.size}, or a row left out.")
     return chosen
@@ -122,7 +166,9 @@ def _unit(rows: Float64Array) -> Float64Array:
     return unit
 
 
-def match(rows: RowShards, theta: Float64Array, free: BoolArray, cosine: bool = True) -> tuple[IntArray, Float64Array]:
+def match(
+    rows: RowShards | DeviceRows, theta: Float64Array, free: BoolArray, cosine: bool = True
+) -> tuple[IntArray, Float64Array]:
     """Each parameter in turn takes the nearest free row: (rows (k,), their distances (k,)), rows distinct.
 
     A few nearest rows are looked up at once for all that are left; when they are all taken, again without those.
@@ -132,7 +178,7 @@ def match(rows: RowShards, theta: Float64Array, free: BoolArray, cosine: bool = 
     done = 0
     while done < k:
         n_free = int(np.count_nonzero(left))
-        near, far = _core.nearest([theta[done:]], list(rows), min(_NEIGHBOURS, n_free), cosine, False, left)
+        near, far = _near(rows, theta[done:], min(_NEIGHBOURS, n_free), cosine, left)
         begun = done
         while done < k:
             there = np.flatnonzero(left[near[done - begun]])
@@ -142,3 +188,15 @@ def match(rows: RowShards, theta: Float64Array, free: BoolArray, cosine: bool = 
             left[indices[done]] = False
             done += 1
     return indices, distances
+
+
+def _near(
+    rows: RowShards | DeviceRows, theta: Float64Array, k: int, cosine: bool, left: BoolArray
+) -> tuple[IntArray, Float64Array]:
+    if isinstance(rows, RowShards):
+        near, far = _core.nearest([theta], list(rows), k, cosine, False, left)
+        return near, far
+    library, metric = rows.library, "cosine" if cosine else "sqeuclidean"
+    with library.guard(rows.device):
+        found = nearest(library.from_host(theta, rows.device), rows.array, k=k, metric=metric, mask=left)
+        return library.to_host(found.indices), library.to_host(found.distances)
