@@ -38,7 +38,7 @@ class HeadObjective(NnclrObjective):
     def __init__(self, encoder: PatchEncoder, facts: Facts, chosen: Mapping[str, Any]) -> None:
         super().__init__(encoder, facts, {**chosen, "top_k": 1}, "mae-ct")
         self.encoder.requires_grad_(False)
-        self.recipe = Recipe("adamw", LR, 1e-5, warm_up=0.2)
+        self.recipe = Recipe("adamw", LR * max(1.0, 768 / encoder.width) ** (5 / 3), 1e-5, warm_up=0.2)
 
     def train(self, mode: bool = True) -> HeadObjective:
         super().train(mode)
@@ -109,7 +109,8 @@ class TuneObjective(HeadObjective):
         return {**super().settings(), "layer_decay": self.decay, "momentum": self.momentum}
 
 
-LR = 1e-3
+LR = 1e-4
+"""At width 768; smaller networks take more, as in masked reconstruction."""
 
 
 def build_head(encoder: nn.Module, facts: Facts, given: Mapping[str, Any]) -> Objective:
