@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from . import __version__, _core
+from .cuda import why_not
 
 
 def build_info() -> dict[str, Any]:
@@ -34,15 +35,13 @@ def build_info() -> dict[str, Any]:
 
 
 def _cuda() -> str:
-    """What the CUDA module can do here, or the reason why there is none."""
-    try:
-        module: Any = importlib.import_module("oneglance._cuda")
-    except ModuleNotFoundError:
-        return "module not built (-DONEGLANCE_CUDA=ON builds it); linear algebra runs on the CPU in any case"
-    except ImportError as error:
-        return f"module built but not loadable: {error}"
-    n_devices: int = module.device_count()
-    return f"module built, {n_devices} device(s) usable: random numbers only, linear algebra runs on the CPU"
+    """The cards that the CUDA module can use, or the reason why everything runs on the CPU."""
+    reason = why_not()
+    if reason is not None:
+        return f"CPU only: {reason}"
+    module: Any = importlib.import_module("oneglance._cuda")
+    cards = [module.card(device) for device in range(module.device_count())]
+    return ", ".join(f"{card['name']} ({card['capability'] / 10:.1f})" for card in cards)
 
 
 def _version(distribution: str) -> str:

@@ -25,7 +25,7 @@ def as_matrix(value: Any, name: str, *, empty_ok: bool = False) -> FloatArray:
     elif hasattr(value, "detach"):  # torch tensor; torch itself is never imported here
         tensor = value.detach()
         if getattr(tensor, "is_cuda", False):
-            raise InvalidInput(f"{name} is a CUDA tensor; this build computes on the CPU. Pass {name}.cpu().")
+            raise InvalidInput(f"{name} is a CUDA tensor; this function computes on the CPU. Pass {name}.cpu().")
         if str(tensor.dtype) == "torch.bfloat16":  # NumPy has no such type; float32 holds each of its values
             tensor = tensor.float()
         array = np.asarray(tensor)
