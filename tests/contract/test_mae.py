@@ -14,9 +14,11 @@ from oneglance.features.encoders.patches import rows_of, to_patches  # noqa: E40
 from oneglance.pretraining.mae import (  # noqa: E402
     MaeObjective,
     random_masking,
+    standardise,
     to_pictures,
 )
 from oneglance.pretraining.objective import Batch, Facts  # noqa: E402
+from oneglance.pretraining.told import sheet_of, tell  # noqa: E402
 from oneglance.reference import mae as reference  # noqa: E402
 
 
@@ -194,3 +196,25 @@ def test_a_block_asked_for_its_last_tokens_gives_those_of_the_whole(n_last):
     tokens = torch.randn(3, 7, 16)
     with torch.no_grad():
         assert torch.allclose(block(tokens, n_last), block(tokens)[:, 7 - n_last :], atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize(("channels", "size", "patch"), [(3, (8, 12), 2), (1, (6, 9), 3), (1, (4, 4), 1)])
+def test_what_is_told_is_shown_in_its_place(channels, size, patch, norm):
+    ours = objective(size, patch, channels, norm_pix=norm)
+    pictures = torch.rand(3, channels, *size)
+    rows, columns = size[0] // patch, size[1] // patch
+    truth = to_patches(pictures, rows, columns)
+    ours.decoder = told = Told(standardise(truth) if norm else truth)  # a decoder that knows
+    shown = tell(ours, pictures, torch.Generator().manual_seed(5))
+    assert torch.allclose(shown[:, 1], pictures, atol=1e-5)
+    assert torch.equal(shown[:, 2], pictures)
+    seen = to_patches(shown[:, 0], rows, columns)
+    hidden = torch.zeros(3, rows * columns, dtype=torch.bool).scatter_(1, told.hidden, True)
+    assert seen[hidden].abs().max() == 0
+    assert torch.equal(seen[~hidden], truth[~hidden])
+    sheet = sheet_of(shown)
+    zoom = -(-64 // min(size))
+    assert sheet.shape == (3 * (size[0] * zoom + 2) - 2, 3 * (size[1] * zoom + 2) - 2, 3)
+    assert (sheet.amin(), sheet.amax()) == (0, 255)
+    assert len(sheet_of(torch.zeros(1, 3, channels, *size))) == size[0] * zoom

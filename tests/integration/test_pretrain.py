@@ -43,7 +43,7 @@ def test_what_comes_out_is_a_backbone(whole, tmp_path):
     assert all(np.isfinite(entry["loss"]) for entry in whole.curve)
     assert {"rank_me", "spread"} <= set(whole.curve[-1])
     sizes = whole.save(tmp_path / "b")
-    assert sorted(sizes) == ["backbone.json", "record.json", "weights.pt"]
+    assert sorted(sizes) == ["backbone.json", "record.json", "told.png", "weights.pt"]
     assert {path.name for path in (tmp_path / "b").iterdir()} == set(sizes)
     record = json.loads((tmp_path / "b" / "record.json").read_text())
     assert record["cpu_s"] > 0
@@ -74,7 +74,7 @@ def test_a_seed_says_all(whole):
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
-@pytest.mark.parametrize("stop", [2, 4])
+@pytest.mark.parametrize("stop", [2, 8])
 def test_interrupted_and_gone_on_is_the_same_to_the_bit(method, stop, tmp_path, monkeypatch):
     given = {**FAST, "method": method, "encoder": "auto", "epochs": 3}
     straight = og.pretrain(COLOUR, **given)
@@ -96,6 +96,8 @@ def test_interrupted_and_gone_on_is_the_same_to_the_bit(method, stop, tmp_path, 
     assert not (tmp_path / "b" / "checkpoint").exists()
     assert same(tensors(resumed), tensors(straight))
     assert resumed.curve == straight.curve
+    assert resumed.sheet == straight.sheet
+    assert (resumed.sheet is not None) == method.startswith("mae")
     backbone, record = (json.loads((tmp_path / "b" / name).read_text()) for name in ("backbone.json", "record.json"))
     assert backbone["provenance"]["method"] == method
     assert [stage["name"] for stage in record["settings"]["stages"]] == [one.name for one in METHODS[method].stages]

@@ -27,7 +27,7 @@ def test_folder_to_backbone_to_store(folder, tmp_path):
     assert "mae on 18 pictures at 8 x 8: vit-tiny, patch 2, 795,136 weights, 3 steps of 6 pictures" in err
     assert text.startswith("mae: 1 epochs, loss ")
     assert f"-> {out}; oneglance embed ... -b {out}" in text
-    assert sorted(path.name for path in out.iterdir()) == ["backbone.json", "record.json", "weights.pt"]
+    assert sorted(path.name for path in out.iterdir()) == ["backbone.json", "record.json", "told.png", "weights.pt"]
     stage = json.loads((out / "record.json").read_text())["settings"]["stages"][0]
     assert (stage["mask_ratio"], stage["norm_pix"]) == (0.5, False)
     run("embed", folder, "-b", out, "-o", tmp_path / "store", "--workers", 0, "--progress", "none", "--device", "cpu")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 
 @dataclass
 class Course:
@@ -13,6 +15,7 @@ class Course:
     sums     of the epoch under way: name -> sum over `n` steps
     wall_s, cpu_s   seconds on the clock and of this process's cores, reading the pictures aside
     alarms   what the monitors said, with stage and epoch
+    sheet    picture (height, width, 3) uint8 of what was told of hidden patches, where some were
     """
 
     curve: list[dict[str, float | int | str]] = field(default_factory=list)
@@ -21,6 +24,7 @@ class Course:
     wall_s: float = 0.0
     cpu_s: float = 0.0
     alarms: list[str] = field(default_factory=list)
+    sheet: Tensor | None = None
 
     def add(self, values: dict[str, float]) -> None:
         """One step's numbers."""

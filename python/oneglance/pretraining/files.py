@@ -1,15 +1,18 @@
-"""The folder of a pretrained backbone: backbone.json, weights.pt and record.json, each whole or absent.
+"""The folder of a pretrained backbone: backbone.json, weights.pt, record.json and told.png, each whole or absent.
 
 weights.pt is a state dict that torch.load(weights_only=True) reads. backbone.json says how to build the network and
 where it comes from; it is written last of the two and holds the hash of the weights. The same run gives the same bytes.
-record.json says how the training went, with times.
+record.json says how the training went, with times; told.png shows hidden patches as they were told, where some were.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from ..errors import InvalidInput
 from ..features.backbones import Backbone
@@ -17,14 +20,22 @@ from ..features.saved import backbone_files
 from ..features.specs import BACKBONE_FILE
 from ..store.files import json_bytes, make_folder, write_atomic
 
-RECORD_FILE = "record.json"
+RECORD_FILE, SHEET_FILE = "record.json", "told.png"
 
 
 def save_backbone(
-    folder: Path, backbone: Backbone, provenance: Mapping[str, Any], record: Mapping[str, Any]
+    folder: Path,
+    backbone: Backbone,
+    provenance: Mapping[str, Any],
+    record: Mapping[str, Any],
+    sheet: Image.Image | None = None,
 ) -> dict[str, int]:
-    """Writes the three files; file name -> bytes. Raises StoreError."""
+    """Writes the files; file name -> bytes. Raises StoreError."""
     files = {RECORD_FILE: json_bytes(dict(record)), **backbone_files(backbone, provenance)}
+    if sheet is not None:
+        stream = io.BytesIO()
+        sheet.save(stream, format="PNG")
+        files = {SHEET_FILE: stream.getvalue(), **files}
     make_folder(folder)
     (folder / BACKBONE_FILE).unlink(missing_ok=True)  # it always describes the weights beside it
     for name, content in files.items():

@@ -22,7 +22,7 @@ from .options import as_count, as_flag, as_share, choose_options
 
 OPTIONS = {
     "mask_ratio": "share of patches that are hidden, 0.75",
-    "norm_pix": "patches are standardised before they are compared, true: better features; false: viewable pictures",
+    "norm_pix": "patches are standardised before they are compared, true: better features",
     "decoder_width": "of the decoder, half the encoder's up to 512 (a multiple of its heads and of 4)",
     "decoder_depth": "blocks of the decoder; 2, from 384 dimensions on 4, from 768 on 8",
 }
@@ -42,13 +42,20 @@ def to_pictures(patches: Tensor, rows: int, columns: int, n_channels: int, patch
     return split.permute(0, 3, 1, 4, 2, 5).reshape(len(patches), n_channels, rows * patch[0], columns * patch[1])
 
 
+def spread_of(patches: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (unbiased, never 0) of every patch (..., 1)."""
+    mean = patches.mean(dim=-1, keepdim=True)
+    centred = patches - mean
+    variance = (centred * centred).sum(dim=-1, keepdim=True) / (patches.shape[-1] - 1)  # var() is several times slower
+    return mean, (variance + _EPS).sqrt()
+
+
 def standardise(patches: Tensor) -> Tensor:
-    """Every patch with mean 0 and (unbiased) variance 1; a patch of one value becomes 0."""
+    """Every patch with mean 0 and deviation 1; a patch of equal values becomes 0, one of a single value stays."""
     if patches.shape[-1] == 1:
         return patches
-    centred = patches - patches.mean(dim=-1, keepdim=True)
-    variance = (centred * centred).sum(dim=-1, keepdim=True) / (patches.shape[-1] - 1)  # var() is several times slower
-    return centred / (variance + _EPS).sqrt()
+    mean, deviation = spread_of(patches)
+    return (patches - mean) / deviation
 
 
 class Decoder(nn.Module):

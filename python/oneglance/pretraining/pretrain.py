@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
+from torch import Tensor
 
 from .._check import positive_number
 from ..errors import StoreError
@@ -20,16 +22,19 @@ from ..features.progress import Callback, Meter, as_callback
 from ..features.weights import model_hash
 from ..masks.pool import default_threads
 from ..masks.shelf import Shelf, fill_shelf
+from ..masks.train import seeded
 from ..store.files import digest
 from .checkpoint import read_checkpoint
 from .course import Course
 from .files import check_out, save_backbone
 from .from_backbone import BackboneEncoder
+from .mae import MaeObjective
 from .methods import choose_method
 from .objective import Method
 from .preparing import Prepared, plain, prepare, standardise_by
 from .ranks import asked_for, join, rank, same_everywhere, wait_for_all, world
 from .settings import Settings, build_objective, choose_settings, facts_of, stage_epochs
+from .told import N_SHOWN, sheet_of, tell
 from .trainer import Scene, train_stage
 
 CHECKPOINT_FILE = "checkpoint"
@@ -58,6 +63,11 @@ class Pretrained:
         return self.course.curve
 
     @property
+    def sheet(self) -> Image.Image | None:
+        """Of methods that hide patches: for 8 pictures what was seen, what was told, what is there."""
+        return None if self.course.sheet is None else Image.fromarray(self.course.sheet.numpy())
+
+    @property
     def alarms(self) -> list[str]:
         """What the monitors said: collapse, prototypes unused."""
         return self.course.alarms
@@ -76,7 +86,7 @@ class Pretrained:
 
     def save(self, folder: str | os.PathLike[str]) -> dict[str, int]:
         """Writes backbone.json, weights.pt and record.json; name -> bytes. Raises StoreError."""
-        return save_backbone(Path(folder), self.backbone, self.provenance, self.record())
+        return save_backbone(Path(folder), self.backbone, self.provenance, self.record(), self.sheet)
 
     def __repr__(self) -> str:
         last = self.curve[-1]
@@ -165,7 +175,7 @@ def pretrain(
         made.save(folder)
         (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     wait_for_all()
-    return Pretrained(made.backbone, made.course, made.settings, made.provenance, made.bad, folder)
+    return replace(made, path=folder)
 
 
 def _train(
@@ -210,6 +220,8 @@ def _train(
                 objective.go_on_from(before)
             own = resumed if number == first else None
             train_stage(scene, stage.name, number, objective, recipe, cut, facts, course, meter, own)
+        if number >= first and isinstance(objective, MaeObjective):
+            course.sheet = _sheet(objective, shelf, device, facts.seed)
         before = objective
     written = {"epochs": settings.epochs, "batch_size": settings.batch_size, "seed": settings.seed, "stages": stages}
     provenance = {
@@ -222,6 +234,11 @@ def _train(
         **written,
     }
     return Pretrained(_finished(ready, method), course, written, provenance, dict(shelf.bad))
+
+
+def _sheet(objective: MaeObjective, shelf: Shelf, device: torch.device, seed: int) -> Tensor:
+    numbers = torch.linspace(0, len(shelf) - 1, min(len(shelf), N_SHOWN)).round().long()
+    return sheet_of(tell(objective.eval(), shelf.plain(numbers, device), seeded(seed, "told")))
 
 
 def _finished(ready: Prepared, method: Method) -> Backbone:
