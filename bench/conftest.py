@@ -24,6 +24,7 @@ class Row:
 
 
 _rows: list[Row] = []
+_card_lines: list[str] = []
 
 
 @pytest.fixture
@@ -66,11 +67,27 @@ def versus(benchmark):
     return run
 
 
+@pytest.fixture
+def card():
+    """A CUDA card, or emulated kernels on a few rows: see cuda_timing.py."""
+    import cuda_timing
+
+    with cuda_timing.found_card() as found:
+        yield found
+        if found.rows:
+            found.write()
+            _card_lines.extend(found.lines())
+
+
 def pytest_benchmark_update_machine_info(config, machine_info):
     machine_info["oneglance"] = og.build_info()
 
 
 def pytest_terminal_summary(terminalreporter):
+    if _card_lines:
+        terminalreporter.section("on the card (medians between CUDA events)")
+        for line in _card_lines:
+            terminalreporter.line(line)
     if not _rows:
         return
     terminalreporter.section("ours against the baseline of the same run (medians)")
