@@ -18,7 +18,7 @@ from oneglance.masks.crops import crops_for  # noqa: E402
 from oneglance.masks.shelf import fill_shelf  # noqa: E402
 from oneglance.pretraining import shared_norms  # noqa: E402
 from oneglance.pretraining.methods import METHODS  # noqa: E402
-from oneglance.pretraining.objective import Facts, Objective, Recipe  # noqa: E402
+from oneglance.pretraining.objective import Batch, Facts, Objective, Recipe  # noqa: E402
 from oneglance.pretraining.options import as_count, as_flag, as_number, as_share  # noqa: E402
 from oneglance.pretraining.preparing import parse_size, standardise_by  # noqa: E402
 from oneglance.pretraining.schedule import full_lr, make_optimiser, rate, set_lr  # noqa: E402
@@ -252,3 +252,26 @@ def test_a_plan_without_trial_steps_says_no_time():
     assert measured.seconds > 0
     assert measured.n_bytes > 16 * measured.n_weights
     assert measured.stages[0]["mask_ratio"] == 0.5
+
+
+class Pixels(torch.nn.Flatten):
+    width = 64
+
+
+def test_prototypes_used_see_a_collapse():
+    """All pictures near one prototype: codes are even by construction, the nearest prototypes are not."""
+    facts = Facts(n_pictures=64, batch_size=16, per_epoch=4, n_steps=40, size=(8, 8), n_channels=1)
+    used = []
+    for alike in (False, True):
+        torch.manual_seed(0)
+        objective = METHODS["swav"].stages[0].build(Pixels(), facts, {"n_prototypes": 8})
+        if alike:
+            torch.nn.init.zeros_(objective.head.weight)
+        for step in range(300):
+            views = torch.randn(32, 1, 8, 8)
+            with torch.no_grad():
+                _, scalars = objective(Batch(views, None, 16, torch.Generator()), step)
+        used.append(scalars["prototypes_used"].item())
+        assert scalars["n_prototypes"].item() == 8
+    assert used[0] > 0.3
+    assert abs(used[1] - 1 / 8) < 0.01

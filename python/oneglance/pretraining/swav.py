@@ -20,7 +20,7 @@ from ..masks.train import seeded
 from .monitors import used_share
 from .objective import Batch, Facts, Method, Objective, Recipe, Stage
 from .options import as_count, as_number, choose_options
-from .ranks import gather_rows, rank
+from .ranks import gather_rows, mean_of_ranks, rank
 
 OPTIONS = {
     "n_prototypes": "2 sqrt(n), or 8 per class; never more than a batch and the queue can use evenly",
@@ -77,10 +77,14 @@ class SwavObjective(Objective):
         if self.queue.rows.device != embeddings[0].device:
             self.queue.rows = self.queue.rows.to(embeddings[0].device)
         queue = self.queue if step >= self.plan.queue_from else None
-        loss, use = swav_loss(self.head, embeddings, self.plan.eps, self.plan.temperature, queue, _of_all)
-        self.use.mul_(_USE_MEMORY).add_(use.to(self.use.dtype), alpha=1 - _USE_MEMORY)
+        loss, _ = swav_loss(self.head, embeddings, self.plan.eps, self.plan.temperature, queue, _of_all)
+        with torch.no_grad():  # the nearest prototypes: codes are in even use by construction
+            nearest = self.head.scores(torch.cat(self._coded)).argmax(dim=1)
+            share = torch.bincount(nearest, minlength=len(self.use)) / len(nearest)
+            self.use.mul_(_USE_MEMORY).add_(mean_of_ranks(share), alpha=1 - _USE_MEMORY)
         seen = loss.detach() / math.log(len(self.use))
-        return loss, {"loss_over_ln_k": seen, "prototypes_used": used_share(self.use)}
+        count = torch.tensor(float(len(self.use)), device=seen.device)
+        return loss, {"loss_over_ln_k": seen, "prototypes_used": used_share(self.use), "n_prototypes": count}
 
     def between(self, step: int) -> None:
         if step < self.plan.freeze_steps:
