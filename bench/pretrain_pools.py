@@ -2,7 +2,7 @@
 
 digits   scikit-learn's 1,797 digits at 16 x 16, grey; two thirds to train on, another split for every seed
 neu      357 pictures of 6 steel defects at 32 x 32, grey; likewise
-cifar    CIFAR-10, 200 pictures per class to train on and 100 to measure, RGB at 32 x 32; one split
+cifar    CIFAR-10, 300 pictures per class to train on and 100 to measure, RGB at 32 x 32; one split
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def neu(seed: int) -> Pool:
 
 
 def cifar(seed: int) -> Pool:
-    train, classes = read_folders(SHARED / "data" / "images" / "cifar10" / "train", 200)
+    train, classes = read_folders(SHARED / "data" / "images" / "cifar10" / "train")
     test, test_classes = read_folders(SHARED / "data" / "images" / "cifar10" / "test")
     return Pool(_floats(train), classes, _floats(test), test_classes)
 
