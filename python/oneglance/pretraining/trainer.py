@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -114,6 +115,8 @@ def train_stage(
                 _flush(pending, course, step + 1)
                 _end_epoch(scene, name, objective, facts, course, (step + 1) // facts.per_epoch, lr)
             meter.advance(facts.batch_size, 0)
+            if world() > 1 and scene.device.type != "cpu" and (step + 1) % _CHECK_STEPS:
+                continue  # asking the others would wait for the device
             if any_rank(asked.is_set()):
                 keep(step + 1)
                 raise KeyboardInterrupt
@@ -184,7 +187,9 @@ def _for_ranks(objective: Objective) -> Callable[[Batch, int], tuple[Tensor, dic
     if world() == 1:
         return objective
     unused = not hasattr(objective.encoder, "n_channels")  # a foreign backbone may have parts that no loss reaches
-    around = nn.parallel.DistributedDataParallel(objective, broadcast_buffers=False, find_unused_parameters=unused)
+    with warnings.catch_warnings():  # torch 2.13 has another name for broadcast_buffers, which 2.4 does not know
+        warnings.simplefilter("ignore", FutureWarning)
+        around = nn.parallel.DistributedDataParallel(objective, broadcast_buffers=False, find_unused_parameters=unused)
     called: Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]] = around
     return called
 
