@@ -27,6 +27,7 @@ T* at(Address address) {
 using WithoutGil = pybind11::call_guard<pybind11::gil_scoped_release>;
 
 void bind_cuda_activeft(pybind11::module_& module);
+void bind_cuda_bilaf(pybind11::module_& module);
 void bind_cuda_card(pybind11::module_& module);
 void bind_cuda_cover(pybind11::module_& module);
 void bind_cuda_kmeans(pybind11::module_& module);

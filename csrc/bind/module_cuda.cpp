@@ -23,6 +23,7 @@ PYBIND11_MODULE(ONEGLANCE_CUDA_MODULE, module) {
     }
   });
   bind_cuda_activeft(module);
+  bind_cuda_bilaf(module);
   bind_cuda_card(module);
   bind_cuda_cover(module);
   bind_cuda_kmeans(module);

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
-from .._check import as_mask, as_positions, as_shards, is_cosine, positive_int, positive_number, seed_int
+from .._check import as_mask, as_positions, is_cosine, positive_int, positive_number, seed_int
 from .._rows import named_rows
 from .._types import BoolArray, Float64Array, IntArray, RowShards
+from ..cuda import DeviceRows
+from ..cuda.bilaf import Classes
+from ..cuda.rows import on_host
 from ..errors import InvalidInput
 from ..search import farthest_points
-from .activeft import activeft, match
+from .activeft import activeft, as_argument, count_of, match, on_the_host, rows_of
+from .bilaf_inside import Inside, inside_of
 from .bilaf_released import released_picks
 from .kmeans import kmeans
 
@@ -25,7 +28,7 @@ _NEAR_CORES = 8  # opponents looked at before all of them are
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BiLAF:
-    """Picks with the classes they come from.
+    """Picks with the classes they come from; NumPy arrays also where X is on a device.
 
     indices   int64 (k,), distinct rows: cores first, then boundary samples, class after class in turns
     scores    float64 (k,), boundary score when picked, in [-1, 1], small near a boundary; NaN for cores
@@ -65,7 +68,8 @@ def bilaf(
 ) -> BiLAF:
     """k rows: cores that stand for pseudo-classes, and samples near the boundaries between these.
 
-    X            (n, d) float16/32/64: NumPy array or memory map, RowShards, CPU torch tensor
+    X            (n, d) float16/32/64: NumPy array or memory map, RowShards, torch tensor, CuPy array (those of a CUDA
+                 device are worked on there)
     cores        how the cores are found: "activeft" (its released objective, with which the paper's results were
                  made), "kmeans" (the row nearest to each centre after 10 iterations at most) or "farthest"; or
                  their positions
@@ -93,7 +97,7 @@ def bilaf(
     Cost: the cores; one product with the cores; per class of N rows about N^2 d multiply-adds. Memory O(n + N d).
     Source: arXiv 2403.10069. Raises InvalidInput.
     """
-    rows, k, cosine, seed = as_shards(X, "X"), positive_int(k, "k"), is_cosine(metric), seed_int(seed)
+    rows, k, cosine, seed = rows_of(X), positive_int(k, "k"), is_cosine(metric), seed_int(seed)
     if compat not in COMPATS:
         raise InvalidInput(f"compat must be one of {list(COMPATS)}, got {compat!r}.")
     n_neighbors, penalty = positive_int(n_neighbors, "n_neighbors"), positive_number(penalty, "penalty")
@@ -103,7 +107,11 @@ def bilaf(
     )
     if penalty < 1:
         raise InvalidInput(f"penalty must be at least 1, got {penalty:g}.")
-    n_rows = len(rows)
+    n_rows = count_of(rows)
+    if isinstance(rows, DeviceRows):
+        if compat == "released":
+            raise InvalidInput('compat is "released", which the CPU alone computes. Pass X as an array of the CPU.')
+        cores, already, mask = (on_host(value, rows.library) for value in (cores, already, mask))
     given = np.empty(0, dtype=np.int64) if already is None else as_positions(already, "already", n_rows)
     masked = as_mask(mask, "mask", n_rows)
     used = np.ones(n_rows, dtype=np.bool_) if masked is None else masked.copy()
@@ -114,7 +122,7 @@ def bilaf(
         found = _cores(rows, k, cores, n_cores, metric, given, used, seed)
         used[given] = True
         centers = np.concatenate([given, found])
-        if compat == "released":
+        if compat == "released" and isinstance(rows, RowShards):
             return _released(
                 rows,
                 k,
@@ -123,23 +131,16 @@ def bilaf(
                 used,
                 {"n_neighbors": n_neighbors, "growth": growth, "removal": removal, "penalty": penalty},
             )
-        labels, near, distance = _near_cores(rows, centers, cosine, used)
-        kept, mean = _denoise(rows, labels, centers, used, cosine, n_neighbors, growth, removal)
+        inside = inside_of(rows, cosine, used)
+        labels, near, distance = _near_cores(inside, centers, used)
+        kept, mean = _denoise(inside, labels, centers, used, n_neighbors, growth, removal)
         if k + given.size > np.count_nonzero(kept):  # the budget must be met: nothing is left out
-            kept, mean = _denoise(rows, labels, centers, used, cosine, n_neighbors, growth, 0.0)
+            kept, mean = _denoise(inside, labels, centers, used, n_neighbors, growth, 0.0)
         members, offsets = _members(labels, kept, centers.size)
         budget = largest_remainder(k + given.size, np.diff(offsets), np.ones(centers.size, dtype=np.int64))
-        picked, scores, opponent = _core.boundary_picks(
-            list(rows),
-            members,
-            offsets,
-            centers,
-            near[members].ravel(),
-            distance[members].ravel(),
-            mean[members],
-            budget,
-            penalty,
-            cosine,
+        classes = Classes(members, offsets, centers)
+        picked, scores, opponent = inside.picks(
+            classes, near[members], distance[members], mean[members], budget, penalty
         )
     turn = np.arange(picked.size) - np.repeat(np.cumsum(budget) - budget, budget)
     mine = np.repeat(np.arange(centers.size), budget)
@@ -152,7 +153,7 @@ def bilaf(
 def _released(
     rows: RowShards, k: int, centers: IntArray, n_given: int, used: BoolArray, options: dict[str, Any]
 ) -> BiLAF:
-    labels, near, distance = _near_cores(rows, centers, False, used)
+    labels, near, distance = _near_cores(inside_of(rows, False, used), centers, used)
     if near.shape[1]:
         opponent, inter = near[:, 0], distance[:, 0]
     else:
@@ -170,11 +171,18 @@ def _share(value: float, name: str, ok: bool, need: str) -> float:
 
 
 def _cores(
-    rows: RowShards, k: int, cores: Any, n_cores: int | None, metric: str, given: IntArray, free: BoolArray, seed: int
+    rows: RowShards | DeviceRows,
+    k: int,
+    cores: Any,
+    n_cores: int | None,
+    metric: str,
+    given: IntArray,
+    free: BoolArray,
+    seed: int,
 ) -> IntArray:
     """Rows of the new cores, distinct."""
     if not isinstance(cores, str):
-        found = as_positions(cores, "cores", len(rows))
+        found = as_positions(cores, "cores", count_of(rows))
         if not free[found].all():
             raise InvalidInput("cores holds a row that mask or already leaves out.")
         if not 1 <= found.size <= k:
@@ -187,31 +195,30 @@ def _cores(
     n_cores = positive_int(n_cores, "n_cores")
     if n_cores > k:
         raise InvalidInput(f"n_cores is {n_cores}, but k is {k}: each core is a pick. Ask for fewer cores.")
-    before = given if given.size else None
+    before, X = given if given.size else None, as_argument(rows)
     if cores == "farthest":
-        return farthest_points(rows, n_cores, metric=metric, mask=free, already=before).indices
+        cover = farthest_points(X, n_cores, metric=metric, mask=free, already=before)
+        return np.asarray(on_the_host(rows, cover.indices))
     if cores == "activeft":
-        return activeft(rows, n_cores, objective="released", mask=free, already=before, seed=seed).indices
-    centers = kmeans(rows, n_cores, metric=metric, max_iter=_CORE_ITER, mask=free, seed=seed).centers
-    return match(rows, centers, free, metric == "cosine")[0]
+        return activeft(X, n_cores, objective="released", mask=free, already=before, seed=seed).indices
+    centers = kmeans(X, n_cores, metric=metric, max_iter=_CORE_ITER, mask=free, seed=seed).centers
+    return match(rows, on_the_host(rows, centers), free, metric == "cosine")[0]
 
 
-def _near_cores(
-    rows: RowShards, centers: IntArray, cosine: bool, used: BoolArray
-) -> tuple[IntArray, IntArray, Float64Array]:
+def _near_cores(inside: Inside, centers: IntArray, used: BoolArray) -> tuple[IntArray, IntArray, Float64Array]:
     """(class of every row, its nearest cores of other classes (n, q), their Euclidean distances).
 
     A core is of its own class, also beside an equal core. One product with the cores.
     """
     q = min(_NEAR_CORES, centers.size - 1)
-    near, distance = _core.nearest(list(rows), [rows.take(centers)], q + 1, cosine, False, None, used)
+    near, distance = inside.near(centers, q + 1, used)
     labels = near[:, 0].copy()
     labels[~used] = -1
     labels[centers] = np.arange(centers.size)
     own = (near == labels[:, None]) & used[:, None]
     own[~own.any(axis=1), q] = True  # equal cores can push the own one off the list: then the last goes
-    shape = (len(rows), q)
-    return labels, near[~own].reshape(shape), np.sqrt(distance[~own].reshape(shape) * (2.0 if cosine else 1.0))
+    shape = (inside.n_rows, q)
+    return labels, near[~own].reshape(shape), np.sqrt(distance[~own].reshape(shape) * (2.0 if inside.cosine else 1.0))
 
 
 def _members(labels: IntArray, kept: BoolArray, n_classes: int) -> tuple[IntArray, IntArray]:
@@ -223,11 +230,10 @@ def _members(labels: IntArray, kept: BoolArray, n_classes: int) -> tuple[IntArra
 
 
 def _denoise(
-    rows: RowShards,
+    inside: Inside,
     labels: IntArray,
     centers: IntArray,
     used: BoolArray,
-    cosine: bool,
     n_neighbors: int,
     growth: float,
     removal: float,
@@ -235,10 +241,11 @@ def _denoise(
     """(rows that stay: of each class all but the last floor(removal * size) to join; their mean distance to those of
     their class that stay)."""
     members, offsets = _members(labels, used, centers.size)
-    order, distances = _core.denoise(list(rows), members, offsets, centers, n_neighbors, growth, removal, cosine)
+    classes = Classes(members, offsets, centers)
+    order, distances = inside.denoise(classes, n_neighbors, growth, removal)
     sizes = np.diff(offsets)
     place = np.arange(order.size) - np.repeat(offsets[:-1], sizes)
-    kept, mean = used.copy(), np.full(len(rows), np.nan)
+    kept, mean = used.copy(), np.full(used.size, np.nan)
     kept[order[place >= np.repeat(sizes - np.floor(removal * sizes).astype(np.int64), sizes)]] = False
     mean[members] = distances
     return kept, mean

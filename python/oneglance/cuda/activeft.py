@@ -106,7 +106,7 @@ class ActiveFt:
             self._stream,
         )
         second = None
-        if not released and apart is not None:
+        if not released and log_sum is not None:
             second = self._softmax(-log_sum, released)
             spread = how.balance * (log_sum.sum() / self.n_theta + 1.0 / how.tau)
             self.loss[t - 1 : t] += spread
