@@ -93,7 +93,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_goes_on(folder, tmp_path
         (("--encoder", "resnet"), "method 'mae' hides patches and needs a vision transformer, got encoder 'resnet'"),
         (("--size", "big"), "size must be a side like 64, or HEIGHTxWIDTH like 48x64, got 'big'"),
         (("--size", "9", "--patch", "2"), "patch must divide the sides of the pictures (9, 9), got 2"),
-        (("--from", "timm:x", "--encoder", "vit"), "start (--from) continues a backbone; encoder and patch are for a new one"),
+        (("--from", "timm:x", "--encoder", "vit"), "start (--from) continues a backbone; leave out encoder and patch"),
         (("--from", "nowhere"), "backbone 'nowhere': must look like KIND:NAME"),
         (("--warm-up", "1"), "warm_up must lie in [0, 1), got 1.0"),
         (("--lr", "0"), "lr must be a finite number > 0, got 0"),
