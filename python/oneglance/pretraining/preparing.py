@@ -73,7 +73,7 @@ def prepare(
         raise InvalidInput(f"size is for picture files; these arrays are {found} as they come. Leave it out.")
     if start is not None:
         if encoder != "auto" or patch is not None:
-            raise InvalidInput("start (--from) continues a backbone; leave out encoder and patch, which are for new ones.")
+            raise InvalidInput("start (--from) continues a backbone; leave out encoder and patch, they make a new one.")
         return _continued(source, source.pictures, method, start, wanted, n_channels, found, ready)
     sides = found if ready else wanted or choose_size(found)
     name = ("vit" if method.needs_patches else "resnet") if encoder == "auto" else encoder

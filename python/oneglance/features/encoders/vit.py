@@ -29,10 +29,10 @@ class Attention(nn.Module):
             parts = self.qkv(tokens).view(n_rows, n_tokens, 3, self.num_heads, width // self.num_heads)
             query, key, value = parts.permute(2, 0, 3, 1, 4)
         else:
-            weights, biases = self.qkv.weight.split([width, 2 * width]), self.qkv.bias.split([width, 2 * width])
-            asked = functional.linear(tokens[:, n_tokens - n_last :], weights[0], biases[0])
+            weight, bias = self.qkv.weight, self.qkv.bias
+            asked = functional.linear(tokens[:, n_tokens - n_last :], weight[:width], bias[:width])
             query = asked.view(n_rows, n_last, self.num_heads, -1).transpose(1, 2)
-            known = functional.linear(tokens, weights[1], biases[1])
+            known = functional.linear(tokens, weight[width:], bias[width:])
             key, value = known.view(n_rows, n_tokens, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(query, key, value)
         out: Tensor = self.proj(mixed.transpose(1, 2).reshape(n_rows, -1, width))
