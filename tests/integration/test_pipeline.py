@@ -780,6 +780,19 @@ def test_the_command(place, monkeypatch):
     assert sorted((path, path.stat().st_mtime_ns) for path in place.parent.rglob("*")) == before
 
 
+def test_the_report_alone(place):
+    _, err = oneglance("report", place, code=2)
+    assert "no step is done yet" in err
+    found = to_the_end(place)
+    html = found.folder / "report.html"
+    html.unlink()
+    write(place.parent, TOML + '[pipeline]\ntitle = "Steel & <b>"\n')
+    out, _ = oneglance("report", place)
+    assert str(html) in out
+    assert "<h1>Steel &amp; &lt;b&gt;</h1>" in html.read_text(encoding="utf-8")
+    assert og.run_pipeline(place).ran == ()
+
+
 def test_init(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out, _ = oneglance("run", "--init")

@@ -13,7 +13,10 @@ from .. import __version__
 from ..errors import BadData, OneglanceError
 from .lazy import LazyGroup
 
-VERBS = ("adapt", "audit", "doctor", "embed", "evaluate", "plan", "pretrain", "quickstart", "run", "select", "weights")
+VERBS = (
+    *("adapt", "audit", "doctor", "embed", "evaluate", "plan"),
+    *("pretrain", "quickstart", "report", "run", "select", "weights"),
+)
 
 EXIT_USAGE, EXIT_BAD_DATA, EXIT_INTERRUPTED = 2, 3, 4
 

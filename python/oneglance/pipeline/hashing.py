@@ -12,6 +12,7 @@ from typing import Any
 from ..features.specs import parse_spec
 from ..store.files import digest, file_digest, json_bytes, write_atomic
 
+HASHES = "hashes.json"
 _FRESH_NS = 2_000_000_000
 """A file changed so shortly before it was hashed may change again within the clock's tick: it is hashed anew."""
 
