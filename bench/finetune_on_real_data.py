@@ -102,13 +102,15 @@ def tested(network: Backbone, head: Any, scene: Scene) -> float:
     return float((guess == scene.test_classes).mean())
 
 
-def run(out: Path, scenes: Sequence[str], names: Sequence[str], seeds: int, minutes: float) -> None:
+def run(
+    out: Path, scenes: Sequence[str], counts: Sequence[int], names: Sequence[str], seeds: int, minutes: float
+) -> None:
     began = time.monotonic()
     made: dict[str, Scene] = {}
     masked: dict[str, dict[int, Any]] = {}
     for seed in range(seeds):
         for name in scenes:
-            for per_class in COUNTS[name]:
+            for per_class in counts or COUNTS[name]:
                 place = out / name / f"{per_class}-{seed}.json"
                 if place.exists():
                     continue
@@ -177,6 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--scenes", default="digits,neu", help=", ".join(COUNTS))
+    parser.add_argument("--counts", default="", help="labels per class, else those of the pool")
     parser.add_argument("--recipes", default=RECIPES)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=60, help="begin no cell after so many")
@@ -186,7 +189,8 @@ def main() -> None:
         print(tables(asked.out))
         return
     torch.set_num_threads(1)
-    run(asked.out, asked.scenes.split(","), asked.recipes.split(","), asked.seeds, asked.minutes)
+    counts = [int(part) for part in asked.counts.split(",") if part]
+    run(asked.out, asked.scenes.split(","), counts, asked.recipes.split(","), asked.seeds, asked.minutes)
 
 
 if __name__ == "__main__":
