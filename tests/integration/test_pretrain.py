@@ -17,6 +17,7 @@ import oneglance as og  # noqa: E402
 from oneglance.features import Backbone, Preprocess, extract  # noqa: E402
 from oneglance.features.backbones import as_backbones  # noqa: E402
 from oneglance.features.progress import Meter  # noqa: E402
+from oneglance.pretraining.from_backbone import encoder_of  # noqa: E402
 from oneglance.pretraining.methods import METHODS  # noqa: E402
 
 FAST = {"epochs": 2, "batch_size": 6, "device": "cpu", "workers": 1, "encoder": "vit-tiny"}
@@ -235,6 +236,16 @@ def test_patches_of_a_foreign_transformer_can_be_hidden(spec, tmp_path, torchvis
             torchvision.models.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5), Preprocess(size=32), name="tv"
         )
         start.module.heads = torch.nn.Identity()
+    encoder = encoder_of(as_backbones(start)[0], 3, (32, 32), patches=True).eval()
+    with torch.no_grad():
+        batch, everything = torch.rand(2, 3, 32, 32), torch.arange(np.prod(encoder.grid((32, 32)))).expand(2, -1)
+        whole = encoder.tokens(batch)
+        assert torch.allclose(whole[:, 0], encoder(batch), atol=1e-5)  # the class token, behind the last norm
+        assert torch.allclose(encoder.tokens(batch, everything), whole, atol=1e-5)
+        part = encoder.tokens(batch, everything[:, :-1])
+        moved = batch.clone()
+        moved[:, :, -8:, -8:] = 0  # the last patch, which is not looked at
+        assert torch.equal(encoder.tokens(moved, everything[:, :-1]), part)
     made = og.pretrain(pictures, tmp_path / "b", start=start, method="mae", **given)
     assert np.isfinite(made.curve[-1]["loss"])
     assert extract(made.backbone, pictures).shape[0] == 8

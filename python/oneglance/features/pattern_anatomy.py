@@ -68,7 +68,7 @@ def find_anatomy(backbone: Backbone, spec: PatternSpec, batch: Tensor, compute: 
     with contextlib.suppress(InvalidInput):  # no tensor among the outputs: pooling will say so
         result = pick_output(result, backbone.name, backbone.output, backbone.pool)[0]
     shape = tuple(result.shape) if isinstance(result, Tensor) else ()
-    stacks = [] if isinstance(module, torch.jit.ScriptModule) else list(_stacks(module))
+    stacks = [] if isinstance(module, torch.jit.ScriptModule) else list(block_stacks(module))
     if len(stacks) == 1:
         return _of_stack(backbone, spec, stacks[0], calls)
     unread = _unread_attention(module)
@@ -119,7 +119,7 @@ def _named(backbone: Backbone, spec: PatternSpec) -> Anatomy:
     return Anatomy(hooks.patches, norm=hooks.norm, attention=attention, n_prefix=hooks.n_prefix)
 
 
-def _stacks(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def block_stacks(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Lists of blocks with exactly one self-attention each, the innermost ones; of a picture-and-text model those
     of its picture half."""
     found = {}
@@ -155,10 +155,10 @@ def _of_stack(backbone: Backbone, spec: PatternSpec, stack: tuple[str, nn.Module
         inside = next(name for name, part in last.named_modules() if kind_of(part) is not None)
         attention = ".".join(filter(None, (f"{dot}{names[-1]}", inside)))
     n_prefix = _prefix(backbone, f"{dot}{names[-2]}", calls, attention is not None)
-    return Anatomy(f"{dot}{names[-2]}", norm=_final_norm(backbone, path), attention=attention, n_prefix=n_prefix)
+    return Anatomy(f"{dot}{names[-2]}", norm=final_norm(backbone, path), attention=attention, n_prefix=n_prefix)
 
 
-def _final_norm(backbone: Backbone, path: str) -> str | None:
+def final_norm(backbone: Backbone, path: str) -> str | None:
     """The norm after the blocks, beside them or further out; None for a network that was built without one."""
     parts, identity = path.split("."), False
     for depth in range(len(parts) - 1, -1, -1):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import InvalidInput
 from ..features.backbones import Backbone
 from ..features.encoders import SmallResNet, SmallViT
-from ..features.pattern_attention import kind_of
+from ..features.pattern_anatomy import block_stacks, final_norm
 from ..features.pooling import pick_output, pool_output, prefix_tokens
 
 _NORMS = nn.modules.batchnorm._BatchNorm
@@ -83,17 +83,17 @@ class BackboneEncoder(nn.Module):
 
 
 class TransformerEncoder(BackboneEncoder):
-    """A transformer with one stack of blocks over (B, prefix + L, d) tokens: its patches can be hidden.
+    """A transformer with one stack of blocks over (B, prefix + L, d) tokens (see features.pattern_anatomy): its patches
+    can be hidden.
 
     Tokens that are not to be seen are taken out in front of the first block, behind embedding and positions.
     """
 
     def __init__(self, backbone: Backbone, n_channels: int, size: tuple[int, int]) -> None:
         super().__init__(backbone, n_channels, size)
-        stack = find_blocks(self.module)
-        if stack is None:
-            raise InvalidInput(f'start: backbone "{backbone.name}" has no single stack of transformer blocks.')
-        self.blocks = stack
+        path, blocks = next(iter(block_stacks(self.module)))
+        self.blocks: Any = blocks
+        self._norm = final_norm(self.backbone, path)
         self._grid, self._size = self._look(n_channels, size), size
 
     def grid(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -103,10 +103,11 @@ class TransformerEncoder(BackboneEncoder):
         return self._grid
 
     def tokens(self, pictures: Tensor, keep: Tensor | None = None) -> Tensor:
-        """(B, 1 + L, width): class token (or the patches' mean, where there is none), patches row after row."""
+        """(B, 1 + L, width) behind the last norm: class token (or the patches' mean, where there is none), patches row
+        after row."""
         with self._seeing(keep) as seen:
             self._answer(pictures)
-        found = seen[-1]
+        found = seen[-1] if self._norm is None else self.module.get_submodule(self._norm)(seen[-1])
         patches = found[:, self._n_prefix :]
         first = found[:, :1] if self._n_prefix else patches.mean(dim=1, keepdim=True)
         return torch.cat([first, patches], dim=1)
@@ -171,19 +172,6 @@ class TransformerEncoder(BackboneEncoder):
         return int(grids[-1][0]), int(grids[-1][1])
 
 
-def find_blocks(module: nn.Module) -> nn.ModuleList | nn.Sequential | None:
-    """The one list of blocks with one self-attention each; None where there is none, or several."""
-    found = [
-        (name, part)
-        for name, part in module.named_modules()
-        if isinstance(part, (nn.ModuleList, nn.Sequential))
-        and len(part) > 0
-        and all(sum(kind_of(inner) is not None for inner in block.modules()) == 1 for block in part)
-    ]
-    inner = [part for name, part in found if not any(other.startswith(f"{name}.") for other, _ in found)]
-    return inner[0] if len(inner) == 1 else None
-
-
 def encoder_of(backbone: Backbone, n_channels: int, size: tuple[int, int], patches: bool) -> nn.Module:
     """An encoder around a copy of the backbone; `patches`: its patches will be hidden. One of features.encoders is
     copied as it is.
@@ -197,7 +185,7 @@ def encoder_of(backbone: Backbone, n_channels: int, size: tuple[int, int], patch
         return copy.deepcopy(own).requires_grad_(True)
     if not patches:
         return BackboneEncoder(backbone, n_channels, size)
-    if find_blocks(backbone.module) is None:
+    if len(list(block_stacks(backbone.module))) != 1:
         raise InvalidInput(
             f'method mae hides patches and needs a vision transformer with tokens, backbone "{backbone.name}" '
             f"({type(backbone.module).__name__}) is none. Take a transformer, or another method (swav, simclr, nnclr)."
