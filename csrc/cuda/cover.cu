@@ -134,16 +134,16 @@ SIMT_KERNEL refresh_kernel(CoverArrays a, const std::int64_t* list, const std::i
         }
       }
     }
-    for (int r = 0; r < kTileRows; ++r) {
-      if (lane() % kHalf != r || place + r >= n) continue;
-      if (n_splits == 1) {
-        if (!mine[r]) continue;
-        make_current(a, rows[r], best[r], n_centers);
-        ++n_read;
-      } else {
-        part_dist2[split * most + place + r] = best[r].dist2;
-        part_nearest[split * most + place + r] = mine[r] ? best[r].row : -1;
-      }
+    const Nearer found = own_of(best);
+    const std::int64_t row = own_of(rows), own = place + lane() % kHalf;
+    const bool stale = own_of(mine);
+    if (lane() % kHalf >= kTileRows || own >= n) continue;
+    if (n_splits > 1) {
+      part_dist2[split * most + own] = found.dist2;
+      part_nearest[split * most + own] = stale ? found.row : -1;
+    } else if (stale) {
+      make_current(a, row, found, n_centers);
+      ++n_read;
     }
   }
   n_read = simt::warp_sum(n_read);

@@ -69,6 +69,25 @@ SIMT_DEVICE void half_warp_dist2(const CoverArrays& a, const std::int64_t (&rows
   }
 }
 
+/// Lane r of a half warp takes values[r] (r < R; the others values[0]): R rows are then finished by R lanes at once.
+template <typename V, int R>
+SIMT_DEVICE V own_of(const V (&values)[R]) {
+  V mine = values[0];
+  for (int r = 1; r < R; ++r) {
+    if (simt::lane() % kHalf == r) mine = values[r];
+  }
+  return mine;
+}
+template <typename V, int R, int C>
+SIMT_DEVICE void own_of(const V (&values)[R][C], V (&mine)[C]) {
+  for (int c = 0; c < C; ++c) {
+    mine[c] = values[0][c];
+    for (int r = 1; r < R; ++r) {
+      if (simt::lane() % kHalf == r) mine[c] = values[r][c];
+    }
+  }
+}
+
 /// A row or centre and its distance; of two at the same distance the lower row.
 struct Nearer {
   double dist2;

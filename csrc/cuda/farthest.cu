@@ -133,16 +133,16 @@ SIMT_DEVICE Nearer update_pool(const CoverArrays& a, const FarthestScratch& s, s
       }
     }
     simt::sync_warp();  // all lanes have read the pool before one of them closes a row
-    for (int r = 0; r < kTileRows; ++r) {
-      if (lane() % kHalf != r || place + r >= n) continue;
-      if (best[r].dist2 < 0.0) {
-        s.pool[place + r] = -1;
-        continue;
-      }
-      a.dist2[rows[r]] = best[r].dist2;
-      a.nearest[rows[r]] = best[r].row;
-      take_farther(farthest, best[r].dist2, rows[r]);
+    const Nearer mine = own_of(best);
+    const std::int64_t row = own_of(rows), own = place + lane() % kHalf;
+    if (lane() % kHalf >= kTileRows || own >= n) continue;
+    if (mine.dist2 < 0.0) {
+      s.pool[own] = -1;
+      continue;
     }
+    a.dist2[row] = mine.dist2;
+    a.nearest[row] = mine.row;
+    take_farther(farthest, mine.dist2, row);
   }
   return farthest;
 }

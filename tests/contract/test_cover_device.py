@@ -23,10 +23,8 @@ both_metrics = pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
 FIELDS = ("indices", "radii", "nearest_selected", "rows", "row_distance", "row_nearest")
 
 
-def only_numpy(device):
-    """Every case once; the other libraries differ in a few calls, which the tests without this see."""
-    if device.name == "emulated-torch":
-        pytest.skip("the same kernels as emulated-numpy")
+# Every case once; the other libraries differ in a few calls, which the tests without this mark see.
+once = pytest.mark.parametrize("device", ["emulated-numpy", "cuda-torch"], indirect=True)
 
 
 def wide_request(device, x, k, metric="sqeuclidean", **asked):
@@ -43,20 +41,20 @@ def same_bytes(device, got, want, fields=FIELDS):
     assert got[6] == want.radius or np.isnan(want.radius)
 
 
+@once
 @pytest.mark.parametrize("name", FEW)
 @both_metrics
 def test_in_float64_farthest_points_have_the_bytes_of_the_cpu(device, name, metric):
-    only_numpy(device)
     x = CASES[name]
     k = min(len(x), 12)
     got = device_farthest.farthest_points(wide_request(device, x, k, metric), True)
     same_bytes(device, got, og.farthest_points(x, k, metric=metric, assign=True))
 
 
+@once
 @pytest.mark.parametrize("name", FEW[::3])
 @pytest.mark.parametrize("gamma", [1.0, 2.0, 0.7])
 def test_in_float64_draws_have_the_bytes_of_the_cpu(device, name, gamma):
-    only_numpy(device)
     x, metric = CASES[name], "cosine" if gamma == 2 else "sqeuclidean"
     k = min(len(x), 24)
     got = device_draw.weighted_draw(wide_request(device, x, k, metric), gamma, 5, True)
@@ -68,10 +66,10 @@ def tolerance(x, metric):
     return x.shape[1] * 2.0**-22, 0.0 if metric == "sqeuclidean" else 1e-14
 
 
+@once
 @pytest.mark.parametrize("name", FLOAT32)
 @both_metrics
 def test_float32_picks_are_farthest_up_to_near_ties(device, name, metric):
-    only_numpy(device)
     x = CASES[name]
     k, (rtol, atol) = min(len(x), 10), tolerance(x, metric)
     got = og.farthest_points(device.put(x), k, metric=metric, assign=True)
@@ -128,9 +126,9 @@ def test_items_masks_and_earlier_picks(device, metric):
     assert device.get(og.farthest_points(device.put(x), 9, metric=metric, **on_device).indices).size == 9
 
 
+@once
 def test_draws_of_many_seeds_are_those_of_the_cpu(device):
     """float32 distances of rows far from each other: no number falls between two weights."""
-    only_numpy(device)
     x = np.random.default_rng(5).normal(size=(40, 3)).astype(np.float32)
     offsets = owned(x)
     for seed in range(12):
