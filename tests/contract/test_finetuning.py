@@ -76,6 +76,19 @@ def test_interpolation_and_its_exact_ends(alpha):
     assert int(found["n"]) == (3 if alpha == 0 else 7)  # a counter is not averaged
 
 
+@pytest.mark.parametrize("side", [1, 3])
+def test_merged_adapters_are_the_adapters_beside_the_weight(side):
+    """W x + s B (A x) as two maps one after the other, linear and convolution."""
+    weight, a = RNG.standard_normal((5, 4, side, side)), RNG.standard_normal((2, 4, side, side))
+    b = RNG.standard_normal((5, 2, 1, 1))
+    x = torch.tensor(RNG.standard_normal((3, 4, 6, 6)))
+    conv = torch.nn.functional.conv2d
+    beside = conv(x, torch.tensor(weight)) + 0.7 * conv(conv(x, torch.tensor(a)), torch.tensor(b))
+    close(conv(x, torch.tensor(reference.merge_lora(weight, a, b, 0.7))), beside.numpy(), 1e-12)
+    flat = [part[..., 0, 0] for part in (weight, a, b)]
+    close(reference.merge_lora(*flat, 0.7), flat[0] + 0.7 * flat[2] @ flat[1], 1e-15)
+
+
 @pytest.mark.parametrize(
     ("names", "numbers"),
     [

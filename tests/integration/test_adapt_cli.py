@@ -228,7 +228,7 @@ def test_panels_do_not_matter(pool, monkeypatch):
     assert none.to_table().num_rows == 0
 
 
-@pytest.mark.parametrize("verb", ["heads", "predict"])
+@pytest.mark.parametrize("verb", ["finetune", "heads", "masks", "predict"])
 def test_help_fits_a_terminal(verb):
     shown = CliRunner().invoke(cli, ["adapt", verb, "--help"], terminal_width=80)
     assert shown.exit_code == 0
