@@ -275,3 +275,18 @@ def test_prototypes_used_see_a_collapse():
         assert scalars["n_prototypes"].item() == 8
     assert used[0] > 0.3
     assert abs(used[1] - 1 / 8) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("size", "patch"), [((8, 8), 2), ((31, 31), 1), ((32, 48), 4), ((224, 224), 16), ((23, 46), 1)]
+)
+def test_patches_fit_both_sides(size, patch):
+    assert choose_shape("vit", size).patch == patch
+
+
+def test_too_many_patches_are_refused():
+    with pytest.raises(
+        InvalidInput, match=r"sides \(223, 211\) leave patches of 1 pixels, and 47,053 .*multiples of 16"
+    ):
+        choose_shape("vit", (223, 211))
+    assert choose_shape("resnet", (223, 211)).size == "base"

@@ -63,14 +63,15 @@ def choose_settings(
     options: Mapping[str, Any] | None = None,
     crops: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Automatic: batches of 64 (of a quarter of a pool below 256, 2 at least), and as many epochs as make 3,000 steps,
-    20 at least and 400 at most. Batches are rounded down to a multiple of the processes.
+    """Automatic: batches of 64 per process (at most a quarter of the pool, 2 at least), and as many epochs as make
+    3,000 steps, 20 at least and 400 at most. Batches are rounded down to a multiple of the processes.
 
     Raises InvalidInput.
     """
     if n_pictures < 2:
         raise InvalidInput(f"images: pretraining needs 2 pictures at least, got {n_pictures}.")
-    batch = positive_int(batch_size, "batch_size") if batch_size is not None else min(64, max(2, n_pictures // 4))
+    own = min(64 * world(), max(2, n_pictures // 4))
+    batch = own if batch_size is None else positive_int(batch_size, "batch_size")
     batch = min(batch, n_pictures) // world() * world()
     if batch < world():
         raise InvalidInput(f"batch_size must be at least the {world()} processes, got {batch_size or n_pictures}.")

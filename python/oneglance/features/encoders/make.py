@@ -19,7 +19,7 @@ _RESNET = {
     "base": ((64, 128, 256, 512), 2),
     "large": ((64, 128, 256, 512), 3),
 }
-_GRID, _MOST = 8, 16
+_GRID, _MOST, _MOST_PATCHES = 8, 16, 4096
 _SHRINK_FROM = 64
 
 
@@ -46,6 +46,12 @@ def choose_shape(
     if patch is None:
         usable = [side for side in range(2, min(_MOST, shorter) + 1) if picture[0] % side == 0 == picture[1] % side]
         patch = min(usable or [1], key=lambda side: (abs(shorter / side - _GRID), side))
+        n_patches = picture[0] * picture[1] // patch**2
+        if n_patches > _MOST_PATCHES:
+            raise InvalidInput(
+                f"sides {picture} leave patches of {patch} pixels, and {n_patches:,} of them are too many. Crop or pad "
+                "the pictures to multiples of 16, take encoder resnet, or name the patch."
+            )
     positive_int(patch, "patch")
     if picture[0] % patch or picture[1] % patch:
         raise InvalidInput(f"patch must divide the sides of the pictures {picture}, got {patch}.")
