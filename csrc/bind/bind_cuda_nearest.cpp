@@ -43,12 +43,13 @@ void bind_cuda_nearest(py::module_& module) {
            py::arg("lower"), py::arg("row"), py::arg("upper"), py::arg("dropped"), py::arg("slots"));
   module.def(
       "prepare_points",
-      [](const ScaledRows& from, const cuda::Frame& frame, int layout, const cuda::Points& out, Address stream) {
-        cuda::prepare_points(from.rows, from.scale, from.mask, frame, static_cast<cuda::PointLayout>(layout), out,
-                             stream);
+      [](const ScaledRows& from, const cuda::Frame& frame, int parts, unsigned low, bool tf32, const cuda::Points& out,
+         Address stream) {
+        cuda::prepare_points(from.rows, from.scale, from.mask, frame, cuda::PointLayout{parts, low, tf32}, out, stream);
       },
-      py::arg("rows"), py::arg("frame"), py::arg("layout"), py::arg("out"), py::arg("stream"), WithoutGil(),
-      "Rows in a frame (layout 0 plain, 1 query in parts, 2 row in parts).");
+      py::arg("rows"), py::arg("frame"), py::arg("parts"), py::arg("low"), py::arg("tf32"), py::arg("out"),
+      py::arg("stream"), WithoutGil(),
+      "Rows in a frame, `parts` times; the bits of `low` say which have the lower bits.");
   module.def(
       "scan_tile",
       [](Address products, std::int64_t n_queries, std::int64_t n_rows, std::int64_t first_row,

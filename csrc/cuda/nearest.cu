@@ -38,7 +38,7 @@ SIMT_DEVICE double number_at(const DeviceRows& rows, std::int64_t place) {
 template <typename T>
 SIMT_KERNEL prepare_kernel(const T* rows, std::int64_t n_rows, std::int64_t n_dims, std::int64_t row_stride,
                            const double* scale, const std::uint8_t* mask, Frame frame, PointLayout layout, Points out) {
-  const std::int64_t width = layout == PointLayout::plain ? n_dims : 3 * n_dims;
+  const std::int64_t width = layout.parts * n_dims;
   for (std::int64_t i = simt::first_of_warp(); i < n_rows; i += simt::warp_step()) {
     const T* row = rows + i * row_stride;
     float* x = out.x + i * width;
@@ -48,14 +48,10 @@ SIMT_KERNEL prepare_kernel(const T* rows, std::int64_t n_rows, std::int64_t n_di
     for (std::int64_t j = lane(); used && j < n_dims; j += 32) {
       const auto value = static_cast<float>(simt::to_double(row[j]) * factor - static_cast<double>(frame.shift[j]));
       sum += static_cast<double>(value) * static_cast<double>(value);
-      if (layout == PointLayout::plain) {
-        x[j] = value;
-        continue;
+      const float high = layout.tf32 ? simt::round_to_tf32(value) : value, low = simt::round_to_tf32(value - high);
+      for (int part = 0; part < layout.parts; ++part) {
+        x[part * n_dims + j] = (layout.low >> part & 1u) != 0 ? low : high;
       }
-      const float high = simt::round_to_tf32(value), low = simt::round_to_tf32(value - high);
-      x[j] = high;
-      x[n_dims + j] = layout == PointLayout::split_query ? low : high;
-      x[2 * n_dims + j] = layout == PointLayout::split_query ? high : low;
     }
     sum = simt::warp_sum(sum);
     const bool fits = sum <= kLargestNorm2;

@@ -5,12 +5,17 @@
 
 namespace oneglance::cuda {
 
-/// Where the float32 numbers of a point stand: once, or in parts of 11 bits (tf32) so that one product of two such
-/// points is high * high + low * high + high * low.
-enum class PointLayout : std::uint8_t { plain = 0, split_query = 1, split_row = 2 };
+/// The float32 numbers of a point, `parts` times side by side. tf32: each time 11 bits of them, the upper ones or,
+/// where `low` has a bit for that part, those below. So one product of two points with parts high, low, high and high,
+/// high, low is high * high + low * high + high * low; numbers that have 11 bits anyway need no low part.
+struct PointLayout {
+  int parts = 1;
+  unsigned low = 0;
+  bool tf32 = false;
+};
 
 /// Rows in a frame (csrc/algo/propose.h explains it and the bounds): x = scale * power * row - shift, rounded.
-///   x        (n, width) float32, width = d or 3 d by the layout
+///   x        (n, parts d) float32
 ///   norm2    (n,) |x|^2, slack (n,) bound A on the rounding of the row and its norms
 ///   base     (n,) norm2 - slack, rounded down; slope (n,) 2 g |x|, rounded up
 /// A row too large for float32 has x = 0 and infinite slack: always a candidate. A row that the mask leaves out has

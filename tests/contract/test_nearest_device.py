@@ -91,6 +91,28 @@ def test_types_may_differ_and_rows_may_be_strided(device):
     )
 
 
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+def test_float16_queries_take_fewer_products(device, offset):
+    """Numbers of 11 bits are not split, unless their mean is so large that it has to be taken off."""
+    if not device.library.selects_tf32:
+        pytest.skip("this library cannot choose TF32")
+    x = (POOLS["normal"] + offset).astype(np.float16)
+    q, parts = some_queries(x), []
+    plain = nearest.NearestSearch.__init__
+
+    def counted(self, *args, **options):
+        plain(self, *args, **options)
+        parts.append(self.width // 24)
+
+    nearest.NearestSearch.__init__ = counted
+    try:
+        for rows in (x, x.astype(np.float32)):
+            equal(device, og.nearest(device.put(q), device.put(rows), k=3), og.nearest(q, rows, k=3))
+    finally:
+        nearest.NearestSearch.__init__ = plain
+    assert parts == ([1, 2] if offset == 0 else [3, 3])
+
+
 def test_rows_of_the_host_are_streamed(device, monkeypatch):
     x = POOLS["clustered"].astype(np.float32)
     q = some_queries(x)

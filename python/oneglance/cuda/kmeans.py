@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InvalidInput
 from .arrays import DeviceRows
-from .metric_rows import MetricRows
+from .metric_rows import MetricRows, is_exact
 from .nearest import NearestSearch
 
 TOO_FAR = "squared distances between the rows exceed the range of float64. Divide the rows by a power of ten."
@@ -48,7 +48,8 @@ class Lloyd:
     def assign(self) -> None:
         """The nearest centre of every row, ties to the lower one, and dist2 to it."""
         view = DeviceRows(self.centers, self.library, self.device, 2, self.k, self.d, self.d)
-        indices, dist2 = NearestSearch(MetricRows(view, False), 1).find(self.rows)
+        search = NearestSearch(MetricRows(view, False), 1, exact_queries=is_exact(self.rows))
+        indices, dist2 = search.find(self.rows)
         self.labels, self.dist2 = indices.reshape(-1), dist2.reshape(-1)
 
     def mean_distance(self) -> float:

@@ -97,19 +97,23 @@ class Frame:
         return self.power * self.power
 
 
-def frame_of(rows: MetricRows, split: bool) -> Frame:
-    """split: points in two parts of 11 bits.
+def is_exact(rows: MetricRows) -> bool:
+    """Whether the numbers, times a power of two, have 11 significant bits as they are."""
+    return rows.rows.dtype in ("float16", "bfloat16") and rows.scale is None
 
-    Then the parts and what is left out of their product add 12 u (|x|^2 + |y|^2), and tensor cores, which do not round
-    their sums, are given four times the bound of sums that are.
+
+def frame_of(rows: MetricRows, *, tf32_parts: int = 0, shifted: bool = True) -> Frame:
+    """The frame that `rows` suggest, with bounds for products of so many parts.
+
+    tf32_parts  0: float32 products. Else the numbers of a row and a query stand side by side in that many parts of 11
+                bits. What is left out of their product is below 12 u (|x|^2 + |y|^2), and tensor cores, which do not
+                round their sums, are given four times the bound of sums that are
+    shifted     False keeps numbers exact that are, at the price of larger norms; see `shift_pays`
     """
-    d = rows.rows.n_dims
-    terms = (3 * d if split else d) * _ROUNDOFF
-    dot_error = (4.0 if split else 1.0) * 1.01 * terms / (1.0 - terms)
+    terms = max(1, tf32_parts) * rows.rows.n_dims * _ROUNDOFF
+    dot_error = (4.0 if tf32_parts else 1.0) * 1.01 * terms / (1.0 - terms)
     sample = rows.sample()
-    mean = np.zeros(d)
-    for count, row in enumerate(sample, start=1):  # a running mean: sums of huge float64 rows would overflow
-        mean += (row - mean) / count
+    mean = _mean(sample)
     spreads = np.abs(sample - mean).max(axis=1, initial=0.0)
     spread = 0.0
     if spreads.size:
@@ -119,6 +123,20 @@ def frame_of(rows: MetricRows, split: bool) -> Frame:
     power = math.ldexp(1.0, -min(max(exponent, -500), 500))
     with np.errstate(over="ignore"):
         shift = np.where(np.abs(mean * power) < _LARGEST_NORM, mean * power, 0.0).astype(np.float32)
-    device_shift = rows.library.from_host(shift, rows.device)
-    row_error = (40.0 if split else 16.0) * _ROUNDOFF
+    device_shift = rows.library.from_host(shift if shifted else np.zeros_like(shift), rows.device)
+    row_error = (40.0 if tf32_parts > 1 else 16.0) * _ROUNDOFF
     return Frame(power, power if rows.cosine else 0.0, dot_error, row_error, device_shift)
+
+
+def shift_pays(rows: MetricRows) -> bool:
+    """Whether taking off the mean makes rows shorter by much, and so the bounds."""
+    sample = rows.sample()
+    centred = ((sample - _mean(sample)) ** 2).sum()
+    return bool((sample**2).sum() > 8.0 * centred)
+
+
+def _mean(sample: Float64Array) -> Float64Array:
+    mean = np.zeros(sample.shape[1])
+    for count, row in enumerate(sample, start=1):  # a running mean: sums of huge float64 rows would overflow
+        mean += (row - mean) / count
+    return mean

@@ -15,14 +15,15 @@ import numpy as np
 from .._types import IntArray
 from ..errors import InvalidInput
 from .arithmetic import THREE_TF32, single
-from .metric_rows import Frame, MetricRows, frame_of
+from .metric_rows import Frame, MetricRows, frame_of, is_exact, shift_pays
 
 PANEL_ROWS = 4096
 CACHE_BYTES = 256 << 20  # prepared rows are kept when they fit
 EXACT_BYTES = 64 << 20  # of float64 distances that are sorted at once
 _SLOTS = (1, 4, 16)
 MOST_NEAREST = 32 * _SLOTS[-1] - 8
-_PLAIN, _SPLIT_QUERY, _SPLIT_ROW = range(3)
+# Parts of a query and of a row, and which of them hold the lower bits, when numbers are (query, row) exact in 11 bits.
+_PARTS = {(True, True): (1, 0, 0), (True, False): (2, 0, 2), (False, False): (3, 2, 4)}
 
 
 @dataclass(slots=True)
@@ -37,11 +38,13 @@ class _Points:
 class NearestSearch:
     """The n_nearest of `rows` for queries. Used inside the library's guard; `rows` are prepared when first needed.
 
+    exact_queries  the queries are float16 or bfloat16 and not scaled. With tensor cores a product of two points then
+                   takes one product of TF32 (rows exact too), or two; else three
     Memory: a tile of products (half the second level cache), a panel of queries, the rows prepared (at most
     CACHE_BYTES, else tile by tile), and 32 to 512 candidates of 16 bytes per query of a panel.
     """
 
-    def __init__(self, rows: MetricRows, n_nearest: int) -> None:
+    def __init__(self, rows: MetricRows, n_nearest: int, *, exact_queries: bool = False) -> None:
         if n_nearest > MOST_NEAREST:
             raise InvalidInput(
                 f"k is {n_nearest}, but on a CUDA device at most {MOST_NEAREST} nearest rows are kept. Ask for fewer, "
@@ -50,9 +53,12 @@ class NearestSearch:
         self.rows, self.n_nearest = rows, n_nearest
         self.library, self.device = rows.library, rows.device
         self.kernels = self.library.kernels
-        self.split = single(self.library, self.device) is THREE_TF32
-        self.width = rows.rows.n_dims * (3 if self.split else 1)
-        self.frame: Frame = frame_of(rows, self.split)
+        self.tf32 = single(self.library, self.device) is THREE_TF32
+        exact = exact_queries and self.tf32 and not shift_pays(rows)
+        parts, *self._low = _PARTS[exact, exact and is_exact(rows)] if self.tf32 else (1, 0, 0)
+        self._parts = parts
+        self.width = rows.rows.n_dims * parts
+        self.frame: Frame = frame_of(rows, tf32_parts=parts if self.tf32 else 0, shifted=not exact)
         frame = self.frame
         self._frame = self.kernels.Frame(
             frame.power, frame.unit, frame.dot_error, frame.row_error, self.library.address(frame.shift)
@@ -101,13 +107,13 @@ class NearestSearch:
         for first in range(0, n, step):
             last = min(first + step, n)
             size = last - first
-            points = self._prepared(queries, first, last, _SPLIT_QUERY)
+            points = self._prepared(queries, first, last, self._low[0])
             known = self._candidates(size, slots)
             for start in range(0, n_rows, tile_rows):
                 stop = min(start + tile_rows, n_rows)
                 tile = self._tile(start, stop)
                 out = products[: size * (stop - start)].reshape(size, stop - start)
-                library.product(points.x, tile.x.T, out, tf32=self.split)
+                library.product(points.x, tile.x.T, out, tf32=self.tf32)
                 self.kernels.scan_tile(
                     at(out),
                     size,
@@ -142,18 +148,24 @@ class NearestSearch:
     def _tile(self, start: int, stop: int) -> _Points:
         if (start, stop) in self._tiles:
             return self._tiles[start, stop]
-        tile = self._prepared(self.rows, start, stop, _SPLIT_ROW)
+        tile = self._prepared(self.rows, start, stop, self._low[1])
         if self._keep:
             self._tiles[start, stop] = tile
         return tile
 
-    def _prepared(self, rows: MetricRows, first: int, last: int, layout: int) -> _Points:
+    def _prepared(self, rows: MetricRows, first: int, last: int, low: int) -> _Points:
         library, n = self.library, last - first
         x = library.empty((n, self.width), "float32", self.device)
         numbers = tuple(library.empty(n, dtype, self.device) for dtype in ("float64", "float64", "float32", "float32"))
         kernel = self.kernels.Points(*(library.address(array) for array in (x, *numbers)))
         self.kernels.prepare_points(
-            rows.part(first, last), self._frame, layout if self.split else _PLAIN, kernel, library.stream(self.device)
+            rows.part(first, last),
+            self._frame,
+            self._parts,
+            low,
+            self.tf32,
+            kernel,
+            library.stream(self.device),
         )
         return _Points(x, numbers, kernel)
 

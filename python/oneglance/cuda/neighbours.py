@@ -113,7 +113,8 @@ class NearestRequest:
         if n_used == 0:
             return None
         most = min(n_nearest, n_used - 1 if self.same and n_used == self.n_rows else n_used)
-        return NearestSearch(MetricRows(rows, cosine, used), most)
+        half = _dtype(self.queries) in ("float16", "bfloat16") and not cosine
+        return NearestSearch(MetricRows(rows, cosine, used), most, exact_queries=half)
 
     def _merged(self, best: tuple[Any, Any] | None, found: tuple[Any, Any], n_nearest: int) -> tuple[Any, Any]:
         """The nearest of two answers; rows of `best` are lower than all those found, so that it has the ties."""
@@ -133,6 +134,10 @@ class NearestRequest:
         for first, pieces in blocks.panels(step):
             for offset, rows in pieces:
                 yield first + offset, rows
+
+
+def _dtype(matrix: DeviceRows | RowShards) -> str:
+    return str(matrix.dtype)
 
 
 def _size(matrix: DeviceRows | RowShards) -> tuple[int, int]:
