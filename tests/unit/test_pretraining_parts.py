@@ -285,8 +285,6 @@ def test_patches_fit_both_sides(size, patch):
 
 
 def test_too_many_patches_are_refused():
-    with pytest.raises(
-        InvalidInput, match=r"sides \(223, 211\) leave patches of 1 pixels, and 47,053 .*multiples of 16"
-    ):
+    with pytest.raises(InvalidInput, match=r"sides \(223, 211\) leave .* 47,053 of them"):
         choose_shape("vit", (223, 211))
     assert choose_shape("resnet", (223, 211)).size == "base"
