@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .._types import Float64Array, IntArray
+from .memory import named_memory
 from .metric_rows import MetricRows
 
+_LESS = "Free some of it, or pass X as an array of the CPU."
 _BLOCKS_PER_PROCESSOR = 4
 
 
@@ -60,7 +62,8 @@ def denoise(
     """(order, mean distances), per member on the host, as the core's denoise: the same bits."""
     library, n = rows.library, classes.members.size
     width = max(1, min(n_neighbors, int(classes.sizes.max(initial=1))))
-    with library.guard(rows.device):
+    needed = 8 * n * (width + 6)
+    with library.guard(rows.device), named_memory(library, rows.device, "denoising of classes", needed, _LESS):
         there = _OnDevice(rows, classes)
         arrays = {name: there.empty(n, "int64") for name in ("order", "waiting", "kept")}
         arrays |= {name: there.empty(n, "float64") for name in ("mean_distance", "density")}

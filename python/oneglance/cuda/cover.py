@@ -19,6 +19,7 @@ _ROUND, _N_CONTROL = 9, 10
 _FIRST_ROUND = 3
 _LARGEST = 2.0**40  # elements within 1 / this .. this: float32 squares neither overflow nor vanish
 
+LESS = "Free some of it, or pass the rows as an array of the CPU: picks by distance read them there."
 TOO_FAR = "squared distances between the rows exceed the range of float64. Divide the rows by a power of ten."
 
 Answer = tuple[Any, Any, Any, Any, Any, Any, float, float]
@@ -38,6 +39,10 @@ class CoverRequest:
     already: IntArray
     start: IntArray
     arithmetic: str = "float32"
+
+    def needed_bytes(self) -> int:
+        """Beyond the rows: distances, nearest centres, states, a pool, centres."""
+        return 64 * self.rows.n_rows + 32 * self.n_picks
 
     @property
     def n_items(self) -> int:

@@ -9,7 +9,8 @@ import numpy as np
 from .._rng import Purpose, uniforms
 from .._types import IntArray
 from ..errors import InvalidInput
-from .cover import STOPPED, TOO_FAR, Answer, CoverRequest, CoverState
+from .cover import LESS, STOPPED, TOO_FAR, Answer, CoverRequest, CoverState
+from .memory import named_memory
 
 _UNIFORM = 2  # draw of csrc/algo/weighted_draw.cpp
 _CHUNK, _PROPOSALS = 1024, 512  # csrc/cuda/weighted_draw.h
@@ -21,7 +22,8 @@ def weighted_draw(request: CoverRequest, gamma: float, seed: int, assign: bool) 
     """As `oneglance.weighted_draw`, with the random numbers and the rounds of the CPU: the same picks, unless a number
     falls between two weights that differ by the rounding of their distances (float32 sums, or arithmetic="float64")
     or of running sums. One word to the host per 8 rounds of up to 512 proposals."""
-    with request.rows.library.guard(request.rows.device):
+    library, device = request.rows.library, request.rows.device
+    with library.guard(device), named_memory(library, device, "weighted_draw", request.needed_bytes(), LESS):
         state = CoverState(request)
         if state.n_centers == 0 and len(state.items) < request.n_picks:
             state.pick(_in_random_order(state, seed, with_rows=True)[:1])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .cover import CENTERS, PEEKED, PICKED, POOL, STOPPED, Answer, CoverRequest, CoverState
+from .cover import CENTERS, LESS, PEEKED, PICKED, POOL, STOPPED, Answer, CoverRequest, CoverState
+from .memory import named_memory
 
 _SHARE = 1 / 16  # of the open rows in the pool of a round,
 _LEAST_POOL = 1024  # and at least so many
@@ -15,7 +16,9 @@ _STEPS = 32  # launches before the host looks again
 def farthest_points(request: CoverRequest, assign: bool, *, least_pool: int = _LEAST_POOL) -> Answer:
     """As `oneglance.farthest_points`. Each pick is a farthest row by distances that float32 sums (unless arithmetic is
     "float64", or the rows ask for it): relative error below n_dims / 2^23. One word to the host per round."""
-    with request.rows.library.guard(request.rows.device):
+    library, device = request.rows.library, request.rows.device
+    needed = request.needed_bytes()
+    with library.guard(device), named_memory(library, device, "farthest_points", needed, LESS):
         state = CoverState(request)
         if state.n_centers == 0 and len(state.items) < request.n_picks:
             first = np.flatnonzero(state.open_items & state.has_rows)[:1]

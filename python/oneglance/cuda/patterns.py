@@ -13,9 +13,10 @@ from .._types import IntArray
 from .arrays import DeviceRows
 from .library import Library
 from .mask_bits import is_contiguous
+from .memory import named_memory
 
 _BLOCKS_PER_PROCESSOR = 8
-_SCRATCH_BYTES = 512 << 20
+_SCRATCH_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ def small_kmeans(points: DeviceRows, offsets: IntArray, names: IntArray, how: Ll
     bit. Rows must be finite. No wait."""
     library, device, counts = points.library, points.device, np.diff(offsets)
     ends = np.concatenate([[0], np.cumsum(np.minimum(counts, how.n_clusters))]).astype(np.int64)
-    with library.guard(device):
+    needed = 4 * int(ends[-1]) * points.n_dims + _SCRATCH_BYTES
+    cure = "Give fewer images at a time, or free some of it."
+    with library.guard(device), named_memory(library, device, "small_kmeans", needed, cure):
         out = library.empty((int(ends[-1]), points.n_dims), "float32", device)
         there = library.from_host(offsets, device)
         _run(

@@ -1,0 +1,72 @@
+"""Farthest points and FreeSel's draw on a card, against loops of one pass per pick in Torch."""
+
+import numpy as np
+import pytest
+
+import oneglance as og
+
+
+def usual_farthest(torch, rows, n_picks):
+    """One product with all rows and one argmax per pick."""
+    norms = rows.float().square().sum(dim=1)
+    dist2, picks = torch.full_like(norms, float("inf")), [0]
+    for _ in range(n_picks - 1):
+        last = picks[-1]
+        dist2 = torch.minimum(dist2, norms + norms[last] - 2 * (rows @ rows[last]).float())
+        picks.append(int(dist2.argmax()))
+    return picks
+
+
+@pytest.mark.parametrize("kind", ["normal", "clustered"])
+def test_farthest(card, kind):
+    torch = card.torch
+    n, d, k = card.size(1_000_000, 120), card.size(384, 16), card.size(10_000, 12)
+    rows = card.normal(n, d, "float16" if card.real else "float32")
+    if kind == "clustered":
+        rows += 2 * card.normal(700, d, "float16" if card.real else "float32", seed=1)[torch.arange(n) % 700]
+    found = og.farthest_points(rows, k)
+    assert len(set(found.indices.tolist())) == k
+    few = k // 10
+    radius = og.nearest(rows, rows[usual_farthest(torch, rows, few)]).distances.max()
+    assert float(found.radii[few]) <= 1.02 * float(radius)  # the loop's float16 products differ at near-ties
+    card.report(
+        f"farthest {n} x {d} float16, {k} picks, {kind}",
+        lambda: og.farthest_points(rows, k),
+        {"torch loop": lambda: usual_farthest(torch, rows, k)},
+        card.limit_ms(n_bytes=float(found.readings) * rows.element_size() * n * d),
+        times=10,
+        against="torch loop",
+        repeat=3,
+    )
+
+
+def usual_draw(torch, patterns, per_image, n_picks, seed=0):
+    """Every pick: all distances to the image's patterns, one running sum, one number."""
+    generator = np.random.default_rng(seed)
+    unit = torch.nn.functional.normalize(patterns, dim=1)
+    distance = torch.full((len(unit),), float("inf"), device=unit.device)
+    picks = [int(generator.integers(len(unit) // per_image))]
+    for _ in range(n_picks - 1):
+        mine = unit[picks[-1] * per_image : (picks[-1] + 1) * per_image]
+        distance = torch.minimum(distance, (1 - unit @ mine.T).float().amin(dim=1).clamp(min=0))
+        sums = distance.double().square().cumsum(dim=0)
+        picks.append(int(torch.searchsorted(sums, sums[-1] * generator.random())) // per_image)
+    return picks
+
+
+def test_freesel_draw(card):
+    """The limit is what is allowed: 120 s. The loop draws 20 images."""
+    torch, per_image = card.torch, 5
+    n_images, d, k = card.size(1_280_000, 60), card.size(384, 16), card.size(64_000, 10)
+    patterns = card.normal(n_images * per_image, d, "float16" if card.real else "float32")
+    offsets = np.arange(0, len(patterns) + 1, per_image)
+    asked = {"gamma": 2.0, "metric": "cosine", "offsets": offsets}
+    assert len(set(og.weighted_draw(patterns, card.size(500, 10), **asked).indices.tolist())) == card.size(500, 10)
+    card.report(
+        f"FreeSel draw, {len(patterns)} patterns x {d} float16, {k} images",
+        lambda: og.weighted_draw(patterns, k, **asked),
+        {"torch loop, 20 images": lambda: usual_draw(torch, patterns, per_image, 20)},
+        (120_000.0, "120 s allowed"),
+        share=1.0,
+        repeat=1,
+    )
