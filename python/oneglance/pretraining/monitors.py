@@ -43,7 +43,7 @@ USED, SINGLE = 0.1, 1.5
 RISE = 0.1
 """A loss may rise by this share of ln K above the least of the stage."""
 
-_BATCH = 256
+_BATCH = 64
 
 Reading: TypeAlias = Mapping[str, Any]
 
