@@ -29,7 +29,8 @@ once = pytest.mark.parametrize("device", ["emulated-numpy", "cuda-torch"], indir
 
 def wide_request(device, x, k, metric="sqeuclidean", **asked):
     names = {name: asked.get(name) for name in ("offsets", "mask", "already", "start")}
-    return replace(checked(device.put(x), k, metric, **names).on_device(), arithmetic="float64")
+    door = checked(device.put(x), k, metric, **names)
+    return replace(door.request(door.rows), arithmetic="float64")
 
 
 def same_bytes(device, got, want, fields=FIELDS):
@@ -162,6 +163,18 @@ def test_rows_that_cannot_be_measured_are_named(device):
         og.farthest_points(device.put(np.array([[1e200], [-1e200], [0.0]])), 2)
     with pytest.raises(og.InvalidInput, match="k is 31, but X has only 30 rows"):
         og.farthest_points(device.put(x), 31)
+
+
+def test_rows_of_the_host_go_to_the_device_that_is_asked_for(device):
+    x = np.random.default_rng(0).integers(-8, 9, size=(40, 5)).astype(np.float32)
+    if device.name == "emulated-torch":
+        pytest.skip("every torch tensor of the CPU counts as one of the device")
+    shards = og.RowShards((x[:7], x[7:]))
+    for ask in (og.farthest_points, weighted_draw):
+        got, want = ask(shards, 8, assign=True, device="cuda"), ask(x, 8, assign=True)
+        for field in FIELDS:
+            assert type(getattr(got, field)) is np.ndarray
+            assert np.array_equal(getattr(got, field), getattr(want, field))
 
 
 def test_bfloat16_rows_and_strided_rows(device):

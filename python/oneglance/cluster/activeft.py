@@ -12,9 +12,10 @@ from .._check import as_mask, as_positions, as_shards, positive_int, positive_nu
 from .._rng import Purpose, uniforms
 from .._rows import named_rows
 from .._types import BoolArray, Float64Array, IntArray, RowShards
-from ..cuda import DeviceRows, device_rows, library_of
+from ..cuda import DeviceRows
 from ..cuda import activeft as on_cards
-from ..cuda.rows import on_host
+from ..cuda.arrays import place_of
+from ..cuda.rows import DeviceCopy, on_host
 from ..errors import InvalidInput
 from ..search import farthest_points, nearest
 
@@ -55,6 +56,7 @@ def activeft(
     already: Any = None,
     mask: Any = None,
     seed: int = 0,
+    device: str | None = None,
 ) -> ActiveFT:
     """k rows whose distribution is near that of X and which keep apart.
 
@@ -68,6 +70,7 @@ def activeft(
     init           "random" (rows, all alike), "farthest" (farthest_points under cosine), or k positions
     already        positions of rows chosen before: parameters that stay where they are, and are not answered
     mask           (n,) bool: rows with False are left out         seed  0 .. 2**63 - 1
+    device         "cuda", "cuda:1": rows of the host are copied to that device. Default: where X is
 
     Parameters take their rows in order, each the most similar one that is left, so the k rows are distinct.
     No autograd, no (n, k) or (k, k) matrix: memory O(n + k d). Cost per iteration at most one (n, k) product and
@@ -76,7 +79,7 @@ def activeft(
     the CPU.
     Source: arXiv 2303.14382. Raises InvalidInput.
     """
-    rows, k, seed = rows_of(X), positive_int(k, "k"), seed_int(seed)
+    rows, k, seed = rows_of(X, device), positive_int(k, "k"), seed_int(seed)
     n_rows = count_of(rows)
     if objective not in OBJECTIVES:
         raise InvalidInput(f"objective must be one of {list(OBJECTIVES)}, got {objective!r}.")
@@ -110,10 +113,14 @@ def activeft(
     return ActiveFT(indices, 1.0 - distances, theta, loss, scanned)
 
 
-def rows_of(X: Any) -> RowShards | DeviceRows:
-    """Rows of the CPU, or of the device that X is on."""
-    library = library_of(X, "X")
-    return as_shards(X, "X") if library is None else device_rows(X, "X", library)
+def rows_of(X: Any, device: str | None) -> RowShards | DeviceRows:
+    """Rows of the CPU, or of the device that X is on; or a copy of rows of the host on the device asked for."""
+    place = place_of(X, "X", device)
+    if place is None:
+        return as_shards(X, "X")
+    library, where = place
+    with library.guard(where):
+        return DeviceCopy(X, library, where).rows
 
 
 def count_of(rows: RowShards | DeviceRows) -> int:

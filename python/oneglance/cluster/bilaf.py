@@ -10,7 +10,7 @@ import numpy as np
 from .._check import as_mask, as_positions, is_cosine, positive_int, positive_number, seed_int
 from .._rows import named_rows
 from .._types import BoolArray, Float64Array, IntArray, RowShards
-from ..cuda import DeviceRows
+from ..cuda import DeviceRows, library_of
 from ..cuda.bilaf import Classes
 from ..cuda.rows import on_host
 from ..errors import InvalidInput
@@ -65,6 +65,7 @@ def bilaf(
     mask: Any = None,
     seed: int = 0,
     compat: str = "paper",
+    device: str | None = None,
 ) -> BiLAF:
     """k rows: cores that stand for pseudo-classes, and samples near the boundaries between these.
 
@@ -89,6 +90,7 @@ def bilaf(
                  penalises one opponent, favours small classes, and leaves rows out for good; where it would stop at a
                  class without budget or pick a row twice, other rows take the places (see repeats, and
                  cluster/bilaf_released.py for each difference)
+    device       "cuda", "cuda:1": rows of the host are copied to that device. Default: where X is
 
     The budget is shared among the classes by their sizes after denoising: largest remainder, at least the core and
     at most all (nothing is removed where the budget would not be met). No row is picked twice. Float64 decides
@@ -97,7 +99,9 @@ def bilaf(
     Cost: the cores; one product with the cores; per class of N rows about N^2 d multiply-adds. Memory O(n + N d).
     Source: arXiv 2403.10069. Raises InvalidInput.
     """
-    rows, k, cosine, seed = rows_of(X), positive_int(k, "k"), is_cosine(metric), seed_int(seed)
+    if compat == "released" and device is None and library_of(X, "X") is None:
+        device = "cpu"  # whatever computes the rest
+    rows, k, cosine, seed = rows_of(X, device), positive_int(k, "k"), is_cosine(metric), seed_int(seed)
     if compat not in COMPATS:
         raise InvalidInput(f"compat must be one of {list(COMPATS)}, got {compat!r}.")
     n_neighbors, penalty = positive_int(n_neighbors, "n_neighbors"), positive_number(penalty, "penalty")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 
 from .._check import as_mask, as_positions, as_shards, is_cosine, positive_int
 from .._types import BoolArray, Float64Array, IntArray, RowShards, as_offsets
-from ..cuda import DeviceRows, device_rows, library_of
-from ..cuda.cover import CoverRequest
+from ..cuda import DeviceRows, Library, device_rows, library_of
+from ..cuda.arrays import place_of
+from ..cuda.cover import Answer, CoverRequest
+from ..cuda.rows import DeviceCopy, on_host
 from ..errors import InvalidInput
 
 
@@ -57,27 +60,38 @@ class Door:
     already: IntArray
     start: IntArray
 
-    def on_device(self) -> CoverRequest | None:
-        """The request for kernels of a device, where the rows are there."""
-        if isinstance(self.rows, RowShards):
-            return None
-        return CoverRequest(self.rows, self.offsets, self.n_picks, self.cosine, self.mask, self.already, self.start)
+    place: tuple[Library, int] | None = None
+
+    def request(self, rows: DeviceRows) -> CoverRequest:
+        """For kernels of the device that the rows are on."""
+        return CoverRequest(rows, self.offsets, self.n_picks, self.cosine, self.mask, self.already, self.start)
+
+    def on_device(self, place: tuple[Library, int], search: Callable[..., Answer], *asked: Any) -> Answer:
+        """search(request, *asked): on rows that are there, or on a copy of rows of the host; then answers come back."""
+        library, device = place
+        with library.guard(device):
+            copy = DeviceCopy(self.rows if isinstance(self.rows, RowShards) else self.rows.array, library, device)
+            *arrays, radius, readings = search(self.request(copy.rows), *asked)
+            items, rows, distances, nearest, row_distance, row_nearest = (
+                None if array is None else copy.answer(array) for array in arrays
+            )
+        return items, rows, distances, nearest, row_distance, row_nearest, radius, readings
 
     def shards(self) -> list[Any]:
         """The rows of the CPU."""
         return list(self.rows) if isinstance(self.rows, RowShards) else []
 
 
-def checked(X: Any, k: Any, metric: Any, offsets: Any, mask: Any, already: Any, start: Any) -> Door:
+def checked(
+    X: Any, k: Any, metric: Any, offsets: Any, mask: Any, already: Any, start: Any, device: str | None = None
+) -> Door:
     """All that can be wrong with a request for items, found before any row is read. Raises InvalidInput."""
     n_picks, cosine = positive_int(k, "k"), is_cosine(metric)
-    library = library_of(X, "X")
+    place, library = place_of(X, "X", device), library_of(X, "X")
     rows = as_shards(X, "X") if library is None else device_rows(X, "X", library)
     n_rows = len(rows) if isinstance(rows, RowShards) else rows.n_rows
-    offsets, mask, already, start = (
-        value if library is None or not library.owns(value) else library.to_host(value)
-        for value in (offsets, mask, already, start)
-    )
+    if library is not None:
+        offsets, mask, already, start = (on_host(value, library) for value in (offsets, mask, already, start))
     ends = None if offsets is None else as_offsets(offsets, "offsets", n_rows)
     n_items = n_rows if ends is None else int(ends.size - 1)
     used = as_mask(mask, "mask", n_items)
@@ -98,7 +112,7 @@ def checked(X: Any, k: Any, metric: Any, offsets: Any, mask: Any, already: Any, 
         why = [text for text, given in (("mask", used is not None), ("already", chosen.size > 0)) if given]
         left = f" outside {' and '.join(why)}" if why else ""
         raise InvalidInput(f"k is {n_picks}, but X has only {n_free} {kind}{left}. Ask for at most {n_free}.")
-    return Door(rows, ends, n_picks, cosine, used, chosen, first)
+    return Door(rows, ends, n_picks, cosine, used, chosen, first, place)
 
 
 def cure(door: Door) -> str | None:

@@ -29,6 +29,7 @@ def weighted_draw(
     start: Any = None,
     assign: bool = False,
     seed: int = 0,
+    device: str | None = None,
 ) -> WeightedDraw:
     """k items, one after the other: a row is drawn with probability D^gamma / sum D^gamma, its item is the pick.
 
@@ -37,9 +38,9 @@ def weighted_draw(
     gamma  > 0. sqeuclidean with 1: k-means++. cosine with 2: FreeSel's "prob". Large: nearly the farthest row
     seed   0 .. 2**63 - 1
 
-    X, k, metric, offsets, mask, already, start and assign as in `farthest_points`. Without already and start the first
-    item is drawn uniformly among those that have rows. When only duplicates of chosen rows are left, items are
-    drawn uniformly; those without rows only when no other is left.
+    X, k, metric, offsets, mask, already, start, assign and device as in `farthest_points`. Without already and start
+    the first item is drawn uniformly among those that have rows. When only duplicates of chosen rows are left, items
+    are drawn uniformly; those without rows only when no other is left.
     The distribution is exact: proposals come from older distances, which are bounds, and are accepted with
     probability (D / old D)^gamma. The same seed gives the same picks for any threads, panels or shards, and
     on a CUDA device up to the rounding of its float32 distances.
@@ -47,12 +48,11 @@ def weighted_draw(
     Source: Arthur and Vassilvitskii 2007 (gamma 1); Xie et al., arXiv 2309.17342 (gamma 2). Raises InvalidInput.
     """
     gamma, seed = positive_number(gamma, "gamma"), seed_int(seed)
-    door = checked(X, k, metric, offsets, mask, already, start)
-    request = door.on_device()
+    door = checked(X, k, metric, offsets, mask, already, start, device)
     with named_rows("X", cure=cure(door)):
         items, rows, distances, nearest, row_distance, row_nearest, radius, readings = (
-            on_cards.weighted_draw(request, gamma, seed, assign)
-            if request is not None
+            door.on_device(door.place, on_cards.weighted_draw, gamma, seed, assign)
+            if door.place is not None
             else _core.weighted_draw(
                 door.shards(),
                 door.offsets,

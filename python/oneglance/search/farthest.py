@@ -26,6 +26,7 @@ def farthest_points(
     already: Any = None,
     start: Any = None,
     assign: bool = False,
+    device: str | None = None,
 ) -> Farthest:
     """k items, each the farthest from all items chosen before: its farthest row decides.
 
@@ -38,6 +39,8 @@ def farthest_points(
     already  items that count as chosen and are not in the answer (labelled before); mask may leave them out
     start    items that count as chosen and are the first answers, in this order
     assign   also tell every row's nearest chosen row at the end, for at least one more reading
+    device   X may be a CUDA array (torch, CuPy): then the work is done and answered there. "cuda", "cuda:1": rows of
+             the host are copied to that device, which must hold them. Default: where X is
 
     Without already and start the lowest item that has rows comes first. Ties go to the lower row. When only
     duplicates of chosen rows are left, items follow by number, those without rows last. The covering radius (as
@@ -47,12 +50,11 @@ def farthest_points(
     that nearly equal distances may fall otherwise. Cost about 2 n k d flops in far fewer than k readings; memory O(n).
     Source: Gonzalez 1985. Raises InvalidInput.
     """
-    door = checked(X, k, metric, offsets, mask, already, start)
-    request = door.on_device()
+    door = checked(X, k, metric, offsets, mask, already, start, device)
     with named_rows("X", cure=cure(door)):
         items, rows, distances, nearest, row_distance, row_nearest, radius, readings = (
-            on_cards.farthest_points(request, assign)
-            if request is not None
+            door.on_device(door.place, on_cards.farthest_points, assign)
+            if door.place is not None
             else _core.farthest(
                 door.shards(), door.offsets, door.n_picks, door.cosine, door.mask, door.already, door.start, assign
             )
