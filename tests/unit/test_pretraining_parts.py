@@ -288,3 +288,11 @@ def test_too_many_patches_are_refused():
     with pytest.raises(InvalidInput, match=r"sides \(223, 211\) leave .* 47,053 of them"):
         choose_shape("vit", (223, 211))
     assert choose_shape("resnet", (223, 211)).size == "base"
+
+
+@pytest.mark.parametrize(
+    ("side", "n", "size"), [(32, 10**6, "tiny"), (48, 9, "small"), (224, 9_999, "small"), (224, 10_000, "base")]
+)
+def test_encoders_are_sized_by_pictures_and_pool(side, n, size):
+    assert choose_shape("vit", (side, side), n_pictures=n).size == size
+    assert choose_shape("vit-large", (side, side), n_pictures=n).size == "large"

@@ -82,7 +82,7 @@ def prepare(
             f"method {method.name!r} hides patches and needs a vision transformer, got encoder {name!r}. Take vit, or "
             "another method (swav, simclr, nnclr)."
         )
-    shape = choose_shape(name, sides, n_channels, patch=patch)
+    shape = choose_shape(name, sides, n_channels, patch=patch, n_pictures=len(source.pictures))
     preprocess = Preprocess(size=sides, mean=_BLACK, std=_ONE)
     words = f"{shape.kind}-{shape.size}" + (f", patch {shape.patch}" if shape.patch else "")
     made = build_encoder(shape, seed)

@@ -20,25 +20,31 @@ _RESNET = {
     "large": ((64, 128, 256, 512), 3),
 }
 _GRID, _MOST, _MOST_PATCHES = 8, 16, 4096
-_SHRINK_FROM = 64
+_SHRINK_FROM, _MANY = 64, 10_000
 
 
 def choose_shape(
-    name: str, picture: tuple[int, int], n_channels: int = 3, *, size: str = "auto", patch: int | None = None
+    name: str,
+    picture: tuple[int, int],
+    n_channels: int = 3,
+    *,
+    patch: int | None = None,
+    n_pictures: int | None = None,
 ) -> Shape:
     """`name` as "vit", "resnet", "vit-tiny", "resnet-base"; sizes and patch chosen for the picture where left open.
 
-    Automatic: "tiny" below 48 pixels, "small" up to 128, "base" beyond. patch: the divisor of both sides, 2 to 16, that
-    makes about 8 patches of the shorter side. Raises InvalidInput.
+    Automatic: "tiny" below 48 pixels, "small" up to 128 and for pools below 10,000 pictures, else "base". patch: the
+    divisor of both sides, 2 to 16, that makes about 8 patches of the shorter side. Raises InvalidInput.
     """
     kind, _, given = name.partition("-")
-    wanted = given or size
+    wanted = given or "auto"
     if kind not in KINDS or wanted not in (*SIZES, "auto"):
         names = [f"{one}-{other}" for one in KINDS for other in SIZES]
         raise InvalidInput(f"encoder must be vit, resnet or one of {', '.join(names)}, got {name!r}.")
     shorter = min(picture)
     if wanted == "auto":
-        wanted = "tiny" if shorter < 48 else "small" if shorter <= 128 else "base"
+        few = n_pictures is not None and n_pictures < _MANY
+        wanted = "tiny" if shorter < 48 else "small" if shorter <= 128 or few else "base"
     if kind == "resnet":
         if patch is not None:
             raise InvalidInput("patch is for encoder vit; a resnet has none.")
