@@ -46,8 +46,10 @@ def layer_factors(n_layers: int, decay: float) -> Float64Array:
     return np.asarray(decay ** np.arange(n_layers, 0, -1, dtype=np.float64))
 
 
-def corrected_interval(differences: Float64Array, n_train: float, n_test: float, t: float) -> tuple[float, float]:
+def corrected_interval(
+    differences: Float64Array, n_train: float, n_test: float, t: float, least: float
+) -> tuple[float, float]:
     """mean -+ t sqrt((1 / J + n_test / n_train) s^2) of J differences of a (repeated) cross-validation, whose training
-    parts overlap; t is Student's quantile of J - 1 degrees."""
-    reach = t * np.sqrt((1.0 / differences.size + n_test / n_train) * differences.var(ddof=1))
+    parts overlap; s^2 is their variance or `least`, whichever is more."""
+    reach = t * np.sqrt((1.0 / differences.size + n_test / n_train) * max(differences.var(ddof=1), least))
     return float(differences.mean() - reach), float(differences.mean() + reach)
