@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 import oneglance as og
+from oneglance.features import Backbone, Preprocess
 from oneglance.features.encoders import SmallResNet, SmallViT
 from oneglance.features.progress import Meter
 from oneglance.pretraining import contrastive, nnclr, ranks, swav
@@ -107,6 +108,27 @@ def check_run(folder):
     og.pretrain(PICTURES, folder / "other", method="mae-ct", **FAST)
 
 
+class Foreign(torch.nn.Module):
+    """A part of it is reached by no loss."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.norm = torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4)
+        self.unused = torch.nn.Linear(2, 2)
+
+    def forward(self, pictures):
+        return self.norm(self.conv(pictures)).relu()
+
+
+def check_foreign():
+    given = {**FAST, "encoder": "auto", "start": Backbone(Foreign(), Preprocess(size=8)), "method": "swav"}
+    made = og.pretrain(PICTURES, **given)
+    flat = torch.cat([value.flatten().double() for value in made.backbone.module.state_dict().values()])
+    assert torch.equal(ranks.mean_of_ranks(flat), flat)  # both have the same weights and statistics
+
+
 check_losses()
 check_run(Path(sys.argv[1]))
+check_foreign()
 print(f"rank {os.environ['RANK']} done", flush=True)
