@@ -76,7 +76,7 @@ def listed(path):
         return list(csv.DictReader(file))
 
 
-def answer(path, rows=None, name="labels.csv", label=lambda item: item.split("/")[0]):
+def answer(path, rows=None, name="pipeline.run/labels.csv", label=lambda item: item.split("/")[0]):
     """The picks' labels, as their ids say."""
     rows = listed(path) if rows is None else rows
     with open(path.parent / name, "w", newline="", encoding="utf-8") as file:
@@ -161,7 +161,7 @@ def test_folder_of_the_selection_serves_the_other_verbs(place):
     folder = place.parent / "pipeline.run"
     where = (
         "--labels",
-        place.parent / "labels.csv",
+        folder / "labels.csv",
         "--selection",
         folder / "selection",
         "--out",
@@ -241,15 +241,14 @@ def test_rerun_and_until(place):
     assert (found.ran, why(found, "adapt")) == (("adapt",), "asked for")
     assert states(found)["evaluate"] == "not reached"
     assert og.run_pipeline(place).ran == ()
-    before = {one: os.stat(one).st_ino for one in found.folder.glob("evaluate/*/*.json")}
+    parts = list(found.folder.glob("evaluate/*/*.json"))
     shard = next((found.folder / "store").glob("features/*/*.npy"))
-    inode = os.stat(shard).st_ino
+    before = {one: os.stat(one).st_mtime_ns for one in (*parts, shard)}
     assert og.run_pipeline(place, rerun="evaluate").ran == ("evaluate",)
-    after = {one: os.stat(one).st_ino for one in found.folder.glob("evaluate/*/*.json")}
-    assert before.keys() == after.keys()
-    assert all(before[one] != after[one] for one in before), "finished parts are done again, too"
+    assert all(os.stat(one).st_mtime_ns > before[one] for one in parts), "finished parts are done again, too"
+    assert os.stat(shard).st_mtime_ns == before[shard]
     assert "embed" in og.run_pipeline(place, rerun="embed", until="embed").ran
-    assert os.stat(shard).st_ino != inode
+    assert os.stat(shard).st_mtime_ns > before[shard]
 
 
 # --- labels
@@ -298,6 +297,15 @@ def test_the_list_filled_in_where_it_lies_is_not_lost(place):
     assert og.run_pipeline(place).ledger["labels"] == 18
 
 
+def test_labels_from_several_files(place):
+    write(place.parent, TOML + '[labels]\nfile = ["anna.csv", "otto.csv"]\n')
+    assert str(place.parent / "anna.csv") in og.run_pipeline(place).message
+    rows = listed(place)
+    answer(place, rows[:11], "anna.csv")
+    answer(place, rows[9:], "otto.csv")
+    assert og.run_pipeline(place).ledger["labels"] == 20
+
+
 def test_answers_of_cannot_tell_are_answers_and_no_labels(place):
     og.run_pipeline(place)
     unclear = listed(place)[3]["item_id"]
@@ -312,7 +320,8 @@ def test_answers_of_cannot_tell_are_answers_and_no_labels(place):
 
 def test_labels_that_are_there_before_the_first_selection_count(place):
     known = [{"item_id": f"{CLASSES[i % 3]}/{i:03d}"} for i in range(8)]
-    answer(place, known)
+    answer(place, known, "known.csv")
+    write(place.parent, TOML + '[labels]\nfile = "known.csv"\n')
     found = og.run_pipeline(place)
     assert found.state == "labels needed"
     asked = [row["item_id"] for row in listed(place)]

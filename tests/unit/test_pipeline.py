@@ -39,7 +39,7 @@ def test_defaults_and_folder(tmp_path):
     found = config(tmp_path, LEAST)
     assert found.folder == tmp_path / "pipeline.run"
     assert found["select"]["strategy"] == "auto"
-    assert found["labels"]["file"] == "labels.csv"
+    assert found["labels"]["file"] is None
     assert found.source("pool") == str(tmp_path / "photos")
     assert found.source("test") is None
     assert found.seed == 0

@@ -145,7 +145,8 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
                      example=0.05, least=0),
     },
     "labels": {
-        "file": Key("files", "labels.csv", "where they come back: item_id and label; to_label.csv filled in will do"),
+        "file": Key("files", None, "where they come back, by default labels.csv in the folder of the run; to_label.csv "
+                    "there, filled in, will do", example="labels.csv"),
         "least": Key("share", 1.0, "of the picks that must be answered before the run goes on"),
         "unknown": Key("text", "?", "the answer for: I cannot tell. It counts as answered and gives no label"),
     },

@@ -27,7 +27,7 @@ from .audit import left_out_items
 from .base import Context, Step
 
 FOLDER = "selection"
-TO_LABEL = "to_label.csv"
+TO_LABEL, LABELS = "to_label.csv", "labels.csv"
 """In the run's folder: item_id, path, rank, weight, reason, label (empty)."""
 
 COLUMNS = ("item_id", "path", "rank", "weight", "reason", "label")
@@ -36,6 +36,8 @@ COLUMNS = ("item_id", "path", "rank", "weight", "reason", "label")
 def label_files(ctx: Context) -> list[Path]:
     """Where answers may be: the list itself, filled in, and the files of [labels]."""
     given = ctx.config["labels"]["file"]
+    if given is None:
+        return [ctx.folder / TO_LABEL, ctx.folder / LABELS]
     named = [given] if isinstance(given, str) else list(given)
     return [ctx.folder / TO_LABEL, *(ctx.config.path_of(name) for name in named)]
 
@@ -113,9 +115,8 @@ def run(ctx: Context) -> Outcome:
     }
     for text in summary["warnings"]:
         ctx.say(f"warning: {text}")
-    files = tuple(f"{FOLDER}/{name}" for name in (*SELECTED, RUN_FILE))
     return Outcome(
-        summary, files, file_digest(folder / SELECTED[0]), _shipped(paths) + (ctx.folder / TO_LABEL).stat().st_size
+        summary, (FOLDER,), file_digest(folder / SELECTED[0]), _shipped(paths) + (ctx.folder / TO_LABEL).stat().st_size
     )
 
 
