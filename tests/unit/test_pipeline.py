@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -94,6 +96,11 @@ def test_methods_have_their_files():
     for name in METHODS:
         assert callable(method_of(name))
     assert set(PRETRAIN_METHODS) == set(PRETRAINING)
+
+
+def test_reading_settings_loads_no_torch():
+    code = "import sys, oneglance.pipeline; print([name for name in ('torch', 'sklearn') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 # --- hashes
