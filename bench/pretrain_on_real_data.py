@@ -146,9 +146,9 @@ def tables(out: Path) -> str:
         found = {row: _cells(out / name, row) for row in ROWS}
         if not found[RAW]:
             continue
-        lines += [f"**{name}**, {len(found[RAW])} seeds", ""]
-        lines += [f"| | kNN | {' | '.join(f'{n} per class' for n in COUNTS)} | over raw pixels | over as drawn | s |"]
-        lines += ["|---" * (len(COUNTS) + 5) + "|"]
+        counts = " | ".join(f"{n} per class" for n in COUNTS)
+        lines += [f"| {name} | kNN | {counts} | over raw pixels | over as drawn | seeds | s |"]
+        lines += ["|---" * (len(COUNTS) + 6) + "|"]
         lines += [f"| {' | '.join(_row(row, found))} |" for row in ROWS if found[row]] + [""]
     return "\n".join(lines)
 
@@ -169,7 +169,7 @@ def _row(row: str, found: dict[str, dict[int, dict[str, Any]]]) -> list[str]:
     if not method:
         gains[1] = ""
     took = [cell["cpu_s"] for cell in cells.values() if "cpu_s" in cell]
-    return [text, *values, *gains, f"{np.mean(took):.0f}" if took else ""]
+    return [text, *values, *gains, str(len(cells)), f"{np.mean(took):.0f}" if took else ""]
 
 
 def _gain(cells: dict[int, dict[str, Any]], base: dict[int, dict[str, Any]]) -> str:

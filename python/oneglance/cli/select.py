@@ -143,6 +143,12 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     callback=_quota,
     help="Fixed count for one stratum; repeat for more, others share the rest. Example: --quota night=100",
 )
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    help="cpu, cuda, cuda:1, ... or auto: where Lewis weights, nearest rows and k-means are computed.",
+)
 @goal_options
 @click.option(
     "--out",
@@ -163,6 +169,7 @@ def select(
     quotas: dict[str, int],
     seed: int,
     dedup: float | None,
+    device: str,
     audit: Path | None,
     explain: bool | None,
     backbones: tuple[str, ...] | None,
@@ -217,6 +224,7 @@ def select(
         "seed": seed,
         "explain": explain,
         **({} if dedup is None else {"dedup": dedup}),
+        **({} if device == "cpu" else {"device": device}),
         **({} if audit is None else {"audit": str(audit)}),
         "labelled": items_digest(found.labelled),
         "exclude": items_digest(found.unwanted),
@@ -240,6 +248,7 @@ def select(
             dedup=dedup,
             explain=explain,
             progress=note,
+            device=device,
             **goals,
             **(params if start is None else {**params, "start": start}),
         )

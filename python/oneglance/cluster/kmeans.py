@@ -86,7 +86,7 @@ def kmeans(
     k, cosine, seed = positive_int(k, "k"), is_cosine(metric), seed_int(seed)
     max_iter, tol = positive_int(max_iter, "max_iter"), positive_number(tol, "tol", zero_ok=True)
     place = place_of(X, "X", device)
-    if place is not None:
+    if place is not None and (batch_rows is None or device is not None or place[0].owns(X)):
         if batch_rows is not None:
             raise InvalidInput("batch_rows is for rows that are slow to read: leave it out on a device.")
         return _on_device(X, place, k, metric, init, max_iter, tol, seed, mask)

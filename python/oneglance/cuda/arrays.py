@@ -11,6 +11,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ ROW_TYPES = {"float16": 0, "float32": 1, "float64": 2, "bfloat16": 3}
 _WIDENED = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 _registered: list[Library] = []
+_chosen: ContextVar[str | None] = ContextVar("device", default=None)
 
 
 @contextmanager
@@ -35,6 +37,28 @@ def registered(library: Library) -> Iterator[None]:
         yield
     finally:
         _registered.remove(library)
+
+
+@contextmanager
+def computing_on(device: str | None) -> Iterator[None]:
+    """Inside the block operations that are not told a device take this one for rows of the host, where they can."""
+    token = _chosen.set(device)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def checked_device(device: Any) -> str:
+    """The device as it was given; "cpu" where it is "auto" and no card can be used. Raises InvalidInput."""
+    if not isinstance(device, str):
+        raise InvalidInput(f'device must be "cpu", "cuda", "cuda:0", ... or "auto", got {device!r}.')
+    if device == "auto":
+        return "cuda" if _registered or why_not() is None else "cpu"
+    _wanted(device)
+    if device != "cpu":
+        _library_by_name(device)
+    return device
 
 
 def why_not() -> str | None:
@@ -85,8 +109,8 @@ def library_of(value: Any, name: str) -> Library | None:
 def place_of(value: Any, name: str, device: str | None) -> tuple[Library, int] | None:
     """Library and device that work on the rows: those of a device array, or for rows of the host those asked for.
 
-    device  None: where the rows are. "cpu"; "cuda", "cuda:1", ...: rows of the host are streamed there. "auto": "cuda"
-            where it can be used, else "cpu"
+    device  None: where the rows are, or for rows of the host what `computing_on` says. "cpu"; "cuda", "cuda:1", ...:
+            rows of the host are streamed there. "auto": "cuda" where it can be used, else "cpu"
     None: the CPU. Raises InvalidInput for a device that is not there, or another one than the array's.
     """
     library = library_of(value, name)
@@ -96,9 +120,10 @@ def place_of(value: Any, name: str, device: str | None) -> tuple[Library, int] |
         if device in (None, "auto") or wanted in (-1, where):
             return library, where
         raise InvalidInput(f"{name} is on device {where}, device is {device!r}. Move {name}, or leave device out.")
+    device = _chosen.get() if device is None else device
     if device in (None, "cpu") or (device == "auto" and not _registered and why_not() is not None):
         return None
-    return _library_by_name(str(device)), max(wanted, 0)
+    return _library_by_name(str(device)), max(_wanted(device), 0)
 
 
 def _wanted(device: str | None) -> int:

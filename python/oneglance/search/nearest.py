@@ -11,6 +11,7 @@ from .. import _core
 from .._check import as_mask, as_shards, is_cosine, positive_int
 from .._rows import named_rows
 from ..cuda.arrays import place_of
+from ..cuda.nearest import MOST_NEAREST
 from ..cuda.neighbours import NearestRequest
 from ..cuda.rows import on_host
 from ..errors import InvalidInput
@@ -47,7 +48,7 @@ def nearest(
     """
     k, cosine = positive_int(k, "k"), is_cosine(metric)
     place = place_of(X, "X", device)
-    if place is not None:
+    if place is not None and (k <= MOST_NEAREST or device is not None or place[0].owns(X)):
         request = NearestRequest(Q, X, *place)
         used = as_mask(on_host(mask, place[0]), "mask", request.n_rows)
         _enough(k, request.n_rows if used is None else int(np.count_nonzero(used)), "k", used is not None)
@@ -76,7 +77,7 @@ def knn(X: Any, k: int, *, metric: str = "sqeuclidean", mask: Any = None, device
     """
     k, cosine = positive_int(k, "k"), is_cosine(metric)
     place = place_of(X, "X", device)
-    if place is not None:
+    if place is not None and (k <= MOST_NEAREST or device is not None or place[0].owns(X)):
         return _knn_on_device(NearestRequest(None, X, *place), k, cosine, on_host(mask, place[0]))
     rows = as_shards(X, "X")
     used = as_mask(mask, "mask", len(rows))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._check import positive_number, seed_int
+from ..cuda.arrays import checked_device, computing_on
 from ..errors import InvalidInput
 from .budget import parse_budget, parse_money
 from .candidates import gone, narrowed, usable_labelled
@@ -48,6 +49,7 @@ def select(
     dedup: float | None = None,
     explain: bool | None = None,
     progress: bool | Callable[[str], None] | None = None,
+    device: str = "cpu",
     **params: Any,
 ) -> Selection:
     """Chooses which items of a pool to label: exactly `budget` distinct ones, or what a budget of money pays.
@@ -96,6 +98,9 @@ def select(
                      strategies of coverage; False leaves out their curve of radii. True explains lewis and random
                      too, by sqeuclidean distances under one backbone
     progress         called with one-line notes on what is being computed; True prints them on stderr
+    device           "cuda", "cuda:1": Lewis weights, nearest rows and k-means are computed there, the features streamed
+                     through it; the rest on the CPU. "auto": where a card can be used. Picks are those of the CPU up
+                     to near-ties; certificate["device"] says it
     params           the strategy's own parameters, see the function of its name: oneglance.strategies.lewis.lewis,
                      .freesel.freesel and so on
 
@@ -112,15 +117,20 @@ def select(
         raise InvalidInput(f"explain must be True, False or None, got {explain!r}.")
     eps = None if dedup is None else positive_number(dedup, "dedup")
     asked = _Asked(budget, strategy, seed, labelled, exclude, strata, quotas, explain, noter(progress), eps, goals)
+    where = checked_device(device)
     pool = as_pool(store_or_arrays, backbones)
     goals.check(strategy, pool)
-    try:
-        return _select(pool, asked, run, resolved)
-    except UnusableRows as found:
-        warnings.warn(str(found), UserWarning, stacklevel=2)
-        valid = pool.valid.copy()
-        valid[found.rows] = False
-        return _select(replace(pool, valid=valid), asked, run, resolved)
+    with computing_on(None if where == "cpu" else where):
+        try:
+            selection = _select(pool, asked, run, resolved)
+        except UnusableRows as found:
+            warnings.warn(str(found), UserWarning, stacklevel=2)
+            valid = pool.valid.copy()
+            valid[found.rows] = False
+            selection = _select(replace(pool, valid=valid), asked, run, resolved)
+    if where == "cpu":
+        return selection
+    return replace(selection, certificate={**selection.certificate, "device": where})
 
 
 def noter(progress: Any) -> Callable[[str], None]:
