@@ -136,15 +136,14 @@ SIMT_DEVICE void record_pick(const CoverArrays& a, std::int64_t place, std::int6
   a.pick_nearest[place] = a.nearest[row];
 }
 
-/// Calls f<T, Acc> with the rows' number type and the arithmetic that was asked for.
+/// Calls f with the rows' number type and the arithmetic that was asked for; float64 rows have float64 in any case.
 template <typename F>
 void with_arithmetic(const CoverArrays& a, F&& f) {
   with_row_type(a.rows.type, [&](auto tag) {
-    if (a.wide) {
-      f(tag, TypeTag<double>());
-    } else {
-      f(tag, TypeTag<float>());
+    if constexpr (!std::is_same_v<typename decltype(tag)::Type, double>) {
+      if (!a.wide) return f(tag, TypeTag<float>());
     }
+    f(tag, TypeTag<double>());
   });
 }
 

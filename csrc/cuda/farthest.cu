@@ -107,8 +107,8 @@ SIMT_DEVICE Nearer farthest_of_last(const FarthestScratch& s, std::int64_t copy)
   return {dist2[0], row[0]};
 }
 
-/// The rows of the pool against the rows first .. last - 1, C at a time; returns the farthest of this thread's rows.
-template <typename T, typename Acc, int C>
+/// The rows of the pool against the rows first .. last - 1; returns the farthest of this thread's rows.
+template <typename T, typename Acc>
 SIMT_DEVICE Nearer update_pool(const CoverArrays& a, const FarthestScratch& s, std::int64_t first, std::int64_t last) {
   constexpr std::int64_t kWarpRows = 2 * kTileRows;
   const std::int64_t n = a.control[kPoolCount];
@@ -123,14 +123,11 @@ SIMT_DEVICE Nearer update_pool(const CoverArrays& a, const FarthestScratch& s, s
       rows[r] = closed ? first : row;
       best[r] = closed ? Nearer{-1.0, -1} : Nearer{a.dist2[row], a.nearest[row]};
     }
-    for (std::int64_t c = first; c < last; c += C) {
-      std::int64_t centers[C];
-      for (int i = 0; i < C; ++i) centers[i] = c + i < last ? c + i : last - 1;
-      Acc dist2[kTileRows][C];
-      half_warp_dist2<T, Acc, kTileRows, C>(a, rows, centers, dist2);
-      for (int r = 0; r < kTileRows; ++r) {
-        for (int i = 0; i < C; ++i) take_nearer(best[r], dist2[r][i], centers[i]);
-      }
+    for (std::int64_t c = first; c < last; ++c) {
+      const std::int64_t centers[1] = {c};
+      Acc dist2[kTileRows][1];
+      half_warp_dist2<T, Acc, kTileRows, 1>(a, rows, centers, dist2);
+      for (int r = 0; r < kTileRows; ++r) take_nearer(best[r], dist2[r][0], c);
     }
     simt::sync_warp();  // all lanes have read the pool before one of them closes a row
     const Nearer mine = own_of(best);
@@ -174,9 +171,7 @@ SIMT_KERNEL step_kernel(CoverArrays a, FarthestScratch s, std::int64_t copy) {
     next[kCenters] = now[kCenters] + last - first;
   }
   if (simt::block() == 0) choose_item(a, item, now[kCenters], kChosen, simt::thread(), simt::block_size());
-  keep_best(s, 1 - copy,
-            last - first == 1 ? update_pool<T, Acc, 1>(a, s, first, last)
-                              : update_pool<T, Acc, kTileCenters>(a, s, first, last));
+  keep_best(s, 1 - copy, update_pool<T, Acc>(a, s, first, last));
 }
 
 SIMT_KERNEL close_kernel(CoverArrays a, FarthestScratch s) {
