@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -97,7 +98,7 @@ def read_config(path: Path) -> Config:
     _check_strategy(values["select"], where)
     base = path.resolve().parent
     out = values["pipeline"]["out"] or f"{path.stem}.run"
-    return Config(path.resolve(), base, Path(base, out), values, frozenset(given))
+    return Config(path.resolve(), base, Path(os.path.abspath(base / out)), values, frozenset(given))
 
 
 class _Lines:
