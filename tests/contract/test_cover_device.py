@@ -177,6 +177,18 @@ def test_rows_of_the_host_go_to_the_device_that_is_asked_for(device):
             assert np.array_equal(getattr(got, field), getattr(want, field))
 
 
+@pytest.mark.parametrize(
+    ("strategy", "asked"),
+    [("freesel", {}), ("freesel", {"rule": "fds"}), ("farthest", {}), ("bilaf", {"cores": "farthest"})],
+)
+def test_strategies_choose_the_same_on_a_device(device, strategy, asked):
+    if device.name == "emulated-torch":
+        pytest.skip("every torch tensor of the CPU counts as one of the device")
+    x = np.random.default_rng(0).normal(size=(70, 9)).astype(np.float32)
+    got, want = (og.select(x, 8, strategy, seed=1, device=where, **asked) for where in ("cuda", "cpu"))
+    assert sorted(got.indices.tolist()) == sorted(want.indices.tolist())
+
+
 def test_bfloat16_rows_and_strided_rows(device):
     x = np.random.default_rng(0).integers(-8, 9, size=(50, 20)).astype(np.float32)
     want = og.farthest_points(np.ascontiguousarray(x[::2, :7]), 12)
