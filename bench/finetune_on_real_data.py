@@ -26,10 +26,9 @@ from mask_scenes import SCENES, Scene
 from oneglance._types import IntArray
 from oneglance.evaluation import mean_interval, paired_difference, verdict
 from oneglance.features import Backbone, extract
-from oneglance.finetuning.choosing import Used, choose
+from oneglance.finetuning.choosing import choose
 from oneglance.finetuning.folds import make_cells, nested_order
-from oneglance.finetuning.judging import Score
-from oneglance.finetuning.recipes import Recipe, choose_recipes, parse_recipe
+from oneglance.finetuning.recipes import choose_recipes, parse_recipe
 from oneglance.finetuning.settings import choose_tuning
 from oneglance.finetuning.trials import Trials
 from oneglance.finetuning.workshop import Start, Workshop
@@ -49,7 +48,15 @@ def labelled(scene: Scene, per_class: int, seed: int) -> IntArray:
     return np.sort(order[: per_class * len(np.unique(scene.train_classes))])
 
 
-def cell(scene: Scene, per_class: int, seed: int, names: Sequence[str], folder: Path, masked: dict[int, Any]) -> Any:
+def cell(
+    scene: Scene,
+    per_class: int,
+    seed: int,
+    names: Sequence[str],
+    repeats: int,
+    folder: Path,
+    masked: dict[int, Any],
+) -> Any:
     """Test accuracy of every recipe, of the chosen and of the automatic one, and what cross-validation said."""
     base, rows = scene.make(seed), labelled(scene, per_class, seed)
     codes = scene.train_classes[rows]
@@ -66,7 +73,8 @@ def cell(scene: Scene, per_class: int, seed: int, names: Sequence[str], folder: 
                 masked[seed] = shop.start("self_mask").backbone
             shop.starts["self_mask"] = Start(masked[seed], shop.features(masked[seed], rows))
         recipes = [parse_recipe(name) for name in ("probe", *names)]
-        scores, _ = trials.run(recipes, make_cells(codes, _FOLDS, 1, (), seed))
+        cells = make_cells(codes, _FOLDS, repeats, (), seed)
+        scores, _ = trials.run(recipes, cells)
         facts = {"labels": len(rows), "steps": steps, "recipes": {}}
         accuracy: dict[str, float] = {}
         for recipe, found in zip(recipes, scores, strict=True):
@@ -84,17 +92,12 @@ def cell(scene: Scene, per_class: int, seed: int, names: Sequence[str], folder: 
         rule, why = choose_recipes(
             "auto", n_labels=len(rows), n_classes=len(np.unique(codes)), n_pictures=len(scene.train), batch_norm=True
         )
-        for name, among in (("chosen", recipes), ("auto", [one for one in recipes if one in rule])):
-            used, _ = decided(scores, recipes, among, plan)
+        among = [one for one in recipes if one in rule]
+        for name, tried, found in (("chosen", recipes, scores), ("auto", among, trials.run(among, cells)[0])):
+            used, _ = choose(found, tried, plan, True)
             facts[name] = {"recipe": used.recipe.name, "test": accuracy[used.recipe.name]}
         facts["why"] = why
     return facts
-
-
-def decided(scores: Sequence[Score], recipes: Sequence[Recipe], among: Sequence[Recipe], plan: Any) -> tuple[Used, str]:
-    """`choose` among some of the recipes."""
-    kept = [found for found, recipe in zip(scores, recipes, strict=True) if recipe in among]
-    return choose(kept, list(among), plan, True)
 
 
 def tested(network: Backbone, head: Any, scene: Scene) -> float:
@@ -103,7 +106,13 @@ def tested(network: Backbone, head: Any, scene: Scene) -> float:
 
 
 def run(
-    out: Path, scenes: Sequence[str], counts: Sequence[int], names: Sequence[str], seeds: int, minutes: float
+    out: Path,
+    scenes: Sequence[str],
+    counts: Sequence[int],
+    names: Sequence[str],
+    repeats: int,
+    seeds: int,
+    minutes: float,
 ) -> None:
     began = time.monotonic()
     made: dict[str, Scene] = {}
@@ -121,7 +130,8 @@ def run(
                     made[name] = SCENES[name]()
                 make_folder(place.parent)
                 start = time.process_time()
-                found = cell(made[name], per_class, seed, names, out / name / "cells", masked.setdefault(name, {}))
+                kept = masked.setdefault(name, {})
+                found = cell(made[name], per_class, seed, names, repeats, out / name / "cells", kept)
                 found["seconds"] = round(time.process_time() - start, 1)
                 write_atomic(place, [json.dumps(found).encode()])
                 words = ", ".join(
@@ -181,6 +191,7 @@ def main() -> None:
     parser.add_argument("--scenes", default="digits,neu", help=", ".join(COUNTS))
     parser.add_argument("--counts", default="", help="labels per class, else those of the pool")
     parser.add_argument("--recipes", default=RECIPES)
+    parser.add_argument("--repeats", type=int, default=2, help="of the folds")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=60, help="begin no cell after so many")
     parser.add_argument("--tables", action="store_true")
@@ -190,7 +201,7 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     counts = [int(part) for part in asked.counts.split(",") if part]
-    run(asked.out, asked.scenes.split(","), counts, asked.recipes.split(","), asked.seeds, asked.minutes)
+    run(asked.out, asked.scenes.split(","), counts, asked.recipes.split(","), asked.repeats, asked.seeds, asked.minutes)
 
 
 if __name__ == "__main__":
