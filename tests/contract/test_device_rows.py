@@ -1,12 +1,14 @@
 """Rows in device memory: what the door takes and refuses, norms, and that the emulation finds wrong kernels."""
 
 import mmap
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from device_libraries import InDeviceMemory, emulated_kernels
 
-from oneglance.cuda import device_rows, library_of
+from oneglance.cuda import device_rows, library_of, why_not
 from oneglance.cuda.norms import row_norms2
 from oneglance.errors import InvalidInput
 
@@ -82,6 +84,35 @@ def test_two_matrices_must_fit(device):
 def test_arrays_of_the_cpu_belong_to_no_device():
     assert library_of(np.zeros((2, 2)), "X") is None
     assert library_of([[1.0]], "X") is None
+
+
+def test_threads_do_not_disturb_each_other(device):
+    pools = [np.random.default_rng(seed).normal(size=(300, 33)) for seed in range(4)]
+    with ThreadPoolExecutor(4) as workers:
+        answers = list(workers.map(lambda x: norms_of(device, device.put(x))[0], pools))
+    for x, got in zip(pools, answers, strict=True):
+        np.testing.assert_allclose(got, (x**2).sum(axis=1), rtol=1e-14)
+
+
+def test_arrays_of_other_libraries_are_known_by_their_protocols():
+    """Without a module or a card the refusal names the array; with one it is taken."""
+
+    class OnCuda:
+        def __dlpack_device__(self):
+            return 2, 0
+
+    class Nowhere:
+        def __dlpack_device__(self):
+            raise ValueError("no such device")
+
+    assert library_of(Nowhere(), "X") is None
+    if why_not() is None:
+        pytest.skip("there is a card: arrays are taken")
+    for array in (OnCuda(), SimpleNamespace(__cuda_array_interface__={})):
+        with pytest.raises(
+            InvalidInput, match="X is a CUDA array, but the CUDA module .* Pass X as an array of the CPU"
+        ):
+            library_of(array, "X")
 
 
 def test_more_than_2_to_the_31_elements(device):

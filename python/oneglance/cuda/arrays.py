@@ -15,6 +15,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..errors import InvalidInput, MissingDependency
 from .cupy_library import CupyLibrary, find_cupy
 from .library import Library
@@ -161,10 +163,15 @@ def _library_by_name(device: str) -> Library:
 
 
 def _is_foreign(value: Any) -> bool:
+    """Whether another library says that the value is in the memory of a CUDA device."""
+    if isinstance(value, (np.ndarray, type)):
+        return False
     if hasattr(value, "__cuda_array_interface__"):
         return True
-    where = getattr(value, "__dlpack_device__", None)
-    return where is not None and not isinstance(value, type) and int(next(iter(where()))) == 2  # kDLCUDA
+    try:
+        return int(next(iter(value.__dlpack_device__()))) == 2  # kDLCUDA
+    except (AttributeError, TypeError, ValueError, RuntimeError, BufferError):  # it has none, or none for this kind
+        return False
 
 
 def adopted(value: Any, library: Library) -> Any:
