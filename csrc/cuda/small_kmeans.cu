@@ -173,6 +173,7 @@ SIMT_DEVICE void lloyd(Set& set, const DeviceSets& sets, std::uint32_t name, std
     simt::sync_block();
     double shift = 0.0;
     for (std::int64_t c = 0; c < k; ++c) shift += shifts[c];
+    simt::sync_block();  // the shifts have been read: norms take their place
     double* old = set.centers;
     set.centers = set.moved;
     set.moved = old;
