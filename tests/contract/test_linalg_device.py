@@ -36,7 +36,8 @@ def readings(device, x, mask=None, row_scale=None):
 
 @pytest.mark.parametrize("name", MATRICES)
 def test_scores_and_weights_equal_the_definition(device, name, large):
-    for dtype in ("float16", "float32"):
+    # The emulated libraries differ in arithmetic only, and in "3xtf32" the type of the rows decides what is split.
+    for dtype in ("float32",) if device.name == "emulated-numpy" else ("float16", "float32"):
         x = MATRICES[name].astype(dtype)
         wide = x.astype(np.float64)
         found = og.leverage_scores(device.put(x))

@@ -22,7 +22,8 @@ def some_queries(x, n=20):
 
 @pytest.mark.parametrize("name", POOLS)
 def test_the_answers_are_the_cpus(device, name):
-    for dtype, k, metric in (("float32", 1, "sqeuclidean"), ("float64", 5, "cosine"), ("float16", 3, "sqeuclidean")):
+    kinds = (("float32", 1, "sqeuclidean"), ("float16", 3, "sqeuclidean"), ("float64", 5, "cosine"))
+    for dtype, k, metric in kinds[:1] if device.name == "emulated-numpy" else kinds:
         x = as_dtype(POOLS[name], dtype)
         if x is None:
             continue
