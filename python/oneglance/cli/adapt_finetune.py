@@ -13,7 +13,8 @@ from ..features.listfile import Columns
 from ..features.specs import BACKBONE_FILE
 from .adapt_masks import picture_labels
 from .output import note, print_json, print_table, say
-from .progress import STYLES, shown
+from .picture_options import output_options, picture_options
+from .progress import shown
 from .run_folder import check_writable
 
 if TYPE_CHECKING:
@@ -86,18 +87,11 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> Any:
 @click.option("--rank", type=click.IntRange(1), help="Of LoRA, 8 by default.")
 @click.option("--mask-epochs", type=click.IntRange(1), help="Readings of the pool by self_mask, 20 by default.")
 @click.option("--seed", type=click.IntRange(0), help="Of everything random; default 0.")
-@click.option("--flip/--no-flip", default=True, help="Mirror images among the views. Default: yes.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
-@click.option("--workers", type=click.IntRange(1), help="Decoding threads; default by cores.")
-@click.option("--max-bad-fraction", default=0.1, show_default=True, help="Share of pictures that may be unusable.")
-@click.option("--path-column", help="Column of paths in a list file.")
-@click.option("--id-column", help="Column of unique item ids.")
-@click.option("--label-column", help="Column of known labels.")
+@picture_options("flip", "device", "workers", "max_bad_fraction", "path_column", "id_column", "label_column")
 @click.option("--overwrite", is_flag=True, help="Replace a result that is in --out already.")
 @click.option("--fresh", is_flag=True, help=f"Forget the trainings in --out/{_CELLS} and begin anew.")
 @click.option("--dry-run", is_flag=True, help="Print what would be tried, why and how much of it, and stop.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, notes on stderr.")
-@click.option("--progress", "style", type=click.Choice(STYLES), default="auto", show_default=True, help="On stderr.")
+@output_options
 def finetune(
     source: tuple[str, ...],
     backbone: str,

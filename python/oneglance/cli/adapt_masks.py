@@ -11,7 +11,8 @@ from ..errors import InvalidInput
 from ..features.listfile import LIST_SUFFIXES, Columns, column_of, read_list
 from ..store.files import human_bytes, json_bytes, make_folder, write_atomic
 from .output import note, print_json, print_table, say
-from .progress import STYLES, shown
+from .picture_options import output_options, picture_options
+from .progress import shown
 
 if TYPE_CHECKING:
     from ..masks import Cascade, SelfMask
@@ -63,7 +64,7 @@ _SETTINGS = ("epochs", "batch_size", "lr", "bn", "n_prototypes", "queue", "eps",
 @click.option("--queue", type=click.IntRange(0), help="Earlier embeddings that join a batch; by the size of the pool.")
 @click.option("--eps", type=float, help="Of the codes; 0.03, from 20,000 pictures on 0.05.")
 @click.option("--seed", type=click.IntRange(0), help="Of everything random; default 0.")
-@click.option("--flip/--no-flip", default=True, help="Mirror images among the views. Default: yes.")
+@picture_options("flip")
 @click.option(
     "--experts",
     type=click.IntRange(2),
@@ -76,22 +77,13 @@ _SETTINGS = ("epochs", "batch_size", "lr", "bn", "n_prototypes", "queue", "eps",
     show_default=True,
     help="Batch norms' statistics: in the file, or measured on your pictures whenever it is used.",
 )
-@click.option("--checkpoint-minutes", type=float, default=5.0, show_default=True, help="How often progress is kept.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
-@click.option(
-    "--compute", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True,
-    help="auto: bfloat16 on CUDA, float32 elsewhere.",
-)  # fmt: skip
-@click.option("--workers", type=click.IntRange(1), help="Decoding threads; default by cores.")
-@click.option("--max-bad-fraction", default=0.1, show_default=True, help="Share of pictures that may be unusable.")
-@click.option("--path-column", help="Column of paths in a list file.")
-@click.option("--id-column", help="Column of unique item ids.")
-@click.option("--label-column", help="Column of known labels.")
+@picture_options(
+    "checkpoint_minutes", "device", "compute", "workers", "max_bad_fraction", "path_column", "id_column", "label_column"
+)
 @click.option("--overwrite", is_flag=True, help="Replace a mask that is in --out already.")
 @click.option("--fresh", is_flag=True, help="Forget the checkpoint in --out and begin anew.")
 @click.option("--dry-run", is_flag=True, help="Print what would be masked and trained, and stop.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, notes on stderr.")
-@click.option("--progress", "style", type=click.Choice(STYLES), default="auto", show_default=True, help="On stderr.")
+@output_options
 def masks(
     source: tuple[str, ...],
     backbone: str,

@@ -10,7 +10,8 @@ import click
 from ..features.listfile import Columns
 from ..store.files import human_bytes
 from .output import duration, note, print_json, print_table, say
-from .progress import STYLES, shown
+from .picture_options import output_options, picture_options
+from .progress import shown
 
 if TYPE_CHECKING:
     from ..pretraining import Pretrained, PretrainPlan
@@ -55,7 +56,7 @@ _SETTINGS = ("epochs", "batch_size", "lr", "weight_decay", "warm_up", "n_classes
 @click.option(
     "--n-classes", type=click.IntRange(1), help="Roughly how many there are, if you know. Example: --n-classes 6"
 )
-@click.option("--flip/--no-flip", default=True, help="Mirror images among the views. Default: yes.")
+@picture_options("flip")
 @click.option(
     "--set",
     "options",
@@ -64,21 +65,11 @@ _SETTINGS = ("epochs", "batch_size", "lr", "weight_decay", "warm_up", "n_classes
     help="An option of the method; may be repeated, docs/pretrain.md lists them. Example: --set mask_ratio=0.6",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of everything random.")
-@click.option("--checkpoint-minutes", type=float, default=5.0, show_default=True, help="How often progress is kept.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
-@click.option(
-    "--compute", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True,
-    help="auto: bfloat16 on CUDA, float32 elsewhere.",
-)  # fmt: skip
-@click.option("--workers", type=click.IntRange(1), help="Decoding threads; default by cores.")
-@click.option("--max-bad-fraction", default=0.1, show_default=True, help="Share of pictures that may be unusable.")
-@click.option("--path-column", help="Column of paths in a list file.")
-@click.option("--id-column", help="Column of unique item ids.")
+@picture_options("checkpoint_minutes", "device", "compute", "workers", "max_bad_fraction", "path_column", "id_column")
 @click.option("--overwrite", is_flag=True, help="Replace a backbone that is in --out already.")
 @click.option("--fresh", is_flag=True, help="Forget the checkpoint in --out and begin anew.")
 @click.option("--dry-run", is_flag=True, help="Print what would be trained, for how long, and stop.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, notes on stderr.")
-@click.option("--progress", "style", type=click.Choice(STYLES), default="auto", show_default=True, help="On stderr.")
+@output_options
 def pretrain(
     source: tuple[str, ...],
     method: str,
