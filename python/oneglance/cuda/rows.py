@@ -87,7 +87,7 @@ class DeviceCopy:
             return
         shards = as_shards(X, "X")
         n, d = shards.shape
-        cure = "Use fewer rows, or the CPU, where batch_rows reads them in parts."
+        cure = "Use fewer rows, or leave device out: the CPU reads them where they lie."
         with named_memory(library, device, "the copy of X", n * d * shards.dtype.itemsize, cure):
             array = library.empty((n, d), str(shards.dtype), device)
             first = 0
