@@ -48,7 +48,10 @@ def load_transformers(spec: Spec) -> Backbone:
         with _quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(spec.seed)  # also for a pooler that the weights do not have
             if spec.weights is None:
-                module, found = hub.AutoModel.from_pretrained(name, local_files_only=True, output_loading_info=True)
+                # Where peft is installed, adapters are looked for as well: on disk, too.
+                module, found = hub.AutoModel.from_pretrained(
+                    name, local_files_only=True, adapter_kwargs={"local_files_only": True}, output_loading_info=True
+                )
                 _refuse_missing(list(found["missing_keys"]), spec)
             else:
                 module = hub.AutoModel.from_config(hub.AutoConfig.from_pretrained(name, local_files_only=True))
