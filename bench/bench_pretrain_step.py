@@ -112,8 +112,38 @@ def plain_mae(objective, batch):
     return loss_of
 
 
+def plain_resnet(encoder):
+    """(weights, pictures) -> (B, width), with batch norms that keep running means, as the blocks are written down."""
+    kept = {name: value.detach().clone() for name, value in encoder.named_buffers()}
+
+    def norm(w, name, x):
+        mean, var = kept[f"{name}.running_mean"], kept[f"{name}.running_var"]
+        return functional.batch_norm(
+            x, mean, var, w[f"encoder.{name}.weight"], w[f"encoder.{name}.bias"], training=True
+        )
+
+    def conv(w, name, x, stride, pad):
+        return functional.conv2d(x, w[f"encoder.{name}.weight"], stride=stride, padding=pad)
+
+    def features(w, x):
+        x = (x - kept["mean"].view(-1, 1, 1)) / kept["std"].view(-1, 1, 1)
+        x = functional.relu(norm(w, "bn1", conv(w, "conv1", x, 1, 1)))
+        for stage, blocks in enumerate(encoder.stages):
+            for i in range(len(blocks)):
+                name, stride = f"stages.{stage}.{i}", 2 if stage and not i else 1
+                y = functional.relu(norm(w, f"{name}.bn1", conv(w, f"{name}.conv1", x, stride, 1)))
+                y = norm(w, f"{name}.bn2", conv(w, f"{name}.conv2", y, 1, 1))
+                if f"encoder.{name}.downsample.0.weight" in w:
+                    x = norm(w, f"{name}.downsample.1", conv(w, f"{name}.downsample.0", x, stride, 0))
+                x = functional.relu(y + x)
+        return x.mean(dim=(2, 3))
+
+    return features
+
+
 def plain_swav(objective, batch):
     plan = objective.plan
+    features = plain_resnet(objective.encoder)
     queue = [torch.zeros(plan.queue, plan.n_projected) for _ in range(2)]
 
     @torch.no_grad()
@@ -129,8 +159,7 @@ def plain_swav(objective, batch):
         now = batch()
         with torch.no_grad():
             w["head.prototypes"].copy_(functional.normalize(w["head.prototypes"], dim=1))
-        own = {name.removeprefix("encoder."): value for name, value in w.items() if name.startswith("encoder.")}
-        z = torch.cat([torch.func.functional_call(objective.encoder, own, (views,)) for views in (now.big, now.small)])
+        z = torch.cat([features(w, views) for views in (now.big, now.small)])
         z = functional.normalize(functional.linear(z, w["head.weight"], w["head.bias"]), dim=1)
         scores = z @ w["head.prototypes"].T
         n, n_views, total = now.n, len(z) // now.n, 0.0
