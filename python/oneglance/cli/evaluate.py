@@ -98,7 +98,7 @@ _FILES = {"runs": "runs.parquet", "summary": "summary.parquet", "text": "evaluat
 @click.option("--plot/--no-plot", default=True, help="Draw evaluation.png (needs matplotlib). Default: where it is.")
 @click.option("--per-head", is_flag=True, help="Tables for every head (of one-shot: backbone), besides their mean.")
 @one_shot.one_shot_options
-@some_pool_options("inputs", "backbones", "vector_columns", "id_column", "verify", "dry_run", "as_json")
+@some_pool_options("inputs", "backbones", "vector_columns", "id_column", "device", "verify", "dry_run", "as_json")
 def evaluate(
     inputs: tuple[Path, ...],
     labels: str,
@@ -125,6 +125,7 @@ def evaluate(
     backbones: tuple[str, ...] | None,
     vector_columns: tuple[str, ...],
     id_column: str | None,
+    device: str,
     verify: bool,
     dry_run: bool,
     as_json: bool,
@@ -167,14 +168,14 @@ def evaluate(
             one_shot.print_plan(trial, trial.plan(trial.store(None if fresh else out)), out, as_json)
             return
         check_writable(out, out)
-        one_shot.write(trial.run(out, fresh=fresh, progress=note), out, as_json, per_head)
+        one_shot.write(trial.run(out, fresh=fresh, progress=note, device=device), out, as_json, per_head)
         return
     job = prepare(*items, budgets, seeds, heads=heads, baseline_budgets=baseline_budgets or (), **common)
     if dry_run:
         _print_plan(estimate(job, job.store(None if fresh else out)), job.notes, out, as_json)
         return
     check_writable(out, out)
-    found = job.run(out, fresh=fresh, progress=note)
+    found = job.run(out, fresh=fresh, progress=note, device=device)
     document = _write(found, out, plot, as_json, per_head)
     if as_json:
         print_json(document)

@@ -77,6 +77,12 @@ _SHARED: dict[str, Callable[[Any], Any]] = {
         help="Ridge of the heads, in the units of A'A; helps when there are fewer items than features. "
         "Example: --ridge 1e-2",
     ),
+    "device": click.option(
+        "--device",
+        default="cpu",
+        show_default=True,
+        help="cpu, cuda, cuda:1, ... or auto: where Lewis weights, nearest rows and k-means are computed.",
+    ),
     "verify": click.option(
         "--verify",
         is_flag=True,

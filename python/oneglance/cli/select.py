@@ -143,12 +143,6 @@ def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     callback=_quota,
     help="Fixed count for one stratum; repeat for more, others share the rest. Example: --quota night=100",
 )
-@click.option(
-    "--device",
-    default="cpu",
-    show_default=True,
-    help="cpu, cuda, cuda:1, ... or auto: where Lewis weights, nearest rows and k-means are computed.",
-)
 @goal_options
 @click.option(
     "--out",

@@ -10,6 +10,7 @@ import click
 import numpy as np
 import pyarrow as pa
 
+from ..cuda.arrays import checked_device, computing_on
 from ..errors import InvalidInput
 from ..store.files import make_folder
 from ..strategies import Pool
@@ -44,6 +45,7 @@ def weights(
     backbones: tuple[str, ...] | None,
     vector_columns: tuple[str, ...],
     id_column: str | None,
+    device: str,
     out: Path,
     verify: bool,
     overwrite: bool,
@@ -82,8 +84,9 @@ def weights(
     if out.suffix.lower() not in ("", ".parquet", ".pq"):
         raise InvalidInput(f"--out {out}: the file will be Parquet. Call it {out.with_suffix('.parquet')}.")
     check_writable(out, out.parent)
+    where = checked_device(device)
     features = dict(pool.features)
-    with collected_warnings() as warned:
+    with computing_on(where), collected_warnings() as warned:
         settings = {"p": p, "tol": tol, "max_passes": max_passes, "ridge": ridge}
         try:
             results = backbone_weights(features, left, note, **settings)

@@ -42,9 +42,12 @@ def registered(library: Library) -> Iterator[None]:
 
 
 @contextmanager
-def computing_on(device: str | None) -> Iterator[None]:
-    """Inside the block operations that are not told a device take this one for rows of the host, where they can."""
-    token = _chosen.set(device)
+def computing_on(device: str) -> Iterator[None]:
+    """Inside the block operations that are not told a device take this one for rows of the host, where they can.
+
+    device  as `checked_device` answers it; "cpu" leaves what a block around this one has chosen
+    """
+    token = _chosen.set(_chosen.get() if device == "cpu" else device)
     try:
         yield
     finally:

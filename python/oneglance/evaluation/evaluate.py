@@ -28,6 +28,7 @@ def evaluate(
     out: str | PathLike[str] | None = None,
     fresh: bool = False,
     progress: bool | Callable[[str], None] | None = None,
+    device: str = "cpu",
 ) -> Evaluation:
     """What strategies are worth on a pool whose labels are known, against random picks, with intervals.
 
@@ -58,6 +59,8 @@ def evaluate(
                      on where a killed one stopped, several processes share the work, and more strategies, budgets,
                      seeds or backbones are added to what is there. fresh=True begins anew
     progress         called with one-line notes; True prints them on stderr
+    device           where selections are computed, as for `select`. Picks are those of the CPU up to near-ties, so
+                     cells of both may share one `out`
 
     The rules. All strategies get the same splits, heads, penalties and seeds. A strategy is handed the features of
     the pool's rows in shuffled order and nothing else: no labels, ids, columns, test rows. Strategies without chance
@@ -78,4 +81,4 @@ def evaluate(
         backbones=backbones,
         baseline_budgets=baseline_budgets,
         level=level,
-    ).run(out, fresh=fresh, progress=progress)
+    ).run(out, fresh=fresh, progress=progress, device=device)

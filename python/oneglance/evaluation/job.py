@@ -12,6 +12,7 @@ import numpy as np
 
 from .._run_head import run_head
 from .._types import FloatArray, IntArray, Patterns, RowShards
+from ..cuda.arrays import checked_device, computing_on
 from ..store.files import digest_of
 from .assemble import assembled
 from .cells import Cell, CellStore, Key, folder_name
@@ -103,8 +104,10 @@ class Job:
         *,
         fresh: bool = False,
         progress: bool | Callable[[str], None] | None = None,
+        device: str = "cpu",
     ) -> Evaluation:
         """Computes the cells that are missing, and puts all together."""
+        where = checked_device(device)
         store = self.store(out)
         if out is not None:
             store.claim_folder(self.head(), fresh)
@@ -118,7 +121,8 @@ class Job:
             for part in [budgets] if entrants[name].in_order else [[budget] for budget in budgets]:
                 yield scenes.get(view, split).cells(entrants[name], part, seed, self.heads, told)
 
-        fill(store, self.cells(), compute, progress)
+        with computing_on(where):
+            fill(store, self.cells(), compute, progress)
         return assembled(self, store, list(told))
 
     def test_rows(self, split: int) -> IntArray:

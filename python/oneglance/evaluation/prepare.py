@@ -118,7 +118,7 @@ def check_classes(class_names: Sequence[str], n_items: int) -> None:
 def check_seeds_of_splits(seeds: Sequence[int], n_splits: int) -> None:
     """Raises InvalidInput where a split has no seed."""
     if n_splits > len(seeds):
-        raise InvalidInput(f"seeds are {len(seeds)}, splits {n_splits}: each split needs one. Use more seeds.")
+        raise InvalidInput(f"seeds are {len(seeds)}, splits {n_splits}: each needs one. More seeds, or fewer splits.")
     if {seed % n_splits for seed in seeds} != set(range(n_splits)):
         raise InvalidInput(f"seeds leave some of {n_splits} splits without one (seed mod splits). Use 0, 1, 2, ...")
 

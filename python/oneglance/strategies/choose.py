@@ -120,7 +120,7 @@ def select(
     where = checked_device(device)
     pool = as_pool(store_or_arrays, backbones)
     goals.check(strategy, pool)
-    with computing_on(None if where == "cpu" else where):
+    with computing_on(where):
         try:
             selection = _select(pool, asked, run, resolved)
         except UnusableRows as found:

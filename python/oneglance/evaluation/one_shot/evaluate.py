@@ -31,11 +31,12 @@ def evaluate_one_shot(
     out: str | PathLike[str] | None = None,
     fresh: bool = False,
     progress: bool | Callable[[str], None] | None = None,
+    device: str = "cpu",
 ) -> OneShot:
     """What one selection is worth to the heads of all backbones together, against random picks and iterative ones.
 
-    store_or_arrays, test, splits, folds, groups, level, out, fresh, progress   as for `evaluate`; `test` of a
-                     regression may be (features, targets)
+    store_or_arrays, test, splits, folds, groups, level, out, fresh, progress, device   as for `evaluate`; `test` of
+                     a regression may be (features, targets)
     labels           classification: as for `evaluate`. Regression: (n,) or (n, c) numbers, NaN for no label; a column
                      of numbers; or {item id: number or numbers}
     strategies       as for `evaluate`, and "entropy" (classification) and "qbc", which label in rounds:
@@ -74,4 +75,4 @@ def evaluate_one_shot(
         backbones=backbones,
         level=level,
         features_s=features_s,
-    ).run(out, fresh=fresh, progress=progress)
+    ).run(out, fresh=fresh, progress=progress, device=device)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..._run_head import run_head
 from ..._types import FloatArray, IntArray, Patterns, RowShards
+from ...cuda.arrays import checked_device, computing_on
 from ...store.files import digest_of
 from ...strategies.plan import flops_per_second
 from ..cells import CellStore, Key, folder_name
@@ -101,8 +102,16 @@ class OneShotJob:
         strategies = {entrant.name: folder_name(entrant.name, entrant.identity) for entrant in self.entrants}
         return CellStore(Path(out), OneShotCell.from_json, {_VIEW: folder_name(_VIEW, content)}, strategies)
 
-    def run(self, out: str | PathLike[str] | None = None, *, fresh: bool = False, progress: Any = None) -> OneShot:
+    def run(
+        self,
+        out: str | PathLike[str] | None = None,
+        *,
+        fresh: bool = False,
+        progress: Any = None,
+        device: str = "cpu",
+    ) -> OneShot:
         """Computes the cells that are missing, and puts all together."""
+        where = checked_device(device)
         store = self.store(out)
         if out is not None:
             store.claim_folder(self.head(), fresh)
@@ -118,8 +127,9 @@ class OneShotJob:
             for budget in sorted(budgets, reverse=True):  # strategies that choose in order do so once
                 yield {budget: at[0][1].cell(entrants[name], budget, seed, told)}
 
-        fill(store, self.cells(), compute, progress)
-        return assembled(self, store, self.agreement(), list(told))
+        with computing_on(where):
+            fill(store, self.cells(), compute, progress)
+            return assembled(self, store, self.agreement(), list(told))
 
     def agreement(self) -> Agreement:
         """T(k) and kappa(t) over the pool of the first split."""
