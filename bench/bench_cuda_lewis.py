@@ -11,11 +11,10 @@ from oneglance.cuda.passes import Passes
 N_ROWS, N_DIMS, P = 1_000_000, 768, 1.0
 
 
-def usual_pass(torch, rows, inverse):
+def usual_pass(xp, rows, inverse):
     """What people write: product, norms, scaled copy, product."""
-    wide = rows.to(inverse.dtype)
-    b = wide @ inverse
-    tau = (b * b).sum(dim=1)
+    b = xp.asarray(rows, dtype=inverse.dtype) @ inverse
+    tau = (b * b).sum(1)
     scaled = b * tau[:, None] ** (0.25 * P - 0.5)
     return tau, scaled.T @ scaled
 
@@ -53,7 +52,7 @@ def test_one_pass(card, how, dtype):
     card.report(
         f"Lewis pass {n} x {d}, {dtype} rows, {how.name}",
         lambda: source.read(how, inverse=inverse, gram_power=0.5 * P - 1.0, tau=tau),
-        {"torch": lambda: usual_pass(torch, rows, narrow)},
+        card.baselines(usual_pass, rows, narrow),
         limit,
         share=0.6,
     )
@@ -61,22 +60,22 @@ def test_one_pass(card, how, dtype):
 
 @pytest.mark.parametrize("tol", [1e-1, 1e-6])
 def test_lewis_weights(card, tol):
-    """Against twelve usual passes in Torch, as many as the plain iteration needs at p = 1 for the looser tol."""
+    """Against twelve usual passes, as many as the plain iteration needs at p = 1 for the looser tol."""
     torch = card.torch
     n, d = card.size(N_ROWS, 300), card.size(N_DIMS, 24)
     rows = card.normal(n, d, "float16")
     assert og.lewis_weights(rows, P, tol=tol).converged
     identity = torch.eye(d, device=rows.device)
 
-    def usual():
+    def usual(xp, rows, identity):
         for _ in range(12):
-            usual_pass(torch, rows, identity)
+            usual_pass(xp, rows, identity)
 
     limit = card.limit_ms(n_bytes=n * d * 2.0)
     card.report(
         f"lewis_weights {n} x {d} float16, p = 1, tol {tol:g}",
         lambda: og.lewis_weights(rows, P, tol=tol),
-        {"torch": usual},
+        card.baselines(usual, rows, identity),
         limit,
         times=3,
         against="torch",

@@ -23,11 +23,16 @@ def on_card(card, n, call):
     return lambda: call(kernels, at, bits, counts, library.stream(0))
 
 
+def packed_by_cupy(card, flags):
+    """Baselines by CuPy alone: Torch has no packed bits."""
+    return {} if card.xp is None else {"cupy": lambda: card.xp.packbits(card.xp.asarray(flags), bitorder="little")}
+
+
 def test_pack(card):
     flags = drawn(card) > 0
     n = flags.numel()
     work = on_card(card, n, lambda k, at, bits, ones, stream: k.pack_mask(at(flags), n, at(bits), at(ones), stream))
-    card.report(f"pack {n} flags", work, {}, card.limit_ms(n_bytes=1.125 * n), share=SHARE)
+    card.report(f"pack {n} flags", work, packed_by_cupy(card, flags), card.limit_ms(n_bytes=1.125 * n), share=SHARE)
 
 
 def test_threshold_and_pack(card):
@@ -37,7 +42,12 @@ def test_threshold_and_pack(card):
     def kernel(k, at, bits, counts, stream):
         k.pack_scores(at(scores), 0.0, n, at(bits), at(counts), stream)
 
-    card.report(f"threshold and pack {n}", on_card(card, n, kernel), {}, card.limit_ms(n_bytes=4.125 * n), share=SHARE)
+    usual = {}
+    if card.xp is not None:
+        there = card.xp.asarray(scores)
+        usual["cupy"] = lambda: card.xp.packbits(there > 0, bitorder="little")
+    limit = card.limit_ms(n_bytes=4.125 * n)
+    card.report(f"threshold and pack {n}", on_card(card, n, kernel), usual, limit, share=SHARE)
 
 
 def test_unpack(card):
@@ -50,7 +60,10 @@ def test_unpack(card):
     def work():
         kernels.unpack_mask(at(bits), 0, n, at(out), card.library.stream(0))
 
-    card.report(f"unpack {n}", work, {}, card.limit_ms(n_bytes=1.125 * n), share=SHARE)
+    usual = {}
+    if card.xp is not None:
+        usual["cupy"] = lambda: card.xp.unpackbits(card.xp.asarray(bits), bitorder="little")
+    card.report(f"unpack {n}", work, usual, card.limit_ms(n_bytes=1.125 * n), share=SHARE)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -63,7 +76,7 @@ def test_unpack_and_apply(card, dtype):
     card.report(
         f"unpack and apply {n} {dtype}",
         lambda: there.apply(weights, out),
-        {"torch": lambda: card.torch.where(flags, weights / float(mask.divisor), 0.0)},
+        card.baselines(lambda xp, flags, weights: xp.where(flags, weights / float(mask.divisor), 0), flags, weights),
         card.limit_ms(n_bytes=(2 * weights.element_size() + 0.125) * n),
         share=SHARE,
     )
@@ -93,17 +106,18 @@ def test_sinkhorn(card):
     b, k = card.size(4096, 40), card.size(3000, 30)
     scores = card.torch.nn.functional.normalize(card.normal(b, k, "float32"), dim=1)
 
-    def usual():
-        plan = scores.double()
-        plan = (plan - plan.max()) / 0.05
+    def usual(xp, scores):
+        plan = xp.asarray(scores, dtype=xp.float64) / 0.05
         for _ in range(3):
-            plan = (plan.log_softmax(dim=0)).log_softmax(dim=1)
-        return plan.exp().float()
+            for axis in (0, 1):
+                top = xp.amax(plan, axis, keepdims=True)
+                plan = plan - top - xp.log(xp.exp(plan - top).sum(axis, keepdims=True))
+        return xp.asarray(xp.exp(plan), dtype=xp.float32)
 
-    assert float((sinkhorn_codes(scores, 0.05) - usual()).abs().max()) <= 1e-6
+    assert float((sinkhorn_codes(scores, 0.05) - usual(card.torch, scores)).abs().max()) <= 1e-6
     card.report(
         f"Sinkhorn {b} x {k}, 3 iterations",
         lambda: sinkhorn_codes(scores, 0.05),
-        {"torch": usual},
+        card.baselines(usual, scores),
         card.limit_ms(n_bytes=(12 + 3 * 32 + 12) * b * k),
     )

@@ -6,6 +6,7 @@ nothing is timed and nothing is reported.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import statistics
@@ -32,11 +33,25 @@ class Row:
 
 
 class Card:
-    """The device under test. real: False where kernels are emulated and sizes are small."""
+    """The device under test. real: False where kernels are emulated and sizes are small.
+
+    xp  CuPy for baselines, None where it is not installed; NumPy where kernels are emulated
+    """
 
     def __init__(self, torch, library, name: str, real: bool) -> None:
         self.torch, self.library, self.name, self.real = torch, library, name, real
         self.rows: list[Row] = []
+        self.xp = None
+        if not real or importlib.util.find_spec("cupy") is not None:
+            self.xp = importlib.import_module("cupy" if real else "numpy")
+
+    def baselines(self, usual, *tensors) -> dict:
+        """ "torch" and, where installed, "cupy": `usual(library, *arrays)` on the same memory."""
+        found = {"torch": lambda: usual(self.torch, *tensors)}
+        if self.xp is not None:
+            arrays = [self.xp.asarray(tensor) for tensor in tensors]
+            found["cupy"] = lambda: usual(self.xp, *arrays)
+        return found
 
     def size(self, n: int, small: int) -> int:
         return n if self.real else small
