@@ -218,6 +218,33 @@ def test_shared_norms_are_torchs_where_one_process_has_all(shape, kept, momentum
     assert torch.allclose(*plain, atol=1e-4)
 
 
+class NormAct(torch.nn.BatchNorm2d):
+    """A norm that does more, as timm's do."""
+
+    def forward(self, maps):
+        return torch.nn.functional.silu(super().forward(maps))
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_shared_norms_do_what_else_a_norm_does(kept):
+    torch.manual_seed(0)
+    one, other = (NormAct(5, track_running_stats=kept) for _ in range(2))
+    torch.nn.init.normal_(one.weight)
+    other.load_state_dict(one.state_dict())
+    for _ in range(3):
+        values = torch.randn(6, 5, 7, 3) * 3 + 10
+        first, second = values.clone().requires_grad_(), values.clone().requires_grad_()
+        plain, shared = one(first), shared_norms._normalise(other, second)
+        assert torch.allclose(plain, shared, atol=1e-5)
+        (plain**3).sum().backward()
+        (shared**3).sum().backward()
+        assert torch.allclose(first.grad, second.grad, atol=1e-3)
+    assert other.training
+    assert torch.allclose(one.weight.grad, other.weight.grad, rtol=1e-3, atol=1e-2)
+    for name, value in one.state_dict().items():
+        assert torch.allclose(value.float(), other.state_dict()[name].float(), rtol=1e-5), name
+
+
 def test_a_resnet_takes_any_sides_and_shrinks_large_ones():
     small, large = (build_encoder(choose_shape("resnet-tiny", (side, side), 2)) for side in (8, 64))
     assert isinstance(small, SmallResNet)

@@ -35,8 +35,7 @@ def _mean(value: Tensor) -> Tensor:
 def _normalise(norm: _NORMS, values: Tensor) -> Tensor:
     """norm(values) with the statistics of all processes' values, which must be equally many; running ones follow."""
     if not norm.training:
-        own: Tensor = type(norm).forward(norm, values)
-        return own
+        return _own(norm, values)
     wide = values.float()
     dims = [dim for dim in range(wide.ndim) if dim != 1]
     shape = [1, -1] + [1] * (wide.ndim - 2)
@@ -51,9 +50,30 @@ def _normalise(norm: _NORMS, values: Tensor) -> Tensor:
             norm.running_mean.lerp_(mean, share)
             norm.running_var.lerp_(variance * (count / max(1, count - 1)), share)
     out = centred * (variance + norm.eps).rsqrt().view(shape)
+    if type(norm).forward is not _NORMS.forward:
+        return _rest(norm, out.to(values.dtype))
     if norm.affine:
         out = out * norm.weight.view(shape) + norm.bias.view(shape)
     return out.to(values.dtype)
+
+
+def _rest(norm: _NORMS, standard: Tensor) -> Tensor:
+    """What a norm with a forward of its own does to standardised values (timm's have an activation): that forward in
+    evaluation mode, for which mean 0 and variance 1 change nothing more."""
+    kept = norm.running_mean, norm.running_var
+    norm.running_mean = torch.zeros(standard.shape[1], device=standard.device)
+    norm.running_var = torch.full_like(norm.running_mean, 1 - norm.eps)
+    norm.training = False
+    try:
+        return _own(norm, standard)
+    finally:
+        norm.training = True
+        norm.running_mean, norm.running_var = kept
+
+
+def _own(norm: _NORMS, values: Tensor) -> Tensor:
+    out: Tensor = type(norm).forward(norm, values)
+    return out
 
 
 @contextlib.contextmanager
