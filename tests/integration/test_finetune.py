@@ -14,7 +14,7 @@ from torch import nn  # noqa: E402
 
 import oneglance as og  # noqa: E402
 from oneglance import InvalidInput, MissingDependency, StoreError  # noqa: E402
-from oneglance.features import Backbone, extract  # noqa: E402
+from oneglance.features import Backbone, Preprocess, extract  # noqa: E402
 from oneglance.finetuning import finetune, load_finetuned, plan_finetune  # noqa: E402
 from oneglance.finetuning.judging import Variant  # noqa: E402
 from oneglance.reference.finetuning import interpolate, merge_lora  # noqa: E402
@@ -222,6 +222,23 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path, monkeypatch):
     assert again.scores == whole.scores
     changed = finetune(net(), pictures(), LABELS, **{**asked, "lr": 1e-4, "recipe": "wise_ft"})
     assert changed.record["trainings"] == 6  # other settings, nothing of them is taken
+
+
+def test_outputs_of_a_network_that_sees_otherwise_are_not_taken(tmp_path):
+    """Other statistics of batch norms, another mean, another pooling: the same parameters, pictures and settings."""
+    bytes_ = np.random.default_rng(0).integers(0, 255, (30, 12, 12, 3)).astype(np.uint8)
+    shifted = net()
+    with torch.no_grad():
+        shifted.bn1.running_mean += 0.5
+    plain = Preprocess(12, mean=(0.5,) * 3, std=(0.5,) * 3)
+    for base in (
+        Backbone(net(), plain),
+        Backbone(shifted, plain),
+        Backbone(net(), Preprocess(12, mean=(0.1,) * 3, std=(0.5,) * 3)),
+        Backbone(net(), plain, pool="mean"),
+    ):
+        made = finetune(base, bytes_, LABELS, recipe="bitfit", checkpoint=tmp_path / "cells", **FAST)
+        assert made.record["trainings"] == 6, base
 
 
 def test_few_labels_are_judged_as_far_as_they_go():

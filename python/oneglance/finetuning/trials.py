@@ -8,7 +8,7 @@ from pathlib import Path
 from .._types import BoolArray
 from ..errors import InvalidInput
 from ..features.progress import Meter
-from ..masks.self_mask import hash_of
+from ..features.weights import model_hash
 from ..store.files import digest
 from .cells import read_outputs, write_outputs
 from .folds import Cell
@@ -24,8 +24,10 @@ class Trials:
         self.shop, self.folder, self.done = shop, folder, 0
         shelf = shop.pool.shelf
         parts = (shop.numbers.tolist(), shop.codes.tolist(), shelf.rows.tolist(), shop.plan, shop.crops)
-        base = hash_of(shop.pool.net.backbone.module)
-        self._mark = digest(base.encode(), shelf.content.encode(), repr(parts).encode())
+        base = shop.pool.net.backbone
+        seen = (base.preprocessing, base.pool, base.output)  # the shelf's hash is of pictures as decoded
+        who = (model_hash(base.module), shelf.content, repr(seen), repr(parts))
+        self._mark = digest(*(part.encode() for part in who))
         if folder is not None:
             shop.checkpoint = folder / f"self_mask-{self._mark[:16]}.pt"
 
