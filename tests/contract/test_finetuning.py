@@ -256,6 +256,16 @@ def test_a_clear_gain_wins_and_chance_does_not():
     assert winner([probe, worse, failed(parse_recipe("lora"), None, "why")]) is None
 
 
+@pytest.mark.parametrize(("n", "least", "most"), [(10, 0.6, 0.9), (60, 0.9, 0.98)])
+def test_all_right_is_not_certain(n, least, most):
+    """Ten of ten, and sixty of sixty: Wilson's intervals begin at 0.72 and 0.94."""
+    for right, ends in ((1.0, (least, most, 1.0, 1.0)), (0.0, (0.0, 0.0, 1 - most, 1 - least))):
+        (probe,) = scored([right], ["probe"], n=n)
+        assert probe.accuracy.mean == right
+        assert ends[0] <= probe.accuracy.low <= ends[1]
+        assert ends[2] <= probe.accuracy.high <= ends[3]
+
+
 def test_variants_are_judged_by_pictures_that_did_not_choose_them():
     """Sixty useless variants: the best of them looks good on the pictures that chose it, and must not be believed."""
     codes, cells = cells_of(60)

@@ -50,7 +50,8 @@ class Score:
 
     recipe, variant  the name, and what cross-validation chose from all cells (None: nothing to choose, or failed)
     count            labels trained on per cell, None for all that a fold leaves
-    accuracy         mean over cells, each with the variant that the pictures outside of it chose, with its interval
+    accuracy         mean over cells, each with the variant that the pictures outside of it chose, with its interval,
+                     which has a width where all are right, too (two hits and two misses more: Agresti and Coull 1998)
     gain, verdict    the same less the plain probe's, at a level corrected for the number of recipes; "better", "worse"
                      or "no difference found"; None and "baseline" for the probe itself
     log_loss         of the chosen variant, at its best temperature
@@ -94,9 +95,9 @@ def score(
     right = np.array([float(hit.mean()) for hit in own])
     n_test = float(np.mean([cell.held.size for cell in cells]))
     n_left = float(np.mean([cell.n_left for cell in cells]))
-    mean = float(right.mean())
     n_pictures = np.unique(np.concatenate([cell.held for cell in cells])).size
-    reach = corrected_interval(right, n_left, n_test, n_pictures, least=mean * (1 - mean) / n_test)
+    share = (float(right.mean()) * n_pictures + 2) / (n_pictures + 4)  # ten of ten are no proof of all
+    reach = corrected_interval(right, n_left, n_test, n_pictures, least=share * (1 - share) / n_test)
     accuracy = replace(reach, low=max(0.0, reach.low), high=min(1.0, reach.high))
     gain = None if baseline is None else _gain(own, baseline, n_left, n_test, n_pictures, level)
     logits = np.concatenate([found.logits[places[best]] for found in outputs]).astype(np.float64)
