@@ -133,6 +133,16 @@ def test_a_recipe_that_wins_is_used_and_comes_back(tuned, tmp_path):
     assert heads.classes.tolist() == [0, 1]
 
 
+def test_an_adapter_of_an_earlier_result_does_not_stay(tuned, tmp_path):
+    for name in ("adapter", "other"):
+        (tmp_path / "t" / name).mkdir(parents=True)
+    (tmp_path / "t" / "adapter" / "adapter_config.json").write_text("{}")
+    (tmp_path / "t" / "other" / "adapter_config.json").write_text("{}")
+    tuned.save(tmp_path / "t")
+    assert not (tmp_path / "t" / "adapter").exists()
+    assert (tmp_path / "t" / "other").exists()
+
+
 def test_what_load_refuses(tuned, tmp_path):
     tuned.save(tmp_path / "t")
     with pytest.raises(InvalidInput, match=r"model is needed.*load_finetuned\(folder, network\)"):

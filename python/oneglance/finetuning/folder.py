@@ -31,7 +31,7 @@ from ..store.files import digest, json_bytes, make_folder, write_atomic
 from .choosing import Used
 from .labelled import Labels
 from .lora import FOLDER as ADAPTER
-from .lora import save_adapter
+from .lora import forget_adapter, save_adapter
 from .result import REPORT, Finetuned
 from .tunable import LinearHead
 
@@ -64,6 +64,7 @@ def save_finetuned(made: Finetuned, folder: Path) -> dict[str, int]:
     make_folder(folder)
     for name in (REPORT, BACKBONE_FILE, FACTS):  # each describes files beside it
         (folder / name).unlink(missing_ok=True)
+    forget_adapter(folder / ADAPTER)
     for name, content in files.items():
         write_atomic(folder / name, [content])
     # embed calls a backbone by its folder.

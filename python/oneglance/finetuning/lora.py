@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from ..masks.train import seeded
 from .settings import Tuning
 
 FOLDER = "adapter"
+_CONFIG = "adapter_config.json"
 
 
 def peft_library() -> Any:
@@ -104,6 +106,12 @@ def merged(adapted: nn.Module) -> nn.Module:
     """The plain network with the adapters added into its weights: W + alpha / r B A. The peft model is used up."""
     plain: nn.Module = adapted.merge_and_unload()  # type: ignore[operator]
     return plain
+
+
+def forget_adapter(folder: Path) -> None:
+    """Removes an adapter that an earlier run left there; a folder that holds none stays."""
+    if (folder / _CONFIG).exists():
+        shutil.rmtree(folder)
 
 
 def save_adapter(adapted: nn.Module, folder: Path) -> None:
