@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import json
 
 import numpy as np
 import pytest
@@ -120,9 +121,31 @@ def test_impossible_settings_are_named(given, words):
         choose_settings(20, **given)
 
 
-def test_crops_are_named():
-    with pytest.raises(InvalidInput, match="crops: no field 'flips'; there are"):
-        choose_settings(20, crops={"flips": 0}).cut(crops_for((8, 8)))
+@pytest.mark.parametrize(
+    ("method", "crops", "words"),
+    [
+        ("mae", {"flips": 0}, "crops: no field 'flips'; there are"),
+        ("mae", {"flip": "no"}, "crops: flip must be a number, got 'no'"),
+        ("mae", {"big": (4, 4)}, r"crops: big is \(8, 8\) for this method and cannot be changed, got \(4, 4\)"),
+        ("swav", {"n_big": 1}, "crops: n_big is 2 for this method and cannot be changed, got 1. Leave it out"),
+        ("swav", {"small": 8}, "crops: small must be two numbers like"),
+        ("simclr", {"n_big": 3}, "crops: n_big is 2 for this method"),
+        ("nnclr", {"n_small": 2}, "crops: n_small is 0 for this method"),
+        ("nnclr", {"flip": 2}, "flip must be a chance in 0..1, got 2"),
+    ],
+)
+def test_views_that_a_loss_is_not_made_for_are_named_before_any_work(method, crops, words):
+    with pytest.raises(InvalidInput, match=words):
+        og.plan_pretrain(COLOUR, method=method, encoder="vit-tiny", crops=crops, measured=False)
+
+
+def test_numbers_of_numpy_can_be_written(tmp_path):
+    """The record is written at the very end: a number that JSON does not know would cost the whole training."""
+    given = {"lr": np.float32(1e-3), "weight_decay": np.int64(0), "warm_up": np.float32(0.25), "seed": np.int64(1)}
+    crops = {"flip": np.float32(0), "scale_big": np.array([0.5, 1]).tolist()}
+    og.pretrain(COLOUR, tmp_path / "b", crops=crops, mask_ratio=np.float32(0.5), **given, **FAST)
+    stage = json.loads((tmp_path / "b" / "record.json").read_text())["settings"]["stages"][0]
+    assert (stage["warm_up"], stage["crops"]["flip"], stage["crops"]["scale_big"]) == (0.25, 0, [0.5, 1])
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,8 @@ class MaeObjective(Objective):
     Its decoder is thrown away in the end. Cost: a quarter of the encoder's pass, and the decoder over all patches.
     """
 
+    fixed_views = ("n_big", "n_small", "big")
+
     def __init__(self, encoder: PatchEncoder, facts: Facts, given: Mapping[str, Any]) -> None:
         super().__init__(encoder)
         chosen = choose_options("mae", OPTIONS, given)

@@ -117,6 +117,8 @@ class Objective(nn.Module, ABC):
     """
 
     recipe: Recipe
+    fixed_views: tuple[str, ...] = ("n_big", "n_small")
+    """Fields of its Crops that the loss is made for; the caller may change the others."""
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()

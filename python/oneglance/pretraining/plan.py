@@ -108,7 +108,7 @@ def plan_pretrain(
     for number, (stage, count) in enumerate(zip(chosen.stages, stage_epochs(chosen, plan.epochs), strict=True)):
         facts = facts_of(plan, ready.n_pictures, count, ready.size, ready.n_channels, number)
         objective = build_objective(stage, ready.encoder, facts, plan.options)
-        recipe, cut = plan.recipe(objective.recipe), plan.cut(objective.crops(ready.size))
+        recipe, cut = plan.recipe(objective.recipe), plan.cut(objective, ready.size)
         per_step, needed = trial(objective, recipe, cut, facts) if measured else (0.0, 0)
         seconds, n_bytes, steps = seconds + per_step * facts.n_steps, max(n_bytes, needed), steps + facts.n_steps
         stages.append({"name": stage.name, "epochs": count, "steps": facts.n_steps, **objective.settings()})

@@ -213,7 +213,7 @@ def _train(
     for number, (stage, count) in enumerate(zip(method.stages, counts, strict=True)):
         facts = facts_of(settings, len(shelf), count, shelf.size, shelf.n_channels, number)
         objective = build_objective(stage, encoder, facts, settings.options)
-        recipe, cut = settings.recipe(objective.recipe), settings.cut(objective.crops(shelf.size))
+        recipe, cut = settings.recipe(objective.recipe), settings.cut(objective, shelf.size)
         stages.append({"name": stage.name, "epochs": count, **vars(recipe), **objective.settings(), "crops": vars(cut)})
         if number >= first:
             if before is not None and (number > first or resumed is None):

@@ -13,6 +13,7 @@ from .._check import positive_int, positive_number, seed_int
 from ..errors import InvalidInput
 from ..masks.crops import Crops
 from .objective import Facts, Method, Objective, Recipe, Stage
+from .options import as_count, as_number
 from .ranks import world
 
 _STEPS, _LEAST_EPOCHS, _MOST_EPOCHS = 3000, 20, 400
@@ -42,12 +43,30 @@ class Settings:
         given = {name: getattr(self, name) for name in ("lr", "weight_decay", "warm_up")}
         return replace(own, **{name: value for name, value in given.items() if value is not None})
 
-    def cut(self, own: Crops) -> Crops:
-        """The method's views with what the caller fixes."""
+    def cut(self, objective: Objective, size: tuple[int, int]) -> Crops:
+        """The method's views with what the caller changes, in plain numbers. Raises InvalidInput, also for a number
+        that the loss is made for."""
+        own = objective.crops(size)
         unknown = sorted(set(self.crops) - set(Crops.__dataclass_fields__))
         if unknown:
             raise InvalidInput(f"crops: no field {unknown[0]!r}; there are {list(Crops.__dataclass_fields__)}.")
-        return replace(own, **self.crops)
+        given = {name: _like(getattr(own, name), value, f"crops: {name}") for name, value in self.crops.items()}
+        for name in objective.fixed_views:
+            if given.get(name, getattr(own, name)) != getattr(own, name):
+                raise InvalidInput(
+                    f"crops: {name} is {getattr(own, name)} for this method and cannot be changed, got {given[name]}. "
+                    "Leave it out."
+                )
+        return replace(own, **given)
+
+
+def _like(own: Any, value: Any, name: str) -> Any:
+    """`value` as a field of the kind of `own`: an integer, a number, or two of these."""
+    if isinstance(own, tuple):
+        if not isinstance(value, (tuple, list)) or len(value) != 2:
+            raise InvalidInput(f"{name} must be two numbers like {own}, got {value!r}.")
+        return tuple(_like(own[0], one, name) for one in value)
+    return as_count(value, name, least=0) if isinstance(own, int) else as_number(value, name, low_ok=True)
 
 
 def choose_settings(
@@ -77,17 +96,14 @@ def choose_settings(
         raise InvalidInput(f"batch_size must be at least the {world()} processes, got {batch_size or n_pictures}.")
     per_epoch = max(1, n_pictures // batch)
     many = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, math.ceil(_STEPS / per_epoch)))
-    for name, value in (("lr", lr), ("weight_decay", weight_decay)):
-        if value is not None:
-            positive_number(value, name, zero_ok=name == "weight_decay")
-    if warm_up is not None and not 0 <= warm_up < 1:
+    if warm_up is not None and not 0 <= positive_number(warm_up, "warm_up", zero_ok=True) < 1:
         raise InvalidInput(f"warm_up must lie in [0, 1), got {warm_up!r}.")
     return Settings(
         epochs=many if epochs is None else positive_int(epochs, "epochs"),
         batch_size=batch,
-        lr=lr,
-        weight_decay=weight_decay,
-        warm_up=warm_up,
+        lr=None if lr is None else positive_number(lr, "lr"),
+        weight_decay=None if weight_decay is None else positive_number(weight_decay, "weight_decay", zero_ok=True),
+        warm_up=None if warm_up is None else float(warm_up),
         seed=seed_int(seed),
         n_classes=None if n_classes is None else positive_int(n_classes, "n_classes"),
         options=dict(options or {}),

@@ -39,6 +39,7 @@ class SwavObjective(Objective):
     """The loss of SwAV. Its head and prototypes are thrown away in the end."""
 
     use: Tensor
+    fixed_views = ("n_big",)
 
     def __init__(self, encoder: nn.Module, facts: Facts, given: Mapping[str, Any]) -> None:
         super().__init__(encoder)
