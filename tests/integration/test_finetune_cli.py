@@ -88,6 +88,11 @@ def test_plan_and_mistakes(folder, labels, tmp_path):
     strange.write_text("item_id,label\ncats/000.png,a\nbirds/1.png,b\n")
     _, err = run(*asked, "--labels", strange, code=2)
     assert "labels: no picture 'birds/1.png' in image folder pool" in err
+    strange.write_text("item_id,label\ncats/000.png,a\ndogs/001.png,b\ncats/000.png,b\n")
+    _, err = run(*asked, "--labels", strange, "--dry-run", code=2)
+    assert "gives 'cats/000.png' the labels 'a' and 'b'. Keep one of the rows." in err
+    strange.write_text("item_id,label\ncats/000.png,a\ndogs/001.png,b \ncats/000.png,a\ndogs/002.png,b\n")
+    assert json.loads(run(*asked, "--labels", strange, "--dry-run", "--json")[0])["plan"]["classes"] == ["a", "b"]
     strange.write_text("item_id,label\ncats/000.png,a\ndogs/001.png,a\n")
     _, err = run(*asked, "--labels", strange, code=2)
     assert "labels hold one class only" in err

@@ -187,7 +187,14 @@ def picture_labels(value: str | None) -> Any:
     table = read_list(path)
     columns = Columns(id="item_id", label="label")
     ids, classes = (column_of(table, name, role, columns, path) for name, role in (("item_id", "id"), ("label",) * 2))
-    return {str(item): label for item, label in zip(ids, classes, strict=True) if label}
+    known: dict[str, str] = {}
+    for item, entry in zip(ids, classes, strict=True):
+        label = (entry or "").strip()
+        if label and known.setdefault(str(item), label) != label:
+            raise InvalidInput(
+                f"--labels: {path} gives {item!r} the labels {known[str(item)]!r} and {label!r}. Keep one of the rows."
+            )
+    return known
 
 
 def _forget(place: Path) -> None:
