@@ -211,6 +211,21 @@ def test_changes_reach_the_steps_that_they_concern(place):
     assert found.ledger["money"] == {"labels": 40, "total": 40, "currency": "EUR"}
 
 
+def test_other_arrays_of_the_same_file_are_another_pool(place):
+    for name in ("pool.npz", "test.npz"):
+        with np.load(place.parent / name) as found:
+            arrays = dict(found)
+        np.savez(place.parent / name, **arrays, Z=arrays["X"][:, ::-1])
+    to_the_end(place)
+    before = np.array(og.open_store(place.parent / "pipeline.run" / "store").features("pool"))
+    write(place.parent, TOML, ('vector_columns = ["X"]', 'vector_columns = ["Z"]'))
+    found = og.run_pipeline(place)
+    assert {"embed", "select", "evaluate"} <= set(found.ran)
+    assert "pool changed; test set changed" in why(found, "embed")
+    after = np.array(og.open_store(found.folder / "store").features("pool"))
+    assert np.array_equal(after, before[:, ::-1])
+
+
 def test_an_edited_pool_is_embedded_again(place):
     to_the_end(place)
     vectors(place.parent / "pool.npz", N, 3)
@@ -555,6 +570,12 @@ def test_pictures_from_the_files_to_the_report(tmp_path):
     found = og.run_pipeline(path, force=["unusable"])
     assert found.state == "finished"
     assert [entry["step"] for entry in found.ledger["forced"]] == ["audit", "embed", "audit_features"]
+
+    # No picture is so small: what counts as unreadable has changed.
+    write(tmp_path, two.replace("[test]", "max_pixels = 100\n[test]"))
+    with pytest.raises(og.BadData, match="90 of 90|pixels"):
+        og.run_pipeline(path, until="embed", force=["unusable"])
+    write(tmp_path, two)
 
     # Other weights in the same file: the store is begun anew.
     network(tmp_path / "two.pt", 2)

@@ -126,7 +126,7 @@ def _no_pictures(ctx: Context) -> str:
 
 
 def _parts(ctx: Context) -> dict[str, Any]:
-    found: dict[str, Any] = {"pool": ctx.content(), "max_pixels": ctx.config["pool"]["max_pixels"]}
+    found: dict[str, Any] = {"pool": ctx.content(), **ctx.pixels}
     return {**found, "test set": ctx.content(test=True)} if ctx.has_test else found
 
 

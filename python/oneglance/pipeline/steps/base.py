@@ -110,12 +110,17 @@ class Context:
         """A backbone string with the absolute path of the file it names."""
         return anchored(spec, self.config.base)
 
+    @property
+    def pixels(self) -> dict[str, int]:
+        """The most pixels of a picture, for steps that read pictures: others do not depend on it."""
+        return {"max_pixels": self.config["pool"]["max_pixels"]} if self.has_pictures else {}
+
     def mark(self, spec: str) -> list[str | None]:
         return backbone_mark(spec, self.config.base, self.hashes)
 
     def content(self, test: bool = False) -> str:
-        """Hash of the pool's (test set's) items and files, as they are when a run first asks. Raises InvalidInput,
-        StoreError."""
+        """Hash of the pool's (test set's) items, files, and which arrays of these are its vectors, as they are when a
+        run first asks. Raises InvalidInput, StoreError."""
         if test not in self._contents:
             self._contents[test] = self._content(test)
         return self._contents[test]
@@ -128,7 +133,9 @@ class Context:
         files = [given] if isinstance(given, str) else list(given)
         if opened.pictures is not None:
             files = list(opened.items.sources)
-        return self.hashes.of_all(files) + opened.items.digest()
+        vectors = self.columns("test" if test else "pool").vectors
+        chosen = " ".join(("", *vectors)) if opened.vectors is not None else ""
+        return self.hashes.of_all(files) + opened.items.digest() + chosen
 
     def column_mark(self, value: str | None) -> str | None:
         """Hash of the file that a key of kind column names; None where it names a column."""

@@ -89,7 +89,7 @@ def estimate(ctx: Context) -> str:
 
 
 def parts_of(ctx: Context) -> dict[str, Any]:
-    found: dict[str, Any] = {"pool": ctx.content(), "backbones": ctx.marks()}
+    found: dict[str, Any] = {"pool": ctx.content(), "backbones": ctx.marks(), **ctx.pixels}
     if ctx.has_test:
         found["test set"] = ctx.content(test=True)
     return found

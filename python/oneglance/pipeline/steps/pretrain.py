@@ -68,7 +68,8 @@ def left_out(ctx: Context) -> str:
 
 def _parts(ctx: Context) -> dict[str, Any]:
     start = ctx.config["pretrain"]["start"]
-    return {"pool": ctx.content(), **({} if start is None else {"start": ctx.mark(start)})}
+    found = {"pool": ctx.content(), **ctx.pixels, "embed.compute": ctx.config["embed"]["compute"]}
+    return {**found, **({} if start is None else {"start": ctx.mark(start)})}
 
 
 STEP = Step(
