@@ -86,12 +86,17 @@ SIMT_KERNEL choose_kernel(CoverArrays a, const std::int64_t* rows, std::int64_t 
   }
 }
 
-SIMT_DEVICE void make_current(const CoverArrays& a, std::int64_t row, const Nearer& found, std::int64_t n_centers) {
+/// Whether the row was brought up to date here. A list may name a row twice (proposals do): one of the threads claims
+/// it, and the others leave alone what it writes.
+SIMT_DEVICE bool make_current(const CoverArrays& a, std::int64_t row, const Nearer& found, std::int64_t n_centers) {
+  auto* seen = reinterpret_cast<std::uint64_t*>(a.seen + row);
+  const std::uint64_t before = *seen, now = static_cast<std::uint64_t>(n_centers);
+  if (before == now || simt::atomic_cas(seen, before, now) != before) return false;
   Nearer best{a.dist2[row], a.nearest[row]};
   if (found.row >= 0) take_nearer(best, found.dist2, found.row);
   a.dist2[row] = best.dist2;
   a.nearest[row] = best.row;
-  a.seen[row] = n_centers;
+  return true;
 }
 
 /// A warp has 2 * kTileRows rows of the list, and one of the parts of the centres.
@@ -116,8 +121,7 @@ SIMT_KERNEL refresh_kernel(CoverArrays a, const std::int64_t* list, const std::i
       if (mine[r] && a.seen[rows[r]] < oldest) oldest = a.seen[rows[r]];
       best[r] = {INFINITY, -1};
     }
-    const std::int64_t other = simt::shuffle_xor(oldest, kHalf);
-    oldest = other < oldest ? other : oldest;
+    oldest = simt::warp_min(oldest);  // the same for all lanes, whatever another warp writes meanwhile
     const std::int64_t size = (n_centers - oldest + n_splits - 1) / n_splits;
     const std::int64_t first = oldest + split * size, end = first + size < n_centers ? first + size : n_centers;
     for (std::int64_t c = first; c < end; c += kTileCenters) {
@@ -142,8 +146,7 @@ SIMT_KERNEL refresh_kernel(CoverArrays a, const std::int64_t* list, const std::i
       part_dist2[split * most + own] = found.dist2;
       part_nearest[split * most + own] = stale ? found.row : -1;
     } else if (stale) {
-      make_current(a, row, found, n_centers);
-      ++n_read;
+      n_read += make_current(a, row, found, n_centers) ? 1 : 0;
     }
   }
   n_read = simt::warp_sum(n_read);
@@ -166,8 +169,7 @@ SIMT_KERNEL merge_kernel(CoverArrays a, const std::int64_t* list, const std::int
       if (best.row < 0 || dist2 < best.dist2 || (dist2 == best.dist2 && found < best.row)) best = {dist2, found};
     }
     if (best.row < 0) continue;
-    make_current(a, row, best, n_centers);
-    ++n_read;
+    n_read += make_current(a, row, best, n_centers) ? 1 : 0;
   }
   n_read = simt::warp_sum(n_read);
   if (lane() == 0 && n_read > 0) simt::atomic_add(a.control + kRowsRead, n_read);

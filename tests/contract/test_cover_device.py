@@ -62,6 +62,16 @@ def test_in_float64_draws_have_the_bytes_of_the_cpu(device, name, gamma):
     same_bytes(device, got, weighted_draw(x, k, gamma=gamma, metric=metric, seed=5, assign=True))
 
 
+@once
+def test_a_row_proposed_twice_is_brought_up_to_date_once(device):
+    """Two threads that both wrote it could leave the centre of one beside the distance of the other."""
+    x = np.random.default_rng(0).normal(size=(60, 8))
+    got = device_draw.weighted_draw(wide_request(device, x, 50), 1.0, 5, False)
+    want = weighted_draw(x, 50, gamma=1.0, seed=5)
+    same_bytes(device, got, want, FIELDS[:4])
+    assert got[7] == want.readings
+
+
 def tolerance(x, metric):
     """float32 sums of d squares; under cosine elements are rounded before they are subtracted."""
     return x.shape[1] * 2.0**-22, 0.0 if metric == "sqeuclidean" else 1e-14
