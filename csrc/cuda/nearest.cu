@@ -56,6 +56,7 @@ SIMT_KERNEL prepare_kernel(const T* rows, std::int64_t n_rows, std::int64_t n_di
     sum = simt::warp_sum(sum);
     const bool fits = sum <= kLargestNorm2;
     if (!used || !fits) {
+      simt::sync_warp();  // another lane may have written the number that is there
       for (std::int64_t j = lane(); j < width; j += 32) x[j] = 0.0f;
     }
     if (lane() != 0) continue;
