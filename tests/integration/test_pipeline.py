@@ -467,6 +467,17 @@ def test_without_a_test_set(place, known):
     assert ("random" in told["curve"][0]) == known
 
 
+def test_a_trial_in_which_random_picks_leave_nothing_to_judge_on(place):
+    vectors(place.parent / "pool.npz", 24, 0)
+    text = TOML.partition("[test]")[0] + "[audit]\nfeatures = false\n[select]" + TOML.partition("[select]")[2]
+    write(place.parent, text, ("budget = 20", "budget = 23"), ("[evaluate]", '[evaluate]\nlabels = "pool.npz:y"'))
+    found = to_the_end(place)
+    told = json.loads((found.folder / "report.json").read_text(encoding="utf-8"))["summaries"]["evaluate"]
+    assert told["n"] == 1
+    assert all("random" not in point for point in told["curve"])
+    assert told["without_random"] in (found.folder / "report.md").read_text(encoding="utf-8")
+
+
 # --- pictures
 
 

@@ -170,6 +170,7 @@ def _evaluated(ctx: Context) -> list[Section]:
         tables.append(Table("Share named right, by class", ["class", "items", "named right"], rows))
         rows = [[name, f"{value:.3f}"] for name, value in told["by_backbone"].items()]
         tables.append(Table("By backbone", ["backbone", "accuracy"], rows))
+    lines += [told["without_random"]] if "without_random" in told else []
     header = ["labels", "accuracy of the picks", "of random picks", "difference"]
     rows = [
         [f"{point['n']:,}", *(interval(point[name], signed=name == "difference") if name in point else "-"

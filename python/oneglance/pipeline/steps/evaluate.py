@@ -84,6 +84,9 @@ def run(ctx: Context) -> Outcome:
     found = [cells.get(f"repeat-{repeat}", partial(_repetition, trial, repeat)) for repeat in repeats]
     summary["curve"] = _curve(found, given["level"])
     summary["curve_of"] = "frozen backbones" if "curve_store" in adapted else "the backbones in use"
+    if trial.drawn.size and not any("random" in point for point in summary["curve"]):
+        summary["without_random"] = "No random picks stand beside: they leave no item of the pool to judge both on."
+        ctx.say(f"evaluate: {summary['without_random']}")
     return Outcome(summary)
 
 
@@ -162,6 +165,8 @@ def _repetition(trial: _Trial, repeat: int) -> list[dict[str, float]]:
         among = None
         if trial.judge.how == REST:  # neither our picks nor the random ones are judged on
             among = ~np.isin(trial.judge.rows, drawn)
+            if not among.any():  # nearly the whole pool is drawn
+                among, drawn = None, drawn[:0]
         entries = []
         for size, heads in _growing(trial, known, repeat):
             entry = {"n": size, "ours": float(trial.judge.hits(heads, among).mean())}
