@@ -21,6 +21,7 @@ from oneglance.pipeline.hashing import Hashes, anchored, backbone_mark, key_of
 from oneglance.pipeline.ledger import Cost, Ledger, Meter, money
 from oneglance.pipeline.page import Section, Table, as_html, as_markdown
 from oneglance.pipeline.record import Outcome, begin, damaged, finished, read_begun, read_record, write_record
+from oneglance.pipeline.report import interval
 from oneglance.pipeline.schema import KEYS, METHODS, PRETRAIN_METHODS, SECTIONS
 from oneglance.pipeline.template import template, write_template
 from oneglance.pipeline.trial import mean_dict, share_dict, sizes_of
@@ -387,6 +388,13 @@ def test_figures_need_no_more_than_they_are_given():
     assert sensitivity_svg(table) == ""
     table.append({"kind": "corruption", "level": 0.3, "accuracy": point})
     assert sensitivity_svg(table).count("<polyline") == 1
+
+
+def test_a_single_value_shows_no_interval():
+    assert interval(mean_dict([0.6, 0.7, 0.65], 0.95)).startswith("0.650 [")
+    assert interval(mean_dict([0.6, 0.6, 0.6], 0.95)) == "0.600"
+    assert interval({"mean": 0.0, "low": 0.0, "high": 0.0}, signed=True) == "+0.000"
+    assert interval(share_dict(10, 10, 0.95)) == "1.000 [0.722, 1.000]"
 
 
 def test_noise_of_a_row_does_not_depend_on_the_others():
