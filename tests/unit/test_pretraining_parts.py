@@ -3,6 +3,8 @@
 import functools
 import importlib
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -137,6 +139,31 @@ def test_impossible_settings_are_named(given, words):
 def test_views_that_a_loss_is_not_made_for_are_named_before_any_work(method, crops, words):
     with pytest.raises(InvalidInput, match=words):
         og.plan_pretrain(COLOUR, method=method, encoder="vit-tiny", crops=crops, measured=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"layer_decay": 2}, "layer_decay must lie between 0 and 1, got 2"),
+        ({"top_k": "many"}, "top_k must be an integer >= 1, got 'many'"),
+        ({"top_k": 0}, "top_k must be an integer >= 1, got 0"),
+        ({"temprature": 1}, "method 'mae-ct' has no option 'temprature'; it has mask_ratio.* mean 'temperature'"),
+        ({"lr": 0}, "lr must be a finite number > 0, got 0"),
+        ({"compute": "float16"}, "compute: .*float16.* Take bfloat16, float32 or auto"),
+        ({"compute": "half"}, "compute must be one of"),
+        ({"seed": "x"}, "seed must be an integer"),
+    ],
+)
+def test_settings_of_all_stages_are_judged_before_a_picture_is_read(monkeypatch, given, words):
+    pretrain, home = og.pretrain, importlib.import_module("oneglance.pretraining.pretrain")
+    monkeypatch.setattr(home, "fill_shelf", lambda *args, **settings: pytest.fail("pictures were read"))
+    with pytest.raises(InvalidInput, match=words):
+        pretrain(COLOUR, method="mae-ct", **{**FAST, **given})
+
+
+def test_names_are_functions_in_whatever_order_they_are_imported():
+    code = "from oneglance.pretraining import Pretrained, pretrain; assert callable(pretrain), pretrain"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_numbers_of_numpy_can_be_written(tmp_path):

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from .methods import METHODS
     from .objective import Batch, Facts, Method, Objective, Recipe, Stage
     from .plan import PretrainPlan, plan_pretrain
-    from .pretrain import Pretrained, pretrain
+    from .pretrain import pretrain
+    from .result import Pretrained
 
 __all__ = [
     "METHODS",
@@ -32,7 +33,8 @@ _HOME = {
     "METHODS": "methods",
     **dict.fromkeys(("Batch", "Facts", "Method", "Objective", "Recipe", "Stage"), "objective"),
     **dict.fromkeys(("PretrainPlan", "plan_pretrain"), "plan"),
-    **dict.fromkeys(("Pretrained", "pretrain"), "pretrain"),
+    "Pretrained": "result",  # not beside the function: importing it would put the module in the function's place
+    "pretrain": "pretrain",
 }
 
 

@@ -21,7 +21,7 @@ from .mae import build as build_mae
 from .nnclr import OPTIONS as NNCLR_OPTIONS
 from .nnclr import NnclrObjective
 from .objective import Facts, Method, Objective, PatchEncoder, Recipe, Stage, need_patches
-from .options import as_number, as_share, choose_options
+from .options import as_count, as_number, as_share, choose_options
 
 OPTIONS = {
     **NNCLR_OPTIONS,
@@ -59,7 +59,7 @@ class TuneObjective(HeadObjective):
     def __init__(self, encoder: PatchEncoder, facts: Facts, chosen: Mapping[str, Any]) -> None:
         super().__init__(encoder, facts, chosen)
         length = len(self.queue.rows)
-        self.top_k = int(chosen["top_k"]) if "top_k" in chosen else max(1, min(MOST, length // 100))
+        self.top_k = as_count(chosen.get("top_k", max(1, min(MOST, length // 100))), "top_k")
         self.decay = as_share(chosen.get("layer_decay", 0.65), "layer_decay")
         self.momentum = as_number(chosen.get("momentum", 0.99), "momentum", low_ok=True, high=1.0)
         self.target = copy.deepcopy(self.projector).requires_grad_(False)
@@ -129,7 +129,8 @@ def build_first(encoder: nn.Module, facts: Facts, given: Mapping[str, Any]) -> O
 
 
 def _own(given: Mapping[str, Any]) -> dict[str, Any]:
-    return choose_options("mae-ct", OPTIONS, {name: value for name, value in given.items() if name not in MAE_OPTIONS})
+    chosen = choose_options("mae-ct", METHOD.options, given)
+    return {name: value for name, value in chosen.items() if name not in MAE_OPTIONS}
 
 
 METHOD = Method(

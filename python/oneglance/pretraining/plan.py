@@ -17,7 +17,7 @@ from .objective import Batch, Facts, Objective, Recipe
 from .preparing import prepare
 from .ranks import world
 from .schedule import make_optimiser, set_lr
-from .settings import Settings, build_objective, choose_settings, facts_of, stage_epochs
+from .settings import Settings, choose_settings, plan_stages
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,12 @@ def plan_pretrain(
     plan = choose_settings(ready.n_pictures, seed=seed, options=settings, **own)
     seconds, n_bytes, steps, stages = 0.0, 0, 0, []
     n_weights = sum(value.numel() for value in ready.encoder.parameters())
-    for number, (stage, count) in enumerate(zip(chosen.stages, stage_epochs(chosen, plan.epochs), strict=True)):
-        facts = facts_of(plan, ready.n_pictures, count, ready.size, ready.n_channels, number)
-        objective = build_objective(stage, ready.encoder, facts, plan.options)
-        recipe, cut = plan.recipe(objective.recipe), plan.cut(objective, ready.size)
-        per_step, needed = trial(objective, recipe, cut, facts) if measured else (0.0, 0)
+    for planned in plan_stages(chosen, plan, ready.encoder, *ready.seen):
+        facts, objective = planned.facts, planned.objective
+        per_step, needed = trial(objective, planned.recipe, planned.cut, facts) if measured else (0.0, 0)
         seconds, n_bytes, steps = seconds + per_step * facts.n_steps, max(n_bytes, needed), steps + facts.n_steps
-        stages.append({"name": stage.name, "epochs": count, "steps": facts.n_steps, **objective.settings()})
+        own = {"name": planned.stage.name, "epochs": planned.epochs, "steps": facts.n_steps}
+        stages.append({**own, **objective.settings()})
     kept = ready.n_pictures * ready.n_channels * ready.size[0] * ready.size[1] * (4 if ready.floats else 1)
     return PretrainPlan(
         ready.source.info.description,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .._check import positive_int
+from .._check import positive_int, seed_int
 from ..errors import InvalidInput
 from ..features.backbones import Backbone, as_backbones
 from ..features.encoders import SmallResNet, SmallViT, build_encoder, choose_shape
@@ -47,6 +47,11 @@ class Prepared:
     def n_pictures(self) -> int:
         return len(self.pictures)
 
+    @property
+    def seen(self) -> tuple[int, tuple[int, int], int]:
+        """Pictures, unusable ones included; (height, width) and channels of what the network gets."""
+        return len(self.pictures), self.size, self.n_channels
+
 
 def prepare(
     images: Any,
@@ -61,6 +66,7 @@ def prepare(
     max_pixels: int = MAX_PIXELS,
 ) -> Prepared:
     """Raises InvalidInput."""
+    seed_int(seed)
     source = open_source(images, columns, max_pixels=max_pixels, for_backbones=True)
     if source.pictures is None:
         raise InvalidInput(

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from .._check import positive_number
-from ..errors import StoreError
+from ..errors import InvalidInput, StoreError
 from ..features.backbones import Backbone, pick_compute, pick_device
 from ..features.listfile import Columns
 from ..features.pictures import MAX_PIXELS
@@ -26,71 +26,20 @@ from ..masks.train import seeded
 from ..store.files import digest
 from .checkpoint import read_checkpoint
 from .course import Course
-from .files import check_out, save_backbone
+from .files import check_out
 from .from_backbone import BackboneEncoder
 from .mae import MaeObjective
 from .methods import choose_method
 from .objective import Method
-from .preparing import Prepared, plain, prepare, standardise_by
+from .preparing import Prepared, prepare, standardise_by
 from .ranks import asked_for, join, rank, same_everywhere, wait_for_all, world
-from .settings import Settings, build_objective, choose_settings, facts_of, stage_epochs
+from .result import Pretrained
+from .settings import Settings, choose_settings, plan_stages, stage_epochs
 from .told import N_SHOWN, sheet_of, tell
 from .trainer import Scene, train_stage
 
 CHECKPOINT_FILE = "checkpoint"
 EVERY_S = 300.0
-
-
-@dataclass(frozen=True, eq=False)
-class Pretrained:
-    """What came out.
-
-    backbone   for embed, with its preprocessing          course    curve, times and alarms
-    settings   what was chosen, stages included           bad       row of the source -> reason
-    provenance where it comes from: method, pool, start   path      the folder, where one was written
-    """
-
-    backbone: Backbone
-    course: Course
-    settings: dict[str, Any]
-    provenance: dict[str, Any]
-    bad: dict[int, str] = field(default_factory=dict)
-    path: Path | None = None
-
-    @property
-    def curve(self) -> list[dict[str, float | int | str]]:
-        """One entry per epoch: stage, epoch, loss, lr and what the method watches."""
-        return self.course.curve
-
-    @property
-    def sheet(self) -> Image.Image | None:
-        """Of methods that hide patches: for 8 pictures what was seen, what was told, what is there."""
-        return None if self.course.sheet is None else Image.fromarray(self.course.sheet.numpy())
-
-    @property
-    def alarms(self) -> list[str]:
-        """What the monitors said: collapse, prototypes unused."""
-        return self.course.alarms
-
-    def record(self) -> dict[str, Any]:
-        """How it went, for record.json."""
-        return {
-            "settings": self.settings,
-            "wall_s": round(self.course.wall_s, 3),
-            "cpu_s": round(self.course.cpu_s, 3),
-            "processes": world(),
-            "alarms": list(self.alarms),
-            "bad": plain(self.bad),
-            "curve": self.curve,
-        }
-
-    def save(self, folder: str | os.PathLike[str]) -> dict[str, int]:
-        """Writes backbone.json, weights.pt and record.json; name -> bytes. Raises StoreError."""
-        return save_backbone(Path(folder), self.backbone, self.provenance, self.record(), self.sheet)
-
-    def __repr__(self) -> str:
-        last = self.curve[-1]
-        return f"Pretrained({self.provenance['method']}, {len(self.curve)} epochs, loss {last['loss']:.4g})"
 
 
 def pretrain(
@@ -152,6 +101,13 @@ def pretrain(
         images, chosen, encoder=encoder, start=start, size=size, patch=patch, seed=seed, columns=columns,
         max_pixels=max_pixels,
     )  # fmt: skip
+    chosen_for = partial(
+        choose_settings, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, warm_up=warm_up,
+        seed=seed, n_classes=n_classes, options=options, crops=crops,
+    )  # fmt: skip
+    arithmetic = _arithmetic(compute, where, ready)
+    for _ in plan_stages(chosen, chosen_for(ready.n_pictures), ready.encoder, *ready.seen):
+        pass  # errors come before the pictures are read, and not when a later stage begins
     shelf = fill_shelf(
         ready.pictures,
         ready.preprocess,
@@ -159,16 +115,13 @@ def pretrain(
         workers=default_threads() if workers is None else workers,
         callback=callback if rank() == 0 else None,
     )
-    settings = choose_settings(
-        len(shelf), epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, warm_up=warm_up,
-        seed=seed, n_classes=n_classes, options=options, crops=crops,
-    )  # fmt: skip
+    settings = chosen_for(len(shelf))
     place = None if folder is None else folder / CHECKPOINT_FILE
     if fresh and place is not None and rank() == 0:
         place.unlink(missing_ok=True)
     wait_for_all()
     with contextlib.closing(shelf):
-        made = _train(ready, chosen, settings, shelf, where, compute, place, checkpoint_every_s, callback)
+        made = _train(ready, chosen, settings, shelf, where, arithmetic, place, checkpoint_every_s, callback)
     if folder is None:
         return made
     if rank() == 0:
@@ -192,36 +145,34 @@ def _train(
     encoder = ready.encoder
     if ready.start is None:
         standardise_by(encoder, shelf)
-    # Gradients need bfloat16's range: older cards, which have float16 only, train in float32.
-    best = pick_compute(compute, device, ready.start or Backbone(encoder))
-    arithmetic = "bfloat16" if best == "bfloat16" else "float32"
-    counts = stage_epochs(method, settings.epochs)
-    mark = _mark(ready, method, settings, shelf, arithmetic)
+    mark = _mark(ready, method, settings, shelf, compute)
     resumed = None if checkpoint is None else read_checkpoint(checkpoint, mark)
     if not same_everywhere(-1 if resumed is None else int(resumed["stage"]) * 2**40 + int(resumed["step"])):
         raise StoreError(f"checkpoint: not all processes see the same file {checkpoint}. Put out on a disk they share.")
     course = Course() if resumed is None else Course(**resumed["course"])
-    scene = Scene(shelf, device, settings.seed, arithmetic, checkpoint, every_s, mark)
+    scene = Scene(shelf, device, settings.seed, compute, checkpoint, every_s, mark)
     first = 0 if resumed is None else int(resumed["stage"])
-    n_steps = [count * max(1, len(shelf) // settings.batch_size) for count in counts]
+    per_epoch = max(1, len(shelf) // settings.batch_size)
+    n_steps = [count * per_epoch for count in stage_epochs(method, settings.epochs)]
     done = sum(n_steps[:first]) + (0 if resumed is None else int(resumed["step"]))
     meter = Meter(
         "pretrain", done * settings.batch_size, sum(n_steps) * settings.batch_size, callback if rank() == 0 else None
     )
     stages: list[dict[str, Any]] = []
     before = None
-    for number, (stage, count) in enumerate(zip(method.stages, counts, strict=True)):
-        facts = facts_of(settings, len(shelf), count, shelf.size, shelf.n_channels, number)
-        objective = build_objective(stage, encoder, facts, settings.options)
-        recipe, cut = settings.recipe(objective.recipe), settings.cut(objective, shelf.size)
-        stages.append({"name": stage.name, "epochs": count, **vars(recipe), **objective.settings(), "crops": vars(cut)})
+    planned = plan_stages(method, settings, encoder, len(shelf), shelf.size, shelf.n_channels)
+    for number, plan in enumerate(planned):
+        objective = plan.objective
+        stages.append(plan.as_dict())
         if number >= first:
             if before is not None and (number > first or resumed is None):
                 objective.go_on_from(before)
             own = resumed if number == first else None
-            train_stage(scene, stage.name, number, objective, recipe, cut, facts, course, meter, own)
+            train_stage(
+                scene, plan.stage.name, number, objective, plan.recipe, plan.cut, plan.facts, course, meter, own
+            )
         if number >= first and isinstance(objective, MaeObjective):
-            course.sheet = _sheet(objective, shelf, device, facts.seed)
+            course.sheet = _sheet(objective, shelf, device, plan.facts.seed)
         before = objective
     written = {"epochs": settings.epochs, "batch_size": settings.batch_size, "seed": settings.seed, "stages": stages}
     provenance = {
@@ -230,10 +181,18 @@ def _train(
         "pictures": len(shelf),
         "content": shelf.content,
         "start": None if ready.start is None else ready.start.spec,
-        "compute": arithmetic,
+        "compute": compute,
         **written,
     }
     return Pretrained(_finished(ready, method), course, written, provenance, dict(shelf.bad))
+
+
+def _arithmetic(compute: str, device: torch.device, ready: Prepared) -> str:
+    """Gradients need bfloat16's range: cards that have float16 only train in float32."""
+    if compute == "float16":
+        raise InvalidInput("compute: gradients need a wider range than float16 has. Take bfloat16, float32 or auto.")
+    best = pick_compute(compute, device, ready.start or Backbone(ready.encoder))
+    return "bfloat16" if best == "bfloat16" else "float32"
 
 
 def _sheet(objective: MaeObjective, shelf: Shelf, device: torch.device, seed: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from .._check import positive_int, positive_number, seed_int
 from ..errors import InvalidInput
 from ..masks.crops import Crops
 from .objective import Facts, Method, Objective, Recipe, Stage
-from .options import as_count, as_number
+from .options import as_count, as_number, choose_options
 from .ranks import world
 
 _STEPS, _LEAST_EPOCHS, _MOST_EPOCHS = 3000, 20, 400
@@ -132,6 +132,40 @@ def facts_of(
         n_classes=settings.n_classes,
         seed=settings.seed + number,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """One stage with all that is chosen for it; cut: its views."""
+
+    stage: Stage
+    epochs: int
+    facts: Facts
+    objective: Objective
+    recipe: Recipe
+    cut: Crops
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the record."""
+        chosen = {"name": self.stage.name, "epochs": self.epochs, **vars(self.recipe), **self.objective.settings()}
+        return {**chosen, "crops": vars(self.cut)}
+
+
+def plan_stages(
+    method: Method,
+    settings: Settings,
+    encoder: torch.nn.Module,
+    n_pictures: int,
+    size: tuple[int, int],
+    n_channels: int,
+) -> Iterator[Planned]:
+    """The stages one after another, each built when it is asked for: building says which parts of the encoder learn.
+    Going through all of them without training finds every error in the settings. Raises InvalidInput."""
+    choose_options(method.name, method.options, settings.options)
+    for number, (stage, count) in enumerate(zip(method.stages, stage_epochs(method, settings.epochs), strict=True)):
+        facts = facts_of(settings, n_pictures, count, size, n_channels, number)
+        objective = build_objective(stage, encoder, facts, settings.options)
+        yield Planned(stage, count, facts, objective, settings.recipe(objective.recipe), settings.cut(objective, size))
 
 
 def build_objective(stage: Stage, encoder: torch.nn.Module, facts: Facts, options: Mapping[str, Any]) -> Objective:
