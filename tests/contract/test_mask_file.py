@@ -439,3 +439,46 @@ def test_an_index_that_does_not_fit_is_damaged(tmp_path):
     for index in [b"", packed[:-1], packed + b"0", text, zlib.compress(b"[]"), zlib.compress(b"{}"), bomb]:
         with pytest.raises(StoreError, match="is damaged"):
             read_with(index)
+
+
+def test_sizes_that_a_small_file_states_are_not_believed(tmp_path):
+    """Small files, whose masks, numbers or objects would take more than any machine has."""
+    path = tmp_path / "a"
+
+    def read_with(index, stream, **arguments):
+        text = index if isinstance(index, bytes) else json.dumps(index).encode()
+        packed = np.frombuffer(zlib.compress(text, 9), np.uint8)
+        own = {"base_hash": weights_hash(base())}
+        write_container(path, {"masks": np.frombuffer(stream, np.uint8), "index": packed}, own)
+        assert path.stat().st_size < 10_000
+        return read_mask_file(path, **arguments)
+
+    def all_zeros(n):
+        number = b""
+        while n >= 128:
+            n, number = n >> 7, number + bytes([n & 127 | 128])
+        return b"\0" + number + bytes([n]) + b"\0" + bytes(4)
+
+    many = 2**50
+    for shapes in ([[many]], [[2**31, 2**21]], [[2**33]] * 8):
+        stream = all_zeros(int(np.prod(shapes[0])))
+        masks = [[f"w{k}", shape, len(stream)] for k, shape in enumerate(shapes)]
+        with pytest.raises(StoreError, match="its index asks for .* bytes of masks, its streams have"):
+            read_with({"masks": masks, "buffers": []}, stream * len(shapes))
+    stream = all_zeros(2**30)
+    with pytest.raises(StoreError, match="its mask 'odd' of shape .* is of no tensor of the base"):
+        read_with({"masks": [["odd", [2**30], len(stream)]], "buffers": []}, stream, base_weights=base())
+    with pytest.raises(StoreError, match="its mask 'other' of shape .* is of no tensor of the base"):
+        read_with({"masks": [["other", [2**30], len(stream)]], "buffers": []}, stream, base_weights=base())
+    digits = b",".join([b"9" * 4000] * 200)
+    for masks in (
+        b"[[],[],",
+        b'[["w",[' + digits + b"],1],",
+        b'[["w",[-1,-7],1],',
+        b'[["w",[7.0],1],',
+        b'[["w",[true],1],',
+    ):
+        with pytest.raises(StoreError, match="is damaged"):
+            read_with(b'{"masks":' + masks[:-1] + b'],"buffers":[]}', stream)
+    with pytest.raises(StoreError, match="is not one zlib stream of at most 1048576 bytes"):
+        read_with(b'{"masks":[' + b"[]," * 400_000 + b'[]],"buffers":[]}', stream)

@@ -33,7 +33,11 @@ _MALFORMED = (
 )
 _BN_MODES = ("stored", "re-estimate", "base")
 _MASKS, _BUFFERS, _INDEX, _META = "masks", "buffers", "index", "meta."
-_MOST_INDEX = 100_000_000  # bytes of the unpacked index: a file may not ask for more memory than that
+# What a file may ask for, as docs/mask_format.md says: a few bytes can name sizes that no machine has. Bytes of the
+# unpacked index, and of masks at one bit per weight: the larger of a number and so many times their bytes in the file.
+_MOST_INDEX, _INDEX_GROWTH = 1 << 20, 100
+_MOST_MASKS, _MASK_GROWTH = 1 << 30, 16
+_MOST_SIZE, _MOST_DIMS = 1 << 62, 64  # of a tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,9 +156,9 @@ def read_mask_file(
         _refuse_other(path, "parent", facts["parent_hash"], masks_hash(parents))
     try:
         index = _unpack(tensors.pop(_INDEX))
-        entries = index[_MASKS]
-        shapes = {name: tuple(shape) for name, shape, _ in entries}
-        pieces = _cut(tensors.pop(_MASKS), [n_bytes for _, _, n_bytes in entries])
+        entries, streams = index[_MASKS], tensors.pop(_MASKS)
+        shapes = _shapes(entries, streams.size, base_weights)
+        pieces = _cut(streams, [n_bytes for _, _, n_bytes in entries])
         masks = decode_masks(dict(zip(shapes, pieces, strict=True)), shapes, weights=base_weights)
         for place in index.get("differing", []):
             name = entries[place][0]
@@ -168,12 +172,33 @@ def read_mask_file(
     return MaskState(masks, buffers, metadata)
 
 
+def _shapes(entries: list[Any], n_bytes: int, base_weights: Mapping[str, Any] | None) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every mask. Raises one of _MALFORMED where they are not the base's (its hash has been compared,
+    so they must be), or where n_bytes of streams stand for more than a reader believes; nothing is unpacked before."""
+    packed = sum((_size(shape) + 7) // 8 for _, shape, _ in entries)
+    if packed > max(_MOST_MASKS, _MASK_GROWTH * n_bytes):
+        raise ValueError(f"its index asks for {packed} bytes of masks, its streams have {n_bytes}")
+    shapes = {name: tuple(shape) for name, shape, _ in entries}
+    if base_weights is not None:
+        for name, shape in shapes.items():
+            if name not in base_weights or tuple(base_weights[name].shape) != shape:
+                raise ValueError(f"its mask {name!r} of shape {shape} is of no tensor of the base")
+    return shapes
+
+
+def _size(shape: Any) -> int:
+    """Entries of a tensor. Raises one of _MALFORMED, before it multiplies, for what is no shape."""
+    if len(shape) > _MOST_DIMS or not all(type(size) is int and 0 <= size < _MOST_SIZE for size in shape):
+        raise ValueError("a shape in its index is none")
+    return math.prod(shape)
+
+
 def _read_buffers(entries: list[Any], tensors: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     """Raises one of _MALFORMED unless the entries use up the tensors."""
     found = {}
     for dtype in {dtype for _, _, dtype in entries}:
         own = [(name, shape) for name, shape, its in entries if its == dtype]
-        pieces = _cut(tensors.pop(f"{_BUFFERS}.{dtype}"), [math.prod(shape) for _, shape in own])
+        pieces = _cut(tensors.pop(f"{_BUFFERS}.{dtype}"), [_size(shape) for _, shape in own])
         for (name, shape), piece in zip(own, pieces, strict=True):
             found[name] = piece.reshape(shape).copy()
     if tensors:
@@ -184,9 +209,10 @@ def _read_buffers(entries: list[Any], tensors: dict[str, npt.NDArray[Any]]) -> d
 def _unpack(packed: npt.NDArray[Any]) -> dict[str, Any]:
     """Raises one of _MALFORMED unless it is one whole zlib stream of a JSON object."""
     unpacker = zlib.decompressobj()
-    text = unpacker.decompress(packed.tobytes(), _MOST_INDEX)
+    most = max(_MOST_INDEX, _INDEX_GROWTH * packed.size)
+    text = unpacker.decompress(packed.tobytes(), most)
     if not unpacker.eof or unpacker.unused_data:
-        raise ValueError("its index is not one zlib stream")
+        raise ValueError(f"its index is not one zlib stream of at most {most} bytes")
     index = json.loads(text)
     if not isinstance(index, dict):
         raise ValueError("its index is no JSON object")
