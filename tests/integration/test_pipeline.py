@@ -354,6 +354,31 @@ def test_a_wrong_labels_file_stops_nothing_but_itself(place):
     assert og.run_pipeline(place).state == "finished"
 
 
+def test_items_that_leave_the_pool_take_nothing_with_them_but_their_label(place):
+    """Two picks are removed, one answered and one not: the list and the answers still name them."""
+    og.run_pipeline(place)
+    rows = listed(place)
+    answer(place, rows[1:])
+    write(place.parent, TOML + "[labels]\nleast = 0.9\n")
+    assert og.run_pipeline(place).ledger["labels"] == 19
+    gone = [rows[0]["item_id"], rows[1]["item_id"]]
+    with np.load(place.parent / "pool.npz") as found:
+        kept = ~np.isin(found["ids"], gone)
+        np.savez(place.parent / "pool.npz", **{name: found[name][kept] for name in found.files})
+    found = og.run_pipeline(place)
+    assert found.ledger["labels"] == 19, "paid for is paid for"
+    assert not set(gone) & {row["item_id"] for row in listed(place)}
+    answer(place)
+    found = og.run_pipeline(place)
+    assert found.state == "finished"
+    told = {name: og_record(found.folder, name)["summary"] for name in ("labels", "adapt")}
+    assert told["labels"]["n_labels"] == told["adapt"]["n_labels"] == 20
+    assert found.ledger["labels"] == 21
+    answer(place, [{"item_id": gone[0]}], label=lambda item: "ring")
+    with pytest.raises(og.InvalidInput, match=r"names 1 of 1 items that are not in the pool"):
+        og.run_pipeline(place)
+
+
 def test_labels_of_the_test_set_are_looked_at_before_anybody_labels(place):
     write(place.parent, TOML, ('labels = "test.npz:y"', 'labels = "test.npz:z"'))
     with pytest.raises(og.InvalidInput, match=r"name an array of .*test.npz as .*test.npz:NAME; it has X, ids, y"):

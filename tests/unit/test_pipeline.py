@@ -1,5 +1,6 @@
 """The parts of a pipeline by themselves: settings, hashes, answers, ledger, gates, report."""
 
+import dataclasses
 import json
 import os
 import re
@@ -236,6 +237,12 @@ def test_the_same_answer_twice_is_fine_and_two_answers_are_not(tmp_path):
     assert book.answers == {"a": "cat"}, "nothing of a refused file is taken in"
 
 
+def test_blanks_around_an_id_are_part_of_it_where_the_pool_says_so(tmp_path):
+    book = Book(tmp_path / "answers.json")
+    book.take([write(tmp_path / "labels.csv", "item_id,label", " a.png,cat", " b ,dog")], [" a.png", "b"])
+    assert book.answers == {" a.png": "cat", "b": "dog"}
+
+
 def test_items_of_elsewhere_are_refused_by_row(tmp_path):
     book = Book(tmp_path / "answers.json")
     file = write(tmp_path / "labels.csv", "item_id,label", "a,cat", "x,cat", "y,cat")
@@ -388,6 +395,17 @@ def test_figures_need_no_more_than_they_are_given():
     assert sensitivity_svg(table) == ""
     table.append({"kind": "corruption", "level": 0.3, "accuracy": point})
     assert sensitivity_svg(table).count("<polyline") == 1
+
+
+def test_labels_go_to_trainings_by_the_names_that_the_pool_has():
+    from oneglance.pipeline.methods import Known
+    from oneglance.strategies.pool import as_pool
+
+    known = Known(np.array([0, 2]), np.array(["x", "y"], dtype=object), np.ones(2), "equal")
+    pool = as_pool({"a": np.eye(3)})
+    assert known.by_item(pool) == {"0": "x", "2": "y"}
+    named = dataclasses.replace(pool, ids=np.array(["p", "q", "r"], dtype=object))
+    assert known.by_item(named) == {"p": "x", "r": "y"}
 
 
 def test_a_single_value_shows_no_interval():

@@ -49,19 +49,18 @@ class Book:
 
     def take(self, files: Sequence[Path], ids: Sequence[str]) -> Taken:
         """Takes in what the files say about items of a pool with these ids; a file that is not there says nothing. A
-        later answer replaces an earlier one.
+        later answer replaces an earlier one. Of items that have left the pool, rows without an answer, or with the one
+        that is kept already, say nothing.
 
-        Raises InvalidInput for items that are not in the pool and for two answers to one item within the files: then
-        nothing is taken.
+        Raises InvalidInput for other items that are not in the pool and for two answers to one item within the files:
+        then nothing is taken.
         """
         said: dict[str, tuple[str, Path, int]] = {}
         n_empty = 0
         for file in files:
             if not file.exists():
                 continue
-            items, answers = _read(file, ids)
-            for line, (item, answer) in enumerate(zip(items, answers, strict=True), start=2):
-                text = (answer or "").strip()
+            for line, (item, text) in enumerate(_read(file, ids, self.answers), start=2):
                 if not text:
                     n_empty += 1
                     continue
@@ -84,8 +83,8 @@ class Book:
         write_atomic(self.path, [json_bytes({"answers": self.answers})])
 
 
-def _read(file: Path, ids: Sequence[str]) -> tuple[list[str], list[str | None]]:
-    """Ids and answers of a file, row by row. Raises InvalidInput."""
+def _read(file: Path, ids: Sequence[str], before: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Ids and answers ("": none) of a file, row by row. before: answers that are kept. Raises InvalidInput."""
     if file.suffix.lower() not in LIST_SUFFIXES or file.suffix.lower() == ".txt":
         raise InvalidInput(f"labels: {file} must be a .csv, .tsv, .jsonl or .parquet file with item_id and label.")
     table: Mapping[str, object] = read_list(file)
@@ -95,11 +94,16 @@ def _read(file: Path, ids: Sequence[str]) -> tuple[list[str], list[str | None]]:
             f"labels: {file} needs the columns item_id and label, it has {', '.join(table)}. The list to fill in has "
             "both."
         )
-    items = [(value or "").strip() for value in strings(table[key])]
+    known = set(ids)
+    items = [value if value in known else value.strip() for value in (found or "" for found in strings(table[key]))]
     if key == "row_id":
         items = [ids[int(row)] if row.isdigit() and int(row) < len(ids) else row for row in items]
-    known = set(ids)
-    strange = [(item, line) for line, item in enumerate(items, start=2) if item not in known]
+    said = list(zip(items, [(value or "").strip() for value in strings(table["label"])], strict=True))
+    strange = [
+        (item, line)
+        for line, (item, text) in enumerate(said, start=2)
+        if item not in known and text and before.get(item) != text
+    ]
     if strange:
         shown = ", ".join(f"{item!r} (row {line})" for item, line in strange[:5])
         more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
@@ -107,7 +111,7 @@ def _read(file: Path, ids: Sequence[str]) -> tuple[list[str], list[str | None]]:
             f"labels: {file.name} names {len(strange)} of {len(items)} items that are not in the pool: {shown}{more}. "
             f"Its ids look like {ids[0]!r}. Mend or remove these rows; nothing was taken in."
         )
-    return items, strings(table["label"])
+    return said
 
 
 def missing(picked: Sequence[str], answers: Mapping[str, str]) -> list[str]:

@@ -228,8 +228,8 @@ def ledger_table(told: Mapping[str, Any]) -> Table:
 
 
 def interval(one: Mapping[str, float], *, signed: bool = False) -> str:
-    """ "0.412 [0.405, 0.419]"; "0.412" where repetitions cannot differ (all labels, all the pool): that is no certainty,
-    and there is no interval to show."""
+    """ "0.412 [0.405, 0.419]"; "0.412" where repetitions cannot differ (all labels, all the pool): that is no
+    certainty, and there is no interval to show."""
     digits = "+.3f" if signed else ".3f"
     if one["low"] == one["mean"] == one["high"]:
         return f"{one['mean']:{digits}}"

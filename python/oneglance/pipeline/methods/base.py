@@ -31,6 +31,11 @@ class Known:
         """Of these entries."""
         return Known(self.rows[chosen], self.labels[chosen], self.weights[chosen], self.weighting)
 
+    def by_item(self, pool: Pool) -> dict[str, str]:
+        """Item id -> label: of items that the pool has, which a book of answers does not promise."""
+        names = self.rows if pool.ids is None else pool.ids[self.rows]
+        return {str(item): str(label) for item, label in zip(names.tolist(), self.labels.tolist(), strict=True)}
+
 
 @dataclass(frozen=True, eq=False)
 class Adapted:

@@ -34,7 +34,7 @@ def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
         raise InvalidInput('[adapt] method = "finetune" trains on pictures, and the pool holds vectors. Use "heads".')
     base = heads_alone(ctx, pool, known)
     cells = Cells(ctx.folder / FINETUNED, key_of(ctx.parts))
-    labels = ctx.book.labels(ctx.config["labels"]["unknown"])
+    labels = known.by_item(pool)
     told: list[dict[str, Any]] = []
     networks: list[Any] = []
     heads: dict[str, Head] = {}

@@ -24,7 +24,7 @@ def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
     if not ctx.has_pictures or ctx.specs is None:
         raise InvalidInput('[adapt] method = "masks" trains on pictures, and the pool holds vectors. Use "heads".')
     cells = Cells(ctx.folder / MASKS, key_of(ctx.parts))
-    labels = ctx.book.labels(ctx.config["labels"]["unknown"])
+    labels = known.by_item(pool)
     backbones, notes, deployed, n_go = [], [], 0, 0
     for number, spec in enumerate(ctx.specs):
         place = cells.folder / f"mask-{number}"

@@ -41,14 +41,15 @@ def run(ctx: Context) -> Outcome:
     picks = ctx.records["select"].summary["picks"]
     without = missing(picks, ctx.book.answers)
     unknown = ctx.config["labels"]["unknown"]
-    labels = ctx.book.labels(unknown)
+    answers = _here(ctx)
+    labels = [answer for answer in answers if answer != unknown]
     n_answered = len(picks) - len(without)
     summary: dict[str, Any] = {
         "n_picks": len(picks),
         "n_answered": n_answered,
         "n_labels": len(labels),
-        "n_unknown": len(ctx.book.answers) - len(labels),
-        "classes": dict(sorted(Counter(labels.values()).items())),
+        "n_unknown": len(answers) - len(labels),
+        "classes": dict(sorted(Counter(labels).items())),
         "missing": without[:20],
     }
     waiting, advice = still_needed(ctx), ""
@@ -75,8 +76,14 @@ def gates(ctx: Context, record: Record) -> list[Gate]:
     return found
 
 
+def _here(ctx: Context) -> list[str]:
+    """Answers to items that the pool still has."""
+    known = set(item_ids(ctx.pool()))
+    return [answer for item, answer in ctx.book.answers.items() if item in known]
+
+
 def _parts(ctx: Context) -> dict[str, Any]:
-    return {"answers": ctx.book.digest()}
+    return {"answers": ctx.book.digest(), "answered items in the pool": len(_here(ctx))}
 
 
 STEP = Step(LABELS_GATE, "labels come back", 1, ("labels",), ("select",), run, _parts, gates, seeded=False)
