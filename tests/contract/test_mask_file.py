@@ -482,3 +482,9 @@ def test_sizes_that_a_small_file_states_are_not_believed(tmp_path):
             read_with(b'{"masks":' + masks[:-1] + b'],"buffers":[]}', stream)
     with pytest.raises(StoreError, match="is not one zlib stream of at most 1048576 bytes"):
         read_with(b'{"masks":[' + b"[]," * 400_000 + b'[]],"buffers":[]}', stream)
+    header = {"format": "oneglance-mask", "version": "2", "digest": "0" * 64}
+    entry = {"dtype": "U8", "shape": [9] * 100_000, "data_offsets": [0, 0]}
+    text = json.dumps({"__metadata__": header, "masks": entry}, separators=(",", ":")).encode()
+    path.write_bytes(signed(len(text).to_bytes(8, "little") + text))
+    with pytest.raises(StoreError, match="tensor 'masks' has 100000 dimensions"):
+        read_mask_file(path)

@@ -21,6 +21,7 @@ _DTYPES = {"I64": "<i8", "F32": "<f4", "F16": "<f2", "U8": "|u1"}
 _NAMES = {np.dtype(spelled): name for name, spelled in _DTYPES.items()}
 _BLANK = "0" * 64
 _MOST_HEADER = 100_000_000  # as in safetensors
+MOST_DIMS = 64  # of a tensor, as in NumPy; a product of millions of sizes would take hours
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str | None:
@@ -122,6 +123,8 @@ def _tensors(entries: dict[str, Any], content: bytes, path: Path) -> dict[str, A
     try:
         for name, entry in sorted(entries.items(), key=lambda item: tuple(item[1]["data_offsets"])):
             dtype = np.dtype(_DTYPES[entry["dtype"]])
+            if len(entry["shape"]) > MOST_DIMS:
+                raise ValueError(f"tensor {name!r} has {len(entry['shape'])} dimensions")
             shape = tuple(int(size) for size in entry["shape"])
             begin, after = (int(at) for at in entry["data_offsets"])
             if min(shape, default=0) < 0 or begin != end or after - begin != math.prod(shape) * dtype.itemsize:

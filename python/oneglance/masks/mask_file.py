@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ..errors import InvalidInput, StoreError
 from .bits import BitMask, xor_masks
 from .codec import MAGNITUDE, decode_masks, encode_masks
-from .container import damaged, dtype_name, read_container, write_container
+from .container import MOST_DIMS, damaged, dtype_name, read_container, write_container
 from .hashes import masks_hash, weights_hash
 from .sizes import MaskSizes
 
@@ -37,7 +37,7 @@ _MASKS, _BUFFERS, _INDEX, _META = "masks", "buffers", "index", "meta."
 # unpacked index, and of masks at one bit per weight: the larger of a number and so many times their bytes in the file.
 _MOST_INDEX, _INDEX_GROWTH = 1 << 20, 100
 _MOST_MASKS, _MASK_GROWTH = 1 << 30, 16
-_MOST_SIZE, _MOST_DIMS = 1 << 62, 64  # of a tensor
+_MOST_SIZE = 1 << 62  # of a tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,7 +188,7 @@ def _shapes(entries: list[Any], n_bytes: int, base_weights: Mapping[str, Any] | 
 
 def _size(shape: Any) -> int:
     """Entries of a tensor. Raises one of _MALFORMED, before it multiplies, for what is no shape."""
-    if len(shape) > _MOST_DIMS or not all(type(size) is int and 0 <= size < _MOST_SIZE for size in shape):
+    if len(shape) > MOST_DIMS or not all(type(size) is int and 0 <= size < _MOST_SIZE for size in shape):
         raise ValueError("a shape in its index is none")
     return math.prod(shape)
 
