@@ -226,6 +226,33 @@ def test_other_arrays_of_the_same_file_are_another_pool(place):
     assert np.array_equal(after, before[:, ::-1])
 
 
+def test_what_the_audit_leaves_out_reaches_those_who_draw_from_the_rest(place):
+    """The selection stays (there are labels enough), random picks and smaller pools do not."""
+    with np.load(place.parent / "pool.npz") as found:
+        arrays = dict(found)
+    arrays["X"][1::3][:9] = arrays["X"][1]  # nine alike
+    np.savez(place.parent / "pool.npz", **arrays)
+    text = TOML.replace("[evaluate]", '[evaluate]\nlabels = "pool.npz:y"') + (
+        '[sensitivity]\nlabels = "pool.npz:y"\nrepeats = 3\npool_shares = [0.5]\ncorruption = [0.5]\n'
+    )
+    write(place.parent, text)
+    to_the_end(place)
+    fewer = text.replace("budget = 20", "budget = 10")
+    write(place.parent, fewer)
+    assert "select" in og.run_pipeline(place).ran
+    before = og_record(place.parent / "pipeline.run", "sensitivity")["summary"]["table"][0]["n_pool"]
+    write(place.parent, fewer.replace("[audit]", "[audit]\nleave_out = false"))
+    found = og.run_pipeline(place)
+    assert found.ran == ("select", "evaluate", "sensitivity")
+    assert why(found, "evaluate") == "left out by the audit changed"
+    assert og_record(found.folder, "sensitivity")["summary"]["table"][0]["n_pool"] == before + 8
+    there = og.run_pipeline(place).ledger["labels"]
+    answer(place, [{"item_id": item} for item in arrays["ids"].tolist()[100:110]])
+    write(place.parent, fewer.replace("[audit]", "[audit]\nleave_out = false").replace("budget = 10", "budget = 11"))
+    found = og.run_pipeline(place)
+    assert f"number of labels {there} -> {found.ledger['labels']}" in why(found, "sensitivity")
+
+
 def test_an_edited_pool_is_embedded_again(place):
     to_the_end(place)
     vectors(place.parent / "pool.npz", N, 3)

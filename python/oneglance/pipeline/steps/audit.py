@@ -13,10 +13,12 @@ from ...auditing.opening import open_material
 from ...auditing.plan import plan_audit
 from ...auditing.result import FILES
 from ...features.progress import clock
+from ...store.files import digest
 from ..gates import Gate, at_most
 from ..record import Outcome, Record
 from .base import Context, Step, test_pool
 
+LEFT_OUT = "left out by the audit"
 _OPTIONS = ("near", "hamming", "clusters", "permutations", "sample_rows")
 
 
@@ -78,6 +80,11 @@ def left_out_items(ctx: Context) -> dict[str, str]:
             for item, why in _dropped(ctx.folder / name / FILES[0]).items():
                 out.setdefault(item, why)
     return out
+
+
+def left_out_mark(ctx: Context) -> str:
+    """What tells one such list from another, for steps whose candidates it decides."""
+    return digest(repr(sorted(left_out_items(ctx).items())).encode())
 
 
 def _dropped(path: Path) -> dict[str, str]:

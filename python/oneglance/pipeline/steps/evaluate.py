@@ -25,7 +25,7 @@ from ..methods.judge import fit, largest
 from ..record import Outcome, Record
 from ..trial import columns_mark, mean_dict, order_of, random_order, share_dict, sizes_of, truth_of, with_label
 from .adapt import known_labels
-from .audit import left_out_items
+from .audit import LEFT_OUT, left_out_items, left_out_mark
 from .base import Context, Step, test_pool
 
 FOLDER = "evaluate"
@@ -234,7 +234,9 @@ def prepare(ctx: Context) -> None:
 
 def _parts(ctx: Context) -> dict[str, Any]:
     used = ("head", "scale", "lambdas", "folds", "classes", "weights")
+    trial = ctx.config["evaluate"]["labels"] is not None
     return {
+        **({LEFT_OUT: left_out_mark(ctx)} if trial else {}),
         **columns_mark(ctx, ("evaluate", "labels"), ("test", "labels")),
         "test labels": ctx.config["test"]["labels"] if ctx.has_test else None,
         "heads": {name: ctx.config["adapt"][name] for name in used},

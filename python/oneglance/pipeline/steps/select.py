@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from ..._run_head import run_head
 from ...adapt.item_files import column_digest, read_items, read_strata
-from ...store.files import digest, file_digest, make_folder, write_atomic
+from ...store.files import file_digest, make_folder, write_atomic
 from ...strategies import Pool, Selection, select
 from ...strategies.budget import parse_budget
 from ...strategies.candidates import available, gone
@@ -23,7 +23,7 @@ from ...strategies.run_files import RUN_FILE, SELECTED, write_run
 from ..gates import Gate
 from ..record import Outcome, Record
 from ..trial import check_truth
-from .audit import left_out_items
+from .audit import LEFT_OUT, left_out_items, left_out_mark
 from .base import Context, Step
 
 FOLDER = "selection"
@@ -190,8 +190,7 @@ def gates(ctx: Context, record: Record) -> list[Gate]:
 def _parts(ctx: Context) -> dict[str, Any]:
     given = ctx.config["select"]
     found = {name: ctx.hashes.of(ctx.config.path_of(given[name])) for name in ("labelled", "exclude") if given[name]}
-    left_out = digest(repr(sorted(left_out_items(ctx).items())).encode())
-    return {**found, "strata": ctx.column_mark(given["strata"]), "left out by the audit": left_out}
+    return {**found, "strata": ctx.column_mark(given["strata"]), LEFT_OUT: left_out_mark(ctx)}
 
 
 STEP = Step("select", "what to label", 1, ("select",), ("embed",), run, _parts, gates)

@@ -26,7 +26,7 @@ from ..methods.base import head_settings
 from ..methods.judge import fit
 from ..record import Outcome
 from ..trial import columns_mark, mean_dict, order_of, truth_of, with_label
-from .audit import left_out_items
+from .audit import LEFT_OUT, left_out_items, left_out_mark
 from .base import Context, Step, test_pool
 
 FOLDER = "sensitivity"
@@ -111,8 +111,7 @@ def _bench(ctx: Context) -> _Bench:
         n_test = max(1, round(given["test_share"] * candidates.size))
         test, test_rows, candidates = pool, np.sort(order[:n_test]), np.sort(order[n_test:])
         test_truth = truth
-    summary = ctx.records["select"].summary
-    budget = summary["n_earlier"] + summary["n_picked"]
+    budget = _budget(ctx)
     if budget > candidates.size:
         raise InvalidInput(
             f"[sensitivity] labels: the budget is {budget:,} labels, and {candidates.size:,} items with a label are "
@@ -135,6 +134,12 @@ def _bench(ctx: Context) -> _Bench:
         ctx.config.seed,
         float(given["noise"]),
     )
+
+
+def _budget(ctx: Context) -> int:
+    """As many labels as there are with the selection, which its file alone does not tell."""
+    summary = ctx.records["select"].summary
+    return int(summary["n_earlier"] + summary["n_picked"])
 
 
 def _n_kept(bench: _Bench, kind: str, level: float) -> int:
@@ -193,6 +198,8 @@ def _parts(ctx: Context) -> dict[str, Any]:
     selecting = ("strategy", "params", "backbones", "strata", "groups", "per_group")
     used = ("head", "scale", "lambdas", "folds", "classes")
     return {
+        LEFT_OUT: left_out_mark(ctx),
+        "number of labels": _budget(ctx),
         **columns_mark(ctx, ("sensitivity", "labels"), ("test", "labels"), ("select", "strata")),
         "selection": {name: ctx.config["select"][name] for name in selecting},
         "heads": {name: ctx.config["adapt"][name] for name in used},
