@@ -408,6 +408,20 @@ def test_labels_go_to_trainings_by_the_names_that_the_pool_has():
     assert known.by_item(named) == {"p": "x", "r": "y"}
 
 
+def test_what_is_never_held_out_is_no_tie():
+    """Classes of one label: two backbones are compared on the items that were judged, not on these."""
+    from oneglance.pipeline.methods import Known
+    from oneglance.pipeline.methods.judge import cross_validated
+
+    rng = np.random.default_rng(0)
+    kinds = np.array(["a", "b"] * 8 + [f"lone {i}" for i in range(10)], dtype=object)
+    known = Known(np.arange(26), kinds, np.ones(26), "equal")
+    rows = rng.normal(size=(26, 5)) + 9.0 * (kinds == "a")[:, None]
+    found = cross_validated({"x": rows}, known, {"head": "nearest_mean", "folds": 4, "seed": 0}, 0.95)
+    assert (found.n, found.right.shape) == (16, (16,))
+    assert found.accuracy["mean"] == found.right.mean()
+
+
 def test_a_single_value_shows_no_interval():
     assert interval(mean_dict([0.6, 0.7, 0.65], 0.95)).startswith("0.650 [")
     assert interval(mean_dict([0.6, 0.6, 0.6], 0.95)) == "0.600"

@@ -23,7 +23,7 @@ class Judged:
     accuracy   the share named right, with its interval          by_backbone  of each head alone
     majority   the same of always naming the largest class of the other items
     gain       accuracy less majority, in pairs                  n  items held out (a class of one label never is)
-    right      item -> named right; None of all these where too few labels could be held out
+    right      (n,) named right, in the order of the rows; None of all these where too few labels could be held out
     """
 
     accuracy: Mapping[str, float] | None
@@ -80,7 +80,7 @@ def cross_validated(source: Any, known: Known, settings: Mapping[str, Any], leve
         mean_dict(gain, level),
         {name: hits[name] / n for name in heads},
         n,
-        right,
+        right[held],
     )
 
 
