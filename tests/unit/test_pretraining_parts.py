@@ -86,6 +86,19 @@ def test_settings_follow_the_pool(n, batch, epochs):
     assert (found.batch_size, found.epochs) == (batch, epochs)
 
 
+@pytest.mark.parametrize(("n", "batch"), [(8, 8), (20, 8), (100, 24), (10_000, 512)])
+def test_settings_know_the_processes_before_they_have_met(monkeypatch, n, batch):
+    """What the first one announces is what all will do, and tiny pools are shared out."""
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("RANK", "0")
+    assert choose_settings(n).batch_size == batch
+    assert choose_settings(n, batch_size=8).batch_size == 8
+    with pytest.raises(InvalidInput, match="batch_size must be at least the 8 processes, got 4. Start fewer"):
+        choose_settings(n, batch_size=4)
+    with pytest.raises(InvalidInput, match="images: 8 processes need as many pictures at least, got 5. Start fewer"):
+        choose_settings(5)
+
+
 @pytest.mark.parametrize("n", [2, 3, 7, 20, 65, 300])
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_method_has_settings_for_every_pool(method, n):

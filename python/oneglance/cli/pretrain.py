@@ -117,7 +117,8 @@ def pretrain(
         **given,
     }
     if dry_run:
-        _show_plan(plan_pretrain(pool, **same), as_json)
+        if is_first():
+            _show_plan(plan_pretrain(pool, **same), as_json)
         return
     if is_first():
         _announce(plan_pretrain(pool, measured=False, **same))

@@ -15,7 +15,7 @@ from ..masks.shelf import MAX_RAM_BYTES
 from .methods import choose_method
 from .objective import Batch, Facts, Objective, Recipe
 from .preparing import prepare
-from .ranks import world
+from .ranks import expected
 from .schedule import make_optimiser, set_lr
 from .settings import Settings, choose_settings, plan_stages
 
@@ -44,7 +44,7 @@ class PretrainPlan:
 
 def trial(objective: Objective, recipe: Recipe, cut: Crops, facts: Facts, rounds: int = 2) -> tuple[float, int]:
     """(seconds per step, bytes) of steps on random pictures, this process's share of a batch. The objective changes."""
-    n = max(1, facts.batch_size // world())
+    n = max(1, facts.batch_size // expected())
     random = torch.Generator().manual_seed(0)
     saved: dict[int, int] = {}
 

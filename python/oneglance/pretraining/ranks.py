@@ -13,7 +13,16 @@ from torch import distributed as dist
 
 def world() -> int:
     """How many processes train together; 1 without a process group."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    return dist.get_world_size() if _joined() else 1
+
+
+def expected() -> int:
+    """How many processes will train together, also where they have not met yet."""
+    return int(os.environ["WORLD_SIZE"]) if asked_for() and not _joined() else world()
+
+
+def _joined() -> bool:
+    return dist.is_available() and dist.is_initialized()
 
 
 def rank() -> int:

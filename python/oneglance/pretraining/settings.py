@@ -14,7 +14,7 @@ from ..errors import InvalidInput
 from ..masks.crops import Crops
 from .objective import Facts, Method, Objective, Recipe, Stage
 from .options import as_count, as_number, choose_options
-from .ranks import world
+from .ranks import expected
 
 _STEPS, _LEAST_EPOCHS, _MOST_EPOCHS = 3000, 20, 400
 
@@ -82,18 +82,23 @@ def choose_settings(
     options: Mapping[str, Any] | None = None,
     crops: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Automatic: batches of 64 per process (at most a quarter of the pool, 2 at least), and as many epochs as make
-    3,000 steps, 20 at least and 400 at most. Batches are rounded down to a multiple of the processes.
+    """Automatic: batches of 64 per process (at most a quarter of the pool, but 2 and one per process), and as many
+    epochs as make 3,000 steps, 20 at least and 400 at most. Batches are rounded down to a multiple of the processes.
 
     Raises InvalidInput.
     """
     if n_pictures < 2:
         raise InvalidInput(f"images: pretraining needs 2 pictures at least, got {n_pictures}.")
-    own = min(64 * world(), max(2, n_pictures // 4))
+    processes = expected()
+    if n_pictures < processes:
+        raise InvalidInput(
+            f"images: {processes} processes need as many pictures at least, got {n_pictures}. Start fewer."
+        )
+    own = min(64 * processes, max(2, processes, n_pictures // 4))
     batch = own if batch_size is None else positive_int(batch_size, "batch_size")
-    batch = min(batch, n_pictures) // world() * world()
-    if batch < world():
-        raise InvalidInput(f"batch_size must be at least the {world()} processes, got {batch_size or n_pictures}.")
+    if batch < processes:
+        raise InvalidInput(f"batch_size must be at least the {processes} processes, got {batch}. Start fewer of them.")
+    batch = min(batch, n_pictures) // processes * processes
     per_epoch = max(1, n_pictures // batch)
     many = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, math.ceil(_STEPS / per_epoch)))
     if warm_up is not None and not 0 <= positive_number(warm_up, "warm_up", zero_ok=True) < 1:
