@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from oneglance.errors import InvalidInput, StoreError
+from oneglance.features.specs import parse_spec
 from oneglance.pipeline.book import Book, missing
 from oneglance.pipeline.cells import Cells
 from oneglance.pipeline.config import read_config, toml_text
@@ -84,6 +85,12 @@ def test_defaults_pass_their_own_checks(tmp_path):
     assert config(tmp_path, "\n".join(lines))["gates"]["unusable"] == 0.1
 
 
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    path = tmp_path / "pipeline.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + LEAST.encode())
+    assert read_config(path)["select"]["budget"] == 10
+
+
 def test_a_gate_can_be_switched_off_and_nothing_else(tmp_path):
     assert config(tmp_path, LEAST + '[gates]\nmajority = "off"\n')["gates"]["majority"] is None
     with pytest.raises(InvalidInput, match=r"\[labels\] least must be a number between 0 and 1, got 'off'"):
@@ -152,6 +159,15 @@ def test_key_goes_by_content_not_by_order():
     assert key_of({"a": 1}) != key_of({"a": "1"})
 
 
+def test_a_backbone_in_the_home_folder_is_hashed(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "backbone.json").write_bytes(b"{}")
+    hashes = Hashes(tmp_path / "hashes.json")
+    assert backbone_mark("~/own", tmp_path / "elsewhere", hashes)[1] == hashes.of(tmp_path / "own")
+
+
 def test_backbones_go_by_text_and_weights(tmp_path):
     file = tmp_path / "net.pt"
     file.write_bytes(b"weights")
@@ -159,7 +175,14 @@ def test_backbones_go_by_text_and_weights(tmp_path):
     assert anchored(spec, tmp_path) == f"torchscript:{file}?size=24"
     assert anchored("torchvision:resnet18=net.pt", tmp_path) == f"torchvision:resnet18={file}"
     assert anchored("torchvision:resnet18=random?seed=3", tmp_path) == "torchvision:resnet18=random?seed=3"
+    assert anchored("timm:resnet18?pool=mean&weights=net.pt", tmp_path) == (
+        f"timm:resnet18?pool=mean&weights={tmp_path / 'net.pt'}"
+    )
+    (tmp_path / "a & b.pt").write_bytes(b"x")
+    other = anchored("timm:resnet18?weights=a%20%26%20b.pt", tmp_path)
+    assert parse_spec(other).weights == str(tmp_path / "a & b.pt")
     hashes = Hashes(tmp_path / "hashes.json")
+    assert backbone_mark("timm:resnet18?weights=net.pt", tmp_path, hashes)[1] == hashes.of(file)
     first = backbone_mark(spec, tmp_path, hashes)
     file.write_bytes(b"WEIGHTS")
     assert backbone_mark(spec, tmp_path, hashes)[1] != first[1]

@@ -62,7 +62,7 @@ class Config:
 def read_config(path: Path) -> Config:
     """Raises InvalidInput naming file, line, key, what was needed and what came."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows write a mark in front
     except OSError as error:
         raise InvalidInput(
             f"{path} cannot be read ({error.strerror}). Write one with `oneglance run {path} --init`."

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from ..features.specs import parse_spec
 from ..store.files import digest, file_digest, json_bytes, write_atomic
@@ -85,7 +86,12 @@ def anchored(spec: str, base: Path) -> str:
         rest = str(Path(base, rest)) if rest and Path(base, rest).exists() else rest
     elif equals and Path(base, weights).is_file():
         rest = f"{model}={Path(base, weights)}"
-    return f"{kind}{colon}{rest}{mark}{options}"
+    parts = options.split("&")
+    for number, part in enumerate(parts):
+        given = part.removeprefix("weights=")
+        if given != part and Path(base, unquote(given)).is_file():
+            parts[number] = f"weights={quote(str(Path(base, unquote(given))))}"
+    return f"{kind}{colon}{rest}{mark}{'&'.join(parts)}"
 
 
 def backbone_mark(spec: str, base: Path, hashes: Hashes) -> list[str | None]:
@@ -95,4 +101,5 @@ def backbone_mark(spec: str, base: Path, hashes: Hashes) -> list[str | None]:
     """
     parsed = parse_spec(anchored(spec, base))
     place = parsed.weights if parsed.weights not in (None, "random") else parsed.model
-    return [spec, hashes.of(place) if place and Path(place).exists() else None]
+    file = Path(place).expanduser() if place else None
+    return [spec, hashes.of(file) if file is not None and file.exists() else None]
