@@ -156,6 +156,48 @@ def test_wrong_stacks_are_refused():
         MaskStack([pack_mask(np.ones(3, bool))]).linear(np.ones((1, 3), np.float32), np.ones(3, np.float32), [0])
 
 
+def test_a_linear_map_names_what_does_not_fit(device):
+    stack = MaskStack([pack_mask(np.ones((4, 6), bool))])
+    x, weight, bias = (np.ones(shape, np.float32) for shape in ((5, 6), (4, 6), 4))
+    for wrong, message in (
+        ((x, weight[:1], bias), r"weight must have shape \(4, 6\), as the masks have it, got \(1, 6\)"),
+        ((x, weight[:, :3], bias), r"weight must have shape \(4, 6\)"),
+        ((x, weight, bias[:1]), r"bias must have shape \(4,\), as the masks have it, got \(1,\)"),
+        ((x, weight, np.ones((5, 1), np.float32)), r"bias must have shape \(4,\)"),
+        ((x[0], weight, bias), r"x must be an array with rows of 6 numbers.* got \(6,\)"),
+        ((x[:, :4], weight, bias), r"x must be an array with rows of 6 numbers.* got \(5, 4\)"),
+    ):
+        sites = np.full(5, -1)
+        with pytest.raises(InvalidInput, match=message):
+            stack.linear(wrong[0], wrong[1], sites, wrong[2])
+        with pytest.raises(InvalidInput, match=message):
+            stack.linear(*map(device.put, wrong[:2]), sites, device.put(wrong[2]))
+
+
+def test_the_cpu_and_other_devices_are_told_apart(device, monkeypatch):
+    """A kernel that were given an address of the host, or of another card, would end the program's use of the card."""
+    library, weights, mask = device.library, drawn(24).reshape(4, 6), pack_mask(np.ones((4, 6), bool))
+    stack, x, sites = MaskStack([mask]), drawn(30).reshape(5, 6), np.zeros(5, np.int64)
+    if device.name != "emulated-torch":  # where every tensor of the CPU counts as one of the device
+        with pytest.raises(InvalidInput, match="weight must be in device memory, as the other arrays are, got ndarray"):
+            stack.linear(device.put(x), weights, sites)
+        with pytest.raises(InvalidInput, match="bias must be in device memory"):
+            stack.linear(device.put(x), device.put(weights), sites, np.zeros(4, np.float32))
+        with pytest.raises(InvalidInput, match="out must be in device memory"):
+            apply_mask(device.put(weights), mask, out=np.empty_like(weights))
+    there, target, bias = device.put(weights), device.put(weights), device.put(np.zeros(4, np.float32))
+    monkeypatch.setattr(library, "device", lambda array: int(array.shape == target.shape))
+    with pytest.raises(InvalidInput, match="weight is on device 1, the other arrays on device 0"):
+        stack.linear(device.put(x), there, sites)
+    monkeypatch.setattr(library, "device", lambda array: int(array.shape == bias.shape))
+    with pytest.raises(InvalidInput, match="bias is on device 1, the other arrays on device 0"):
+        stack.linear(device.put(x), there, sites, bias)
+    numbers = iter([0, 1, 1])
+    monkeypatch.setattr(library, "device", lambda array: next(numbers))
+    with pytest.raises(InvalidInput, match="out is on device 1, the other arrays on device 0. Move one of them"):
+        apply_mask(there, mask, out=target)
+
+
 def test_an_adapted_network_goes_to_the_device_as_bits(device):
     torch = pytest.importorskip("torch")
     if device.library.name != "torch":

@@ -99,7 +99,7 @@ def library_of(value: Any, name: str) -> Library | None:
     cupy = find_cupy(value)
     if cupy is not None:
         return CupyLibrary(cupy, _kernels(name, "CuPy array"))
-    if not _is_foreign(value):
+    if not is_foreign(value):
         return None
     kernels = _kernels(name, "CUDA array")
     if "cupy" in sys.modules:
@@ -165,7 +165,7 @@ def _library_by_name(device: str) -> Library:
     raise MissingDependency(f'device is "{device}": that needs torch with CUDA, or cupy, for matrix products.')
 
 
-def _is_foreign(value: Any) -> bool:
+def is_foreign(value: Any) -> bool:
     """Whether another library says that the value is in the memory of a CUDA device."""
     if isinstance(value, (np.ndarray, type)):
         return False
@@ -227,7 +227,7 @@ def device_rows(value: Any, name: str, library: Library, *, like: DeviceRows | N
 
     like  rows that these must share the device and the number of columns with (an argument named X)
     """
-    if not library.owns(value) and not _is_foreign(value):
+    if not library.owns(value) and not is_foreign(value):
         raise InvalidInput(
             f"{name} must be in device memory, as X is, got {type(value).__name__}. Move it there, or both to the CPU."
         )

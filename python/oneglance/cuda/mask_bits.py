@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidInput
-from .arrays import ROW_TYPES, adopted, library_of, why_not
+from .arrays import ROW_TYPES, adopted, is_foreign, library_of, why_not
 from .library import Library
 
 Bits = npt.NDArray[np.uint8]
@@ -21,9 +21,18 @@ def library_if_built(tensor: Any, name: str) -> Library | None:
     return None if getattr(tensor, "is_cuda", False) and why_not() is not None else library_of(tensor, name)
 
 
-def own_array(value: Any, name: str, library: Library, dtypes: Sequence[str]) -> Any:
-    """The value as an array of the library of one of these types; not necessarily contiguous."""
+def own_array(value: Any, name: str, library: Library, dtypes: Sequence[str], device: int | None = None) -> Any:
+    """The value as an array of the library of one of these types, in the memory of a device: of this one where it is
+    given. Not necessarily contiguous."""
+    if not library.owns(value) and not is_foreign(value):
+        raise InvalidInput(
+            f"{name} must be in device memory, as the other arrays are, got {type(value).__name__}. Move it there."
+        )
     array = adopted(value, library)
+    if device is not None and library.device(array) != device:
+        raise InvalidInput(
+            f"{name} is on device {library.device(array)}, the other arrays on device {device}. Move one of them."
+        )
     if library.dtype_name(array) not in dtypes:
         raise InvalidInput(f"{name} must be {' or '.join(dtypes)}, got {library.dtype_name(array)}. Convert it first.")
     return array
@@ -41,9 +50,9 @@ def is_contiguous(array: Any, library: Library) -> bool:
     return True
 
 
-def target(out: Any, library: Library, dtype: str, shape: tuple[int, ...]) -> Any:
+def target(out: Any, library: Library, dtype: str, shape: tuple[int, ...], device: int | None = None) -> Any:
     """The array to write to, checked."""
-    array = own_array(out, "out", library, (dtype,))
+    array = own_array(out, "out", library, (dtype,), device)
     if tuple(array.shape) != shape or not is_contiguous(array, library):
         raise InvalidInput(f"out must be a contiguous array of shape {shape}, got shape {tuple(array.shape)}.")
     return array

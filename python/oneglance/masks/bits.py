@@ -164,7 +164,7 @@ def _apply_on_device(weights: Any, mask: BitMask, out: Any, library: Library) ->
         there = (
             library.empty(mask.shape, dtype, device)
             if out is None
-            else on_cards.target(out, library, dtype, mask.shape)
+            else on_cards.target(out, library, dtype, mask.shape, device)
         )
     on_cards.DeviceMasks([mask.bits], [mask.divisor], mask.n_weights, library, device).apply(array, there)
     return there if out is None else out

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..cuda import library_of
 from ..cuda.library import Library
-from ..cuda.mask_bits import DeviceMasks, own_array, target
+from ..cuda.mask_bits import DeviceMasks, own_array
 from ..errors import InvalidInput
 from .bits import BitMask, apply_mask, as_array
 
@@ -44,7 +44,7 @@ class MaskStack:
         library = library_of(weights, "weights")
         if library is None:
             return np.stack([apply_mask(weights, mask) for mask in self.masks])
-        array = self._weights(weights, library, _TYPES)
+        array = _shaped(own_array(weights, "weights", library, _TYPES), "weights", self.shape)
         device = library.device(array)
         with library.guard(device):
             out = library.empty((len(self), *self.shape), library.dtype_name(array), device)
@@ -65,29 +65,35 @@ class MaskStack:
         places = np.asarray(sites if library is None or not library.owns(sites) else library.to_host(sites))
         if len(self.shape) != 2:
             raise InvalidInput(f"linear needs masks of a matrix (d_out, d_in), these have shape {self.shape}.")
-        n = int(x.shape[0]) if getattr(x, "ndim", 0) == 2 else -1
+        if getattr(x, "ndim", 0) != 2 or int(x.shape[1]) != self.shape[1]:
+            got = tuple(x.shape) if hasattr(x, "shape") else type(x).__name__
+            raise InvalidInput(f"x must be an array with rows of {self.shape[1]} numbers, as the weights', got {got}.")
+        n = int(x.shape[0])
         if places.shape != (n,) or places.dtype.kind not in "iu":
             raise InvalidInput(f"sites must hold one integer per row of x ({n}), got {places.dtype} of {places.shape}.")
         if n and not -1 <= places.min() <= places.max() < len(self):
             raise InvalidInput(f"sites must lie in -1..{len(self) - 1}, got {places.min()} .. {places.max()}.")
-        if int(x.shape[1]) != self.shape[1]:
-            raise InvalidInput(f"x must have {self.shape[1]} columns, as the weights have, got {int(x.shape[1])}.")
         places = places.astype(np.int64)
         if library is None:
-            rows, w = as_array(x, "x", ("float32",)), as_array(weight, "weight", ("float32",))
+            rows = as_array(x, "x", ("float32",))
+            w = _shaped(as_array(weight, "weight", ("float32",)), "weight", self.shape)
+            add = None if bias is None else _shaped(as_array(bias, "bias", ("float32",)), "bias", self.shape[:1])
             made = np.empty((n, self.shape[0]), dtype=np.float32)
             for site in np.unique(places).tolist():
                 mine = places == site
                 made[mine] = rows[mine] @ (w if site < 0 else apply_mask(w, self.masks[site])).T
-            return made if bias is None else made + as_array(bias, "bias", ("float32",))
+            return made if add is None else made + add
         return self._linear(x, weight, places, bias, library)
 
     def _linear(self, x: Any, weight: Any, sites: npt.NDArray[np.int64], bias: Any, library: Library) -> Any:
-        w = library.contiguous(self._weights(weight, library, ("float32",)))
-        rows = library.contiguous(own_array(x, "x", library, ("float32",)))
-        add = None if bias is None else target(bias, library, "float32", self.shape[:1])
-        device, n = library.device(rows), len(sites)
+        x = own_array(x, "x", library, ("float32",))
+        device, n = library.device(x), len(sites)
         with library.guard(device):
+            w = _shaped(own_array(weight, "weight", library, ("float32",), device), "weight", self.shape)
+            rows, w, add = library.contiguous(x), library.contiguous(w), None
+            if bias is not None:
+                bias = _shaped(own_array(bias, "bias", library, ("float32",), device), "bias", self.shape[:1])
+                add = library.contiguous(bias)
             out = library.empty((n, self.shape[0]), "float32", device)
             if n <= _FUSED:
                 self._on(library, device).linear(rows, w, sites, add, out)
@@ -104,15 +110,15 @@ class MaskStack:
                 out[mine] = part if add is None else part + add
         return out
 
-    def _weights(self, weights: Any, library: Library, dtypes: Sequence[str]) -> Any:
-        array = own_array(weights, "weights", library, dtypes)
-        if tuple(array.shape) != self.shape:
-            raise InvalidInput(f"weights must have the masks' shape {self.shape}, got {tuple(array.shape)}.")
-        return array
-
     def _on(self, library: Library, device: int) -> DeviceMasks:
         key = (library.name, device)
         if key not in self._there:
             bits, divisors = [mask.bits for mask in self.masks], [mask.divisor for mask in self.masks]
             self._there[key] = DeviceMasks(bits, divisors, self.masks[0].n_weights, library, device)
         return self._there[key]
+
+
+def _shaped(array: Any, name: str, shape: tuple[int, ...]) -> Any:
+    if tuple(array.shape) != shape:
+        raise InvalidInput(f"{name} must have shape {shape}, as the masks have it, got {tuple(array.shape)}.")
+    return array
