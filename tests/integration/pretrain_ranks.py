@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 import oneglance as og
@@ -128,7 +129,15 @@ def check_foreign():
     assert torch.equal(ranks.mean_of_ranks(flat), flat)  # both have the same weights and statistics
 
 
+def check_other_pictures():
+    """A file that one process cannot read must not end in a training of two halves, or in one that waits for ever."""
+    for given in (PICTURES + ranks.rank(), PICTURES[: 20 - ranks.rank()]):
+        with pytest.raises(og.InvalidInput, match="not all processes have the same pictures"):
+            og.pretrain(given, **FAST)
+
+
 check_losses()
+check_other_pictures()
 check_run(Path(sys.argv[1]))
 check_foreign()
 print(f"rank {os.environ['RANK']} done", flush=True)

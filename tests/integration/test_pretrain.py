@@ -144,6 +144,31 @@ def test_a_checkpoint_of_another_run_is_refused_and_a_damaged_one_named(whole, t
     assert same(tensors(og.pretrain(GREY, tmp_path, **FAST, fresh=True)), tensors(whole))
 
 
+def test_a_checkpoint_knows_how_the_start_sees_pictures(tmp_path, monkeypatch):
+    """Same weights, other mean or pooling: the rest of such a training would be another one."""
+    given = {**FAST, "encoder": "auto", "method": "simclr"}
+    step = {"size": 8, "mean": (0.0,) * 3}
+    net = torch.nn.Conv2d(3, 4, 3)
+    advance = Meter.advance
+
+    def stop(self, n_items, n_bad):
+        advance(self, n_items, n_bad)
+        if self._what == "pretrain":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Meter, "advance", stop)
+        with pytest.raises(KeyboardInterrupt):
+            og.pretrain(COLOUR, tmp_path, start=Backbone(net, Preprocess(**step)), **given)
+    for other in (
+        Backbone(net, Preprocess(**{**step, "mean": (0.5,) * 3})),
+        Backbone(net, Preprocess(**step), pool="mean"),
+    ):
+        with pytest.raises(og.InvalidInput, match="was written for other pictures, another encoder or other settings"):
+            og.pretrain(COLOUR, tmp_path, start=other, **given)
+    og.pretrain(COLOUR, tmp_path, start=Backbone(net, Preprocess(**step)), **given)
+
+
 def test_a_full_disk_is_an_error_with_a_cure_and_the_run_can_go_on(whole, tmp_path, monkeypatch):
     real, writes = os.fsync, []
 

@@ -50,8 +50,9 @@ def read_checkpoint(path: Path, mark: str) -> dict[str, Any] | None:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if content["version"] != _VERSION or content["mark"] != mark:
             raise InvalidInput(
-                f"checkpoint: {path} was written for other pictures, another encoder or other settings. Repeat the "
-                "call with the former ones, name another place, or begin anew with fresh=True / --fresh."
+                f"checkpoint: {path} was written for other pictures, another encoder or other settings (the number of "
+                "processes is one). Repeat the call with the former ones, name another place, or begin anew with "
+                "fresh=True / --fresh."
             )
     except OneglanceError:
         raise

@@ -18,6 +18,7 @@ from ..errors import InvalidInput, StoreError
 from ..features.backbones import Backbone, pick_compute, pick_device
 from ..features.listfile import Columns
 from ..features.pictures import MAX_PIXELS
+from ..features.preprocess import in_words
 from ..features.progress import Callback, Meter, as_callback
 from ..features.weights import model_hash
 from ..masks.pool import default_threads
@@ -145,7 +146,13 @@ def _train(
     encoder = ready.encoder
     if ready.start is None:
         standardise_by(encoder, shelf)
-    mark = _mark(ready, method, settings, shelf, compute)
+    told = _told(ready, method, settings, shelf, compute)
+    if not same_everywhere(int(told[:15], 16)):
+        raise InvalidInput(
+            "images: not all processes have the same pictures, in the same order, or the same settings. Start them with "
+            "one command, on a folder that each of them can read."
+        )
+    mark = digest(model_hash(encoder).encode(), told.encode())  # of all that the result depends on
     resumed = None if checkpoint is None else read_checkpoint(checkpoint, mark)
     if not same_everywhere(-1 if resumed is None else int(resumed["stage"]) * 2**40 + int(resumed["step"])):
         raise StoreError(f"checkpoint: not all processes see the same file {checkpoint}. Put out on a disk they share.")
@@ -222,10 +229,11 @@ def _finished(ready: Prepared, method: Method) -> Backbone:
     )
 
 
-def _mark(ready: Prepared, method: Method, settings: Settings, shelf: Shelf, compute: str) -> str:
-    """Of all that the result depends on."""
-    facts = (method.name, repr(settings), shelf.content, repr(shelf.rows.tolist()), repr(ready.size), compute, world())
-    return digest(model_hash(ready.encoder).encode(), *(repr(part).encode() for part in facts))
+def _told(ready: Prepared, method: Method, settings: Settings, shelf: Shelf, compute: str) -> str:
+    """A digest of what was asked for, which all processes must have been told alike."""
+    start = None if ready.start is None else (ready.start.pool, ready.start.output)
+    facts = (method.name, settings, shelf.content, ready.size, in_words(ready.preprocess), start, compute, world())
+    return digest(shelf.rows.tobytes(), *(repr(part).encode() for part in facts))
 
 
 def _place(device: Any) -> torch.device:
