@@ -715,6 +715,28 @@ def test_pretrained_and_adapted(tmp_path, monkeypatch, method):
     assert not list((found.folder / place).glob("*")), "what the other method left is cleared away"
 
 
+def test_a_network_called_like_a_folder_of_the_run(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    from oneglance.features import Backbone, Preprocess
+    from oneglance.features.encoders import build_encoder, choose_shape
+    from oneglance.features.saved import backbone_files
+
+    home = importlib.import_module("oneglance.pipeline.methods.finetune")
+    monkeypatch.setattr(home, "finetune", functools.partial(home.finetune, roll_back=False, repeats=1))
+    pictures(tmp_path / "pool", 36, 0)
+    (tmp_path / "store").mkdir()
+    for name, content in backbone_files(Backbone(build_encoder(choose_shape("resnet-tiny", (24, 24))), Preprocess(24)), {}).items():
+        (tmp_path / "store" / name).write_bytes(content)
+    text = OWN.partition("[pretrain]")[0] + 'backbones = ["store"]\n[audit]' + OWN.partition("[audit]")[2]
+    path = write(tmp_path, text, ("steps = 6", "steps = 1"))
+    found = to_the_end(path)
+    adapted = og_record(found.folder, "adapt")["summary"]
+    assert adapted["heads_folder"].startswith("finetuned/")
+    heads, store = (found.folder / adapted[name] for name in ("heads_folder", "store"))
+    assert og.load_heads(heads).predict_ensemble(store).size == 36
+    assert og.run_pipeline(path).ran == ()
+
+
 def og_record(folder, step):
     return json.loads((folder / "steps" / f"{step}.json").read_text(encoding="utf-8"))
 

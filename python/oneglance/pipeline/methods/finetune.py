@@ -23,6 +23,8 @@ from .heads import FOLDER as HEADS
 from .heads import adapt as heads_alone
 
 PROBE = "probe"
+NETWORKS = "networks"
+"""A folder of their own: a backbone may be called like one of those beside it."""
 
 
 def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
@@ -39,7 +41,7 @@ def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
     networks: list[Any] = []
     heads: dict[str, Head] = {}
     for number, spec in enumerate(ctx.specs):
-        place = cells.folder / parse_spec(spec).name  # its head is called by its folder
+        place = cells.folder / NETWORKS / parse_spec(spec).name  # its head is called by its folder
         told.append(cells.get(f"told-{number}", partial(_tune, ctx, spec, place, labels)))
         made = load_finetuned(place)
         networks.append(made.backbone)
