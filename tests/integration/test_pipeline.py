@@ -725,7 +725,8 @@ def test_a_network_called_like_a_folder_of_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(home, "finetune", functools.partial(home.finetune, roll_back=False, repeats=1))
     pictures(tmp_path / "pool", 36, 0)
     (tmp_path / "store").mkdir()
-    for name, content in backbone_files(Backbone(build_encoder(choose_shape("resnet-tiny", (24, 24))), Preprocess(24)), {}).items():
+    network = Backbone(build_encoder(choose_shape("resnet-tiny", (24, 24))), Preprocess(24))
+    for name, content in backbone_files(network, {}).items():
         (tmp_path / "store" / name).write_bytes(content)
     text = OWN.partition("[pretrain]")[0] + 'backbones = ["store"]\n[audit]' + OWN.partition("[audit]")[2]
     path = write(tmp_path, text, ("steps = 6", "steps = 1"))
