@@ -19,6 +19,7 @@ from oneglance.features.backbones import as_backbones  # noqa: E402
 from oneglance.features.progress import Meter  # noqa: E402
 from oneglance.pretraining.from_backbone import encoder_of  # noqa: E402
 from oneglance.pretraining.methods import METHODS  # noqa: E402
+from oneglance.pretraining.objective import Facts  # noqa: E402
 
 FAST = {"epochs": 2, "batch_size": 6, "device": "cpu", "workers": 1, "encoder": "vit-tiny"}
 RNG = np.random.default_rng(0)
@@ -256,11 +257,7 @@ def test_patches_of_a_foreign_transformer_can_be_hidden(spec, tmp_path, torchvis
         pytest.importorskip("timm", reason="a small transformer by name")
         start = spec
     else:
-        torch.manual_seed(0)
-        start = Backbone(
-            torchvision.models.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5), Preprocess(size=32), name="tv"
-        )
-        start.module.heads = torch.nn.Identity()
+        start = small_transformer(torchvision)
     encoder = encoder_of(as_backbones(start)[0], 3, (32, 32), patches=True).eval()
     with torch.no_grad():
         batch, everything = torch.rand(2, 3, 32, 32), torch.arange(np.prod(encoder.grid((32, 32)))).expand(2, -1)
@@ -277,6 +274,74 @@ def test_patches_of_a_foreign_transformer_can_be_hidden(spec, tmp_path, torchvis
     if spec.startswith("timm"):
         again = as_backbones(str(tmp_path / "b"))[0]
         assert np.array_equal(extract(again, pictures), extract(made.backbone, pictures))
+
+
+def small_transformer(torchvision, patch=8, size=32):
+    torch.manual_seed(0)
+    made = torchvision.models.VisionTransformer(size, patch, 2, 2, 16, 32, num_classes=5)
+    made.heads = torch.nn.Identity()
+    return Backbone(made, Preprocess(size=size), name="tv")
+
+
+def test_the_norm_behind_the_blocks_is_tuned_with_them(torchvision):
+    encoder = encoder_of(small_transformer(torchvision), 3, (32, 32), patches=True)
+    facts = Facts(n_pictures=64, batch_size=8, per_epoch=8, n_steps=40, size=(32, 32))
+    tuned = METHODS["mae-ct"].stages[2].build(encoder, facts, {})
+    learns = {name for name, value in tuned.encoder.module.named_parameters() if value.requires_grad}
+    assert {name.partition(".")[2].partition(".")[0] for name in learns} == {"layers", "ln"}
+    assert not any("encoder_layer_0" in name for name in learns)
+
+
+class Covers(torch.nn.Module):
+    """A transformer over whole patches only; what is left over at the edge is not looked at."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.blocks = torch.nn.Conv2d(3, 8, 4, stride=4), torch.nn.ModuleList()
+        self.blocks.append(torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True))
+        self.norm = torch.nn.LayerNorm(8)
+
+    def forward(self, pictures):
+        tokens = self.embed(pictures).flatten(2).transpose(1, 2)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens)
+
+
+class Several(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 4, 3)
+
+    def forward(self, pictures):
+        out = self.conv(pictures).mean(dim=(2, 3))
+        return {"one": out, "other": out}
+
+
+class Two(Several):
+    def forward(self, pictures, more):
+        return self.conv(pictures)
+
+
+@pytest.mark.parametrize(
+    ("module", "method", "words"),
+    [
+        (Several(), "simclr", r"returned several outputs .* Choose one with output="),
+        (Two(), "simclr", r"does not run on pictures of shape \(3, 10, 10\) \(TypeError: .*'more'"),
+        (Several().half(), "simclr", r"does not run on .*\(RuntimeError: .*float32 weights"),
+        (Covers(), "mae", r"pictures of \(10, 10\) are more than the 2 x 2 patches .* Give a multiple"),
+    ],
+)
+def test_a_start_that_cannot_be_trained_says_why(module, method, words):
+    with pytest.raises(og.InvalidInput, match=words):
+        og.pretrain(COLOUR, start=Backbone(module, Preprocess(size=10)), method=method, workers=1)
+
+
+def test_a_preprocessing_of_its_own_needs_no_readable_first_picture(make_pictures, tmp_path):
+    make_pictures(tmp_path / "pool", 12, size=8)[0].write_bytes(b"no picture")
+    start = Backbone(torch.nn.Conv2d(3, 4, 3), lambda picture: Preprocess(size=8)(picture))
+    given = {key: value for key, value in FAST.items() if key != "encoder"}
+    assert list(og.pretrain(tmp_path / "pool", start=start, method="simclr", **given).bad) == [0]
 
 
 RANKS = Path(__file__).with_name("pretrain_ranks.py")

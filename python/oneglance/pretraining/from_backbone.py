@@ -38,13 +38,16 @@ class BackboneEncoder(nn.Module):
         self.backbone.module = self.module
         self._n_prefix = prefix_tokens(self.module)
         self.eval()
-        found = self._try(n_channels, size)
-        if found is None:
+        self._channels = n_channels
+        try:
+            self.width = int(self._run(size).shape[1])
+        except InvalidInput:  # several outputs, none that can be pooled
+            raise
+        except Exception as error:
             raise InvalidInput(
-                f'start: backbone "{backbone.name}" does not run on pictures of shape {(n_channels, *size)}. Give its '
-                "own size with size= / --size."
-            )
-        self.width = int(found.shape[1])
+                f'start: backbone "{backbone.name}" does not run on pictures of shape {(n_channels, *size)} '
+                f"({_first_line(error)}). Give its own size with size= / --size, and float32 weights."
+            ) from error
 
     def train(self, mode: bool = True) -> BackboneEncoder:
         """Training mode for batch norms only."""
@@ -62,19 +65,21 @@ class BackboneEncoder(nn.Module):
 
     def takes(self, size: tuple[int, int]) -> bool:
         """Whether it runs on pictures of that size; transformers with fixed positions do not."""
-        first = next(iter(self.module.parameters()), None)
-        device = torch.device("cpu") if first is None else first.device
-        return self._try(self._channels, size, device) is not None
+        try:
+            self._run(size)
+        except Exception:  # each network has its own for a size that it does not take
+            return False
+        return True
 
-    def _try(self, n_channels: int, size: tuple[int, int], device: torch.device | None = None) -> Tensor | None:
-        self._channels = n_channels
+    @torch.no_grad()
+    def _run(self, size: tuple[int, int]) -> Tensor:
+        first = next(iter(self.module.parameters()), None)
         mode = self.training
         try:
-            with torch.no_grad():
-                out: Tensor = self.eval()(torch.zeros(2, n_channels, *size, device=device))
-                return out
-        except (RuntimeError, ValueError, AssertionError):
-            return None
+            out: Tensor = self.eval()(
+                torch.zeros(2, self._channels, *size, device=None if first is None else first.device)
+            )
+            return out
         finally:
             self.train(mode)
 
@@ -96,6 +101,11 @@ class TransformerEncoder(BackboneEncoder):
         self._norm = final_norm(self.backbone, path)
         self._grid, self._size = self._look(n_channels, size), size
 
+    @property
+    def norm(self) -> nn.Module | None:
+        """Behind the last block, where there is one."""
+        return None if self._norm is None else self.module.get_submodule(self._norm)
+
     def grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of patches. Raises InvalidInput for another size than it was made for."""
         if tuple(size) != tuple(self._size):
@@ -107,7 +117,7 @@ class TransformerEncoder(BackboneEncoder):
         after row."""
         with self._seeing(keep) as seen:
             self._answer(pictures)
-        found = seen[-1] if self._norm is None else self.module.get_submodule(self._norm)(seen[-1])
+        found = seen[-1] if self.norm is None else self.norm(seen[-1])
         patches = found[:, self._n_prefix :]
         first = found[:, :1] if self._n_prefix else patches.mean(dim=1, keepdim=True)
         return torch.cat([first, patches], dim=1)
@@ -158,7 +168,13 @@ class TransformerEncoder(BackboneEncoder):
         if not grids:
             raise InvalidInput(
                 f'start: the {n_patches} tokens of backbone "{self.backbone.name}" are no grid of patches that a '
-                "convolution made."
+                "convolution made. Take another method (swav, simclr, nnclr)."
+            )
+        rows, columns = int(grids[-1][0]), int(grids[-1][1])
+        if size[0] % rows or size[1] % columns:
+            raise InvalidInput(
+                f"start: pictures of {size} are more than the {rows} x {columns} patches of backbone "
+                f'"{self.backbone.name}" cover. Give a multiple of its patches with size= / --size.'
             )
         try:
             with torch.no_grad():
@@ -169,7 +185,12 @@ class TransformerEncoder(BackboneEncoder):
                 f'start: backbone "{self.backbone.name}" does not run on a part of its patches ({first}); positions '
                 "inside the attention are one reason. Take another method than mae."
             ) from None
-        return int(grids[-1][0]), int(grids[-1][1])
+        return rows, columns
+
+
+def _first_line(error: Exception) -> str:
+    """Kind and first line of an exception."""
+    return f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
 
 
 def encoder_of(backbone: Backbone, n_channels: int, size: tuple[int, int], patches: bool) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from ..errors import InvalidInput
 from ..features.backbones import Backbone, as_backbones
 from ..features.encoders import SmallResNet, SmallViT, build_encoder, choose_shape
 from ..features.listfile import Columns
-from ..features.pictures import MAX_PIXELS, Pictures
+from ..features.loading import preprocessed
+from ..features.pictures import MAX_PIXELS, BadPictureError, Pictures
 from ..features.preprocess import Preprocess
 from ..features.source import Source, open_source
 from ..masks.shelf import Shelf
@@ -127,10 +129,12 @@ def _continued(
 
 
 def _seen_by(preprocess: Any, pictures: Pictures) -> tuple[int, int]:
-    from ..features.loading import preprocessed
-
-    tensor = preprocessed(preprocess, pictures.load(0)[0])
-    return int(tensor.shape[-2]), int(tensor.shape[-1])
+    """Of the first picture that can be read; look() has found one before."""
+    for row in range(len(pictures)):
+        with contextlib.suppress(BadPictureError):
+            tensor = preprocessed(preprocess, pictures.load(row)[0])
+            return int(tensor.shape[-2]), int(tensor.shape[-1])
+    raise InvalidInput("images: none of the pictures can be used.")
 
 
 def parse_size(value: Any) -> tuple[int, int] | None:

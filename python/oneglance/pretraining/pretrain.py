@@ -149,8 +149,8 @@ def _train(
     told = _told(ready, method, settings, shelf, compute)
     if not same_everywhere(int(told[:15], 16)):
         raise InvalidInput(
-            "images: not all processes have the same pictures, in the same order, or the same settings. Start them with "
-            "one command, on a folder that each of them can read."
+            "images: not all processes have the same pictures, in the same order, or the same settings. Start them "
+            "with one command, on a folder that each of them can read."
         )
     mark = digest(model_hash(encoder).encode(), told.encode())  # of all that the result depends on
     resumed = None if checkpoint is None else read_checkpoint(checkpoint, mark)
