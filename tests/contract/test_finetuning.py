@@ -355,6 +355,11 @@ def test_recipes_by_name():
     found, why = choose_recipes(["lora", "probe", "lora"], n_labels=9, n_classes=2, n_pictures=9, batch_norm=True)
     assert [recipe.name for recipe in found] == ["probe", "lora"]
     assert why == "as asked for: lora, probe, lora."
+    same = choose_recipes(["adabn+probe", "adabn"], n_labels=9, n_classes=2, n_pictures=9, batch_norm=True)[0]
+    assert [recipe.name for recipe in same] == ["probe", "adabn"]
+    for word in ("auto", "all"):
+        with pytest.raises(InvalidInput, match=f"recipe '{word}' stands alone"):
+            choose_recipes(["lora", word], n_labels=9, n_classes=2, n_pictures=9, batch_norm=True)
     assert parse_recipe("adabn+lora").start == "adabn"
     assert parse_recipe("self_mask+probe").name == "self_mask"
     with pytest.raises(InvalidInput, match="recipe 'wise-ft' is unknown. Did you mean 'wise_ft'"):

@@ -77,8 +77,12 @@ def choose_recipes(
         names = list(ALL) if asked == "all" else [asked] if isinstance(asked, str) else list(asked)
         if not names or not all(isinstance(name, str) for name in names):
             raise InvalidInput(f"recipe must be 'auto', 'all', a name or a list of names, got {asked!r}.")
+        alone = next((name for name in names if name in ("auto", "all")), None)
+        if alone is not None:
+            raise InvalidInput(f"recipe {alone!r} stands alone, got {names!r}. Give it by itself, or names only.")
         reason = "as asked for: " + ", ".join(names) + "."
-    recipes = [parse_recipe(name) for name in dict.fromkeys(["probe", *names])]
+    parsed = [parse_recipe(name) for name in ["probe", *names]]
+    recipes = list({recipe.name: recipe for recipe in parsed}.values())  # "adabn" and "adabn+probe" are one
     if not batch_norm:
         left_out = [recipe.name for recipe in recipes if recipe.start == "adabn"]
         recipes = [recipe for recipe in recipes if recipe.start != "adabn"]
