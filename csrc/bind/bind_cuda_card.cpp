@@ -24,6 +24,7 @@ void bind_cuda_card(py::module_& module) {
         return card;
       },
       py::arg("device"), "name, capability (90 for 9.0), n_processors, memory_bytes, l2_bytes of a device.");
+  module.def("device_of", &cuda::device_of, py::arg("address"), "The device whose memory the address lies in, or 0.");
   module.def("synchronize", &cuda::synchronize, py::arg("stream"), WithoutGil(),
              "Waits for the stream; raises LaunchError when work on it has failed.");
   module.def(

@@ -17,6 +17,9 @@ struct Card {
 /// Throws LaunchError when there is no such device.
 Card card(int device);
 
+/// The device whose memory the address lies in; 0 where it lies in none (an array without elements).
+int device_of(std::uintptr_t address);
+
 /// Waits for the stream, and throws LaunchError when anything on it has failed.
 void synchronize(std::uintptr_t stream);
 

@@ -3,7 +3,7 @@ CUDA part of oneglance. Addresses in, on the current device; the caller's stream
 """
 from __future__ import annotations
 import typing
-__all__: list[str] = ['Candidates', 'CoverArrays', 'DeviceClasses', 'DrawScratch', 'FarthestScratch', 'Frame', 'LaunchError', 'MOST_SHARED', 'Points', 'ScaledRows', 'activeft_pull', 'activeft_rows', 'activeft_step', 'apply_masks', 'bilaf_boundary', 'bilaf_denoise', 'card', 'class_attention', 'cluster_counts', 'cluster_means', 'cover_assignment', 'cover_choose', 'cover_largest', 'cover_measure', 'cover_open', 'cover_refresh', 'decide_nearest', 'device_count', 'draw_rounds', 'exact_distances', 'farthest_close', 'farthest_pool', 'farthest_steps', 'filter_patches', 'load_panel', 'masked_linear', 'pack_mask', 'pack_scores', 'philox_uniforms', 'prepare_points', 'reweight_panel', 'row_norms2', 'scan_tile', 'sinkhorn', 'small_kmeans', 'small_kmeans_scratch', 'softmax_log_sum', 'softmax_tile', 'split_tf32', 'synchronize', 'unpack_mask']
+__all__: list[str] = ['Candidates', 'CoverArrays', 'DeviceClasses', 'DrawScratch', 'FarthestScratch', 'Frame', 'LaunchError', 'MOST_SHARED', 'Points', 'ScaledRows', 'activeft_pull', 'activeft_rows', 'activeft_step', 'apply_masks', 'bilaf_boundary', 'bilaf_denoise', 'card', 'class_attention', 'cluster_counts', 'cluster_means', 'cover_assignment', 'cover_choose', 'cover_largest', 'cover_measure', 'cover_open', 'cover_refresh', 'decide_nearest', 'device_count', 'device_of', 'draw_rounds', 'exact_distances', 'farthest_close', 'farthest_pool', 'farthest_steps', 'filter_patches', 'load_panel', 'masked_linear', 'pack_mask', 'pack_scores', 'philox_uniforms', 'prepare_points', 'reweight_panel', 'row_norms2', 'scan_tile', 'sinkhorn', 'small_kmeans', 'small_kmeans_scratch', 'softmax_log_sum', 'softmax_tile', 'split_tf32', 'synchronize', 'unpack_mask']
 class LaunchError(RuntimeError):
     pass
 class DeviceClasses:
@@ -125,6 +125,10 @@ def decide_nearest(queries: ScaledRows, rows: ScaledRows, query_points: Points, 
 def device_count() -> int:
     """
     Devices this process can use; 0 without a driver or a card.
+    """
+def device_of(address: typing.SupportsInt | typing.SupportsIndex) -> int:
+    """
+    The device whose memory the address lies in, or 0.
     """
 def draw_rounds(arrays: CoverArrays, scratch: DrawScratch, n_rounds: typing.SupportsInt | typing.SupportsIndex, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
     """

@@ -2,6 +2,7 @@
 
 import mmap
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 from device_libraries import InDeviceMemory, emulated_kernels
 
 from oneglance.cuda import device_rows, library_of, why_not
+from oneglance.cuda.mask_bits import target
 from oneglance.cuda.norms import row_norms2
+from oneglance.cuda.torch_library import TorchLibrary
 from oneglance.errors import InvalidInput
 
 
@@ -113,6 +116,69 @@ def test_arrays_of_other_libraries_are_known_by_their_protocols():
             InvalidInput, match="X is a CUDA array, but the CUDA module .* Pass X as an array of the CPU"
         ):
             library_of(array, "X")
+
+
+class Elsewhere:
+    """An array of another library in the memory of device 1, still being written on the stream 77; only to be read."""
+
+    def __init__(self, **more):
+        self.__cuda_array_interface__ = {
+            "shape": (2, 3),
+            "typestr": "<f4",
+            "data": (4096, True),
+            "version": 3,
+            "stream": 77,
+            **more,
+        }
+
+
+def test_torch_adopts_arrays_of_other_libraries_where_they_are():
+    """Torch itself refuses what may only be read, copies it to the current device, and does not wait for the stream."""
+    said = []
+
+    def as_tensor(value, device):
+        said.append((value.__cuda_array_interface__["data"], device))
+        return value
+
+    torch = SimpleNamespace(Tensor=int, as_tensor=as_tensor, device=lambda kind, index: (kind, index))
+    torch.cuda = SimpleNamespace(device=lambda index: said.append(("guard", index)) or nullcontext())
+    kernels = SimpleNamespace(device_of=lambda address: address // 4096, synchronize=said.append)
+    library, array = TorchLibrary(torch, kernels), Elsewhere()
+    kept = library.adopt(array)
+    assert said == [("guard", 1), 77, ((4096, False), ("cuda", 1))]
+    assert kept.array is array
+    assert array.__cuda_array_interface__["data"] == (4096, True)
+    library.adopt(Elsewhere(stream=None))
+    assert said[3:] == [("guard", 1), ((4096, False), ("cuda", 1))]
+    torch.from_dlpack = said.append
+    by_dlpack = object()
+    library.adopt(by_dlpack)
+    assert said[5:] == [by_dlpack]
+
+
+def test_what_may_only_be_read_is_not_written_to():
+    library = SimpleNamespace(owns=lambda value: False, adopt=lambda value: value, dtype_name=lambda value: "float32")
+    with pytest.raises(InvalidInput, match="out must be writeable, this Elsewhere may only be read"):
+        target(Elsewhere(), library, "float32", (2, 3))
+
+
+def test_integers_are_widened_on_the_device_that_they_are_on(device, monkeypatch):
+    """CuPy works on the current device: each call on an array is made where the array is."""
+    library, inside = device.library, []
+
+    @contextmanager
+    def guard(number):
+        inside.append(number)
+        yield
+        inside.pop()
+
+    for name in ("astype", "contiguous"):
+        real = getattr(library, name)
+        monkeypatch.setattr(library, name, lambda *args, real=real: real(*args) if inside else pytest.fail("outside"))
+    x = device.put(np.arange(12, dtype=np.int32).reshape(4, 3))
+    monkeypatch.setattr(library, "guard", guard)
+    rows = device_rows(x.T, "X", library)
+    assert (rows.n_rows, rows.n_dims, rows.dtype, rows.row_stride) == (3, 4, "float64", 4)
 
 
 def test_more_than_2_to_the_31_elements(device):

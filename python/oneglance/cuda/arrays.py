@@ -178,20 +178,8 @@ def is_foreign(value: Any) -> bool:
 
 
 def adopted(value: Any, library: Library) -> Any:
-    """The value as an array of the library, without a copy."""
-    if library.owns(value):
-        return library.own(value)
-    if isinstance(library, TorchLibrary):
-        if hasattr(value, "__cuda_array_interface__"):
-            return library.torch.as_tensor(value, device="cuda")
-        return library.torch.from_dlpack(value)
-    if isinstance(library, CupyLibrary):
-        return (
-            library.cupy.asarray(value)
-            if hasattr(value, "__cuda_array_interface__")
-            else library.cupy.from_dlpack(value)
-        )
-    raise InvalidInput(f"an array of {type(value).__module__} cannot be read by {library.name}.")
+    """The value as an array of the library, without a copy; only to be read where it is another library's."""
+    return library.own(value) if library.owns(value) else library.adopt(value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -239,12 +227,12 @@ def device_rows(value: Any, name: str, library: Library, *, like: DeviceRows | N
         raise InvalidInput(f"{name} must be 2-D (rows, features), got shape {shape}.{hint}")
     if 0 in shape:
         raise InvalidInput(f"{name} must have at least one row and one column, got shape {shape}.")
-    dtype = library.dtype_name(array)
+    dtype, device = library.dtype_name(array), library.device(array)
     if dtype in _WIDENED:
-        array, dtype = library.astype(array, "float64"), "float64"
+        with library.guard(device):
+            array, dtype = library.astype(array, "float64"), "float64"
     if dtype not in ROW_TYPES:
         raise InvalidInput(f"{name} must hold float16, bfloat16, float32 or float64 numbers, got dtype {dtype}.")
-    device = library.device(array)
     if like is not None and device != like.device:
         raise InvalidInput(f"{name} is on device {device}, X on device {like.device}. Move one of them.")
     if like is not None and shape[1] != like.n_dims:

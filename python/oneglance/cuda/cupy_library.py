@@ -29,6 +29,11 @@ class CupyLibrary(Library):
     def own(self, value: Any) -> Any:
         return value
 
+    def adopt(self, value: Any) -> Any:
+        if hasattr(value, "__cuda_array_interface__"):
+            return self.cupy.asarray(value)
+        return self.cupy.from_dlpack(value)
+
     def dtype_name(self, array: Any) -> str:
         return str(array.dtype)
 

@@ -34,6 +34,11 @@ class Library(ABC):
         """The array without its history (gradients)."""
 
     @abstractmethod
+    def adopt(self, value: Any) -> Any:
+        """Another library's array in device memory, by __cuda_array_interface__ or DLPack, as one of this library: the
+        same memory on the same device, which later work on the current stream finds as its maker left it."""
+
+    @abstractmethod
     def dtype_name(self, array: Any) -> str: ...
 
     @abstractmethod

@@ -53,6 +53,9 @@ def is_contiguous(array: Any, library: Library) -> bool:
 def target(out: Any, library: Library, dtype: str, shape: tuple[int, ...], device: int | None = None) -> Any:
     """The array to write to, checked."""
     array = own_array(out, "out", library, (dtype,), device)
+    facts = {} if library.owns(out) else getattr(out, "__cuda_array_interface__", {})
+    if facts and facts["data"][1]:
+        raise InvalidInput(f"out must be writeable, this {type(out).__name__} may only be read. Pass another.")
     if tuple(array.shape) != shape or not is_contiguous(array, library):
         raise InvalidInput(f"out must be a contiguous array of shape {shape}, got shape {tuple(array.shape)}.")
     return array

@@ -28,6 +28,17 @@ class TorchLibrary(Library):
     def own(self, value: Any) -> Any:
         return value.detach()
 
+    def adopt(self, value: Any) -> Any:
+        if not hasattr(value, "__cuda_array_interface__"):
+            return self.torch.from_dlpack(value)
+        there = _Readable(value)
+        interface = there.__cuda_array_interface__
+        device = int(self.kernels.device_of(interface["data"][0]))
+        with self.guard(device):
+            if interface.get("stream") is not None:  # Torch does not look at it
+                self.kernels.synchronize(int(interface["stream"]))
+            return self.torch.as_tensor(there, device=self._device(device))
+
     def dtype_name(self, array: Any) -> str:
         return str(array.dtype).removeprefix("torch.")
 
@@ -141,6 +152,15 @@ class TorchLibrary(Library):
     def out_of_memory(self) -> type[Exception]:
         kind: type[Exception] = self.torch.cuda.OutOfMemoryError
         return kind
+
+
+class _Readable:
+    """An array that Torch takes even where it may only be read, which Torch has no word for. Keeps it alive."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        interface = array.__cuda_array_interface__
+        self.__cuda_array_interface__ = {**interface, "data": (interface["data"][0], False)}
 
 
 def find_torch(value: Any) -> Any:
