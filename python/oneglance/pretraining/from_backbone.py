@@ -151,12 +151,14 @@ class TransformerEncoder(BackboneEncoder):
 
     def _look(self, n_channels: int, size: tuple[int, int]) -> tuple[int, int]:
         """The grid, from one traced picture; a trial with half the patches must pass."""
-        shapes: list[tuple[int, ...]] = []
-        handles = [
-            part.register_forward_hook(lambda _, given, out: shapes.append(tuple(out.shape)))
-            for part in self.module.modules()
-            if isinstance(part, nn.Conv2d)
-        ]
+        maps: list[tuple[tuple[int, ...], bool]] = []  # sides, and whether they cover what the convolution was given
+
+        def note(conv: Any, given: tuple[Tensor], out: Tensor) -> None:
+            sides = tuple(out.shape[2:])
+            covered = tuple(side * step for side, step in zip(sides, conv.stride, strict=True))
+            maps.append((sides, covered == tuple(given[0].shape[2:])))
+
+        handles = [part.register_forward_hook(note) for part in self.module.modules() if isinstance(part, nn.Conv2d)]
         picture = torch.zeros(1, n_channels, *size)
         try:
             with torch.no_grad():
@@ -164,14 +166,14 @@ class TransformerEncoder(BackboneEncoder):
         finally:
             for handle in handles:
                 handle.remove()
-        grids = [shape[2:] for shape in shapes if len(shape) == 4 and shape[2] * shape[3] == n_patches]
+        grids = [(sides, whole) for sides, whole in maps if sides[0] * sides[1] == n_patches]
         if not grids:
             raise InvalidInput(
                 f'start: the {n_patches} tokens of backbone "{self.backbone.name}" are no grid of patches that a '
                 "convolution made. Take another method (swav, simclr, nnclr)."
             )
-        rows, columns = int(grids[-1][0]), int(grids[-1][1])
-        if size[0] % rows or size[1] % columns:
+        (rows, columns), whole = grids[-1]
+        if not whole or size[0] % rows or size[1] % columns:
             raise InvalidInput(
                 f"start: pictures of {size} are more than the {rows} x {columns} patches of backbone "
                 f'"{self.backbone.name}" cover. Give a multiple of its patches with size= / --size.'
