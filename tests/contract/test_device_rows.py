@@ -3,6 +3,7 @@
 import mmap
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from itertools import islice
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from device_libraries import InDeviceMemory, emulated_kernels
 
 from oneglance.cuda import device_rows, library_of, why_not
+from oneglance.cuda.blocks import Blocks
+from oneglance.cuda.lanes import PlainLane
 from oneglance.cuda.mask_bits import target
 from oneglance.cuda.norms import row_norms2
 from oneglance.cuda.torch_library import TorchLibrary
@@ -179,6 +182,40 @@ def test_integers_are_widened_on_the_device_that_they_are_on(device, monkeypatch
     monkeypatch.setattr(library, "guard", guard)
     rows = device_rows(x.T, "X", library)
     assert (rows.n_rows, rows.n_dims, rows.dtype, rows.row_stride) == (3, 4, "float64", 4)
+
+
+class SlowLane(PlainLane):
+    """Bytes are under way from `copy` until the host or the caller's stream waits for them."""
+
+    def __init__(self, n_bytes):
+        super().__init__(np.asarray, n_bytes)
+        self.under_way = 0
+
+    def host(self):
+        self.arrived()
+        return super().host()
+
+    def copy(self, n_bytes):
+        self.under_way = n_bytes
+
+    def arrived(self):
+        super().copy(self.under_way)
+        self.under_way = 0
+
+
+@pytest.mark.parametrize("read", [0, 1, 3, 5])
+def test_no_copy_is_under_way_when_its_memory_goes(read):
+    """After an error in the work on a panel, the one behind it would land in memory that is somebody else's by then."""
+    lanes = []
+    library = SimpleNamespace(lane=lambda n_bytes, device: lanes.append(SlowLane(n_bytes)) or lanes[-1])
+    x = np.arange(50, dtype=np.float32).reshape(10, 5)
+    blocks = Blocks([x[:3], x[3:].astype(np.float64)], library, 0)  # later panels are larger: lanes are replaced
+    panels = blocks.panels(2)
+    seen = [rows.array.copy() for _, pieces in islice(panels, read) for _, rows in pieces]
+    assert np.array_equal(np.concatenate([np.empty((0, 5)), *seen]), x[: 2 * read])
+    panels.close()
+    assert [lane.under_way for lane in lanes] == [0] * len(lanes)
+    assert len(lanes) == min(read, 1) * 2 + (read > 1)  # the third where one was too small
 
 
 def test_more_than_2_to_the_31_elements(device):

@@ -35,18 +35,21 @@ class Blocks:
         the panel before is worked on."""
         staging = Staging(self.library, self.device)
         plan = list(self._pieces(step))
-        for index, (first, pieces) in enumerate(plan):
-            if index == 0:
-                staging.send(0, self._host_parts(pieces))
-            if index + 1 < len(plan):
-                staging.send(index + 1, self._host_parts(plan[index + 1][1]))
-            arrived = iter(staging.take(index))
-            ready = []
-            for offset, block, start, stop in pieces:
-                rows = self.blocks[block]
-                ready.append((offset, rows.part(start, stop) if isinstance(rows, DeviceRows) else next(arrived)))
-            yield first, ready
-            staging.done(index)
+        try:
+            for index, (first, pieces) in enumerate(plan):
+                if index == 0:
+                    staging.send(0, self._host_parts(pieces))
+                if index + 1 < len(plan):
+                    staging.send(index + 1, self._host_parts(plan[index + 1][1]))
+                arrived = iter(staging.take(index))
+                ready = []
+                for offset, block, start, stop in pieces:
+                    rows = self.blocks[block]
+                    ready.append((offset, rows.part(start, stop) if isinstance(rows, DeviceRows) else next(arrived)))
+                yield first, ready
+                staging.done(index)
+        finally:
+            staging.close()
 
     def _pieces(self, step: int) -> Iterator[tuple[int, list[tuple[int, int, int, int]]]]:
         """(first row of the panel, [(offset, block, start, stop within the block)])."""

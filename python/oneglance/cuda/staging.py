@@ -8,6 +8,7 @@ import numpy as np
 
 from .._types import FloatArray
 from .arrays import ROW_TYPES, DeviceRows
+from .lanes import Lane
 from .library import Library
 
 
@@ -32,6 +33,7 @@ class Staging:
         n_bytes = sum(sizes)
         place = self._places[panel % 2]
         if place is None or place.n_bytes < n_bytes:
+            self._let_go(place)
             place = self._places[panel % 2] = self.library.lane(n_bytes, self.device)
         host = place.host()
         offsets, at = [], 0
@@ -57,6 +59,16 @@ class Staging:
     def done(self, panel: int) -> None:
         if self._sent[panel % 2]:
             self._places[panel % 2].read()
+
+    def close(self) -> None:
+        """Before the places go, also when an error ends the reading: what is still being copied must not land in memory
+        that belongs to others by then."""
+        for place in self._places:
+            self._let_go(place)
+
+    def _let_go(self, place: Lane | None) -> None:
+        if place is not None:
+            place.host()
 
 
 def _whole(n_bytes: int) -> int:
