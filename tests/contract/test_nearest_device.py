@@ -5,7 +5,8 @@ import pytest
 from pools import EXACT, as_dtype, pools
 
 import oneglance as og
-from oneglance.cuda import nearest, neighbours
+from oneglance.cuda import device_rows, nearest, neighbours
+from oneglance.cuda.metric_rows import MetricRows
 from oneglance.reference.nearest import nearest as oracle
 
 POOLS = dict(pools())
@@ -158,3 +159,13 @@ def test_the_lack_of_memory_is_said_in_bytes(device, monkeypatch):
     monkeypatch.setattr(type(device.library), "free_bytes", lambda self, number: 12_345)
     with pytest.raises(og.errors.OutOfMemory, match=r"nearest needs \d+ kB on device 0 .*12\.3 kB are free"):
         og.nearest(x, x)
+
+
+def test_what_was_never_written_is_not_computed_with(device, monkeypatch):
+    """Factors of rows that the mask leaves out: fresh memory may hold anything, and their rows too."""
+    x = POOLS["normal"][:20].astype(np.float32)
+    x[::2] = np.inf
+    monkeypatch.setattr(device.library, "empty", device.library.zeros)  # 0 * inf would warn
+    rows = MetricRows(device_rows(device.put(x), "X", device.library), True, np.arange(20) % 2 == 1)
+    got = rows.sample()
+    np.testing.assert_allclose(got, x[1::2] / np.linalg.norm(x[1::2], axis=1, keepdims=True), rtol=1e-6)
