@@ -94,6 +94,28 @@ def test_simclr_is_nt_xent_of_the_projections():
     assert abs(float(made(given, 0)[1]["loss_over_ln_k"]) * math.log(15) - made(given, 0)[0].item()) <= 1e-5
 
 
+class Pixels(torch.nn.Flatten):
+    """An encoder without arithmetic, so that only the loss can round."""
+
+    width = 64
+
+
+@pytest.mark.parametrize("build", [swav.build, contrastive.build, nnclr.build])
+def test_autocast_is_for_the_network_and_not_for_the_loss(build, monkeypatch):
+    monkeypatch.setattr(contrastive.Perceptron, "forward", lambda head, rows: rows)
+    monkeypatch.setattr(nnclr, "head_sizes", lambda width, chosen: (width, width))
+    found = []
+    for enabled in (False, True):
+        made = objective(build, Pixels())
+        for step in range(2):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+                loss, _ = made(batch(step), step)
+            made.after(step)
+        found.append(loss.detach())
+    assert found[1].dtype == torch.float32
+    assert torch.equal(*found)
+
+
 @pytest.mark.parametrize("name", ["simclr", "nnclr"])
 def test_views_that_agree_are_learnt(name):
     """Both views of a picture the same: the loss must fall far below chance."""

@@ -1,4 +1,5 @@
-"""Contrastive losses on tensors, and the queue of neighbours: differentiable, finite for finite rows.
+"""Contrastive losses on tensors, and the queue of neighbours: differentiable, finite for finite rows. In the type of
+their rows, whatever autocast makes of the network: cosines over a temperature of 0.1 are no matter of three digits.
 
 Sources: NT-Xent of SimCLR (arXiv 2002.05709), InfoNCE with neighbours as positives of NNCLR (arXiv 2104.14548).
 Definitions in NumPy: oneglance.reference.contrastive.
@@ -18,11 +19,17 @@ def unit(rows: Tensor) -> Tensor:
     return scaled / torch.where(squares > 0, squares, 1.0).sqrt() * (top > 0)
 
 
+def exact(rows: Tensor) -> torch.autocast:
+    """Inside, products are computed in the type of their factors."""
+    return torch.autocast(rows.device.type, enabled=False)
+
+
 def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     """Mean over 2B views of -log softmax of the cosines / temperature with all other views, at the other view of the
     same picture. a, b (B, p), B >= 2; ln(2B - 1) for rows that are all alike. Cost 4 B^2 p."""
     rows = unit(torch.cat([a, b]))
-    logits = rows @ rows.T / temperature
+    with exact(rows):
+        logits = rows @ rows.T / temperature
     own = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
     logs = torch.log_softmax(logits.masked_fill(own, float("-inf")), dim=1)
     partner = torch.arange(len(rows), device=rows.device).roll(len(a))
@@ -34,7 +41,8 @@ def info_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
 
     queries, keys  (B, p), B >= 2; ln B for rows that are all alike. Cost B^2 p.
     """
-    logits = unit(queries) @ unit(keys).T / temperature
+    with exact(queries):
+        logits = unit(queries) @ unit(keys).T / temperature
     return -torch.log_softmax(logits, dim=1).diagonal().mean()
 
 
@@ -72,7 +80,8 @@ class NeighbourQueue(nn.Module):
             return unit(embeddings.detach())
         known = self.rows[:n_rows]
         k = min(k, n_rows)
-        near = (unit(embeddings.detach()).to(known.dtype) @ known.T).topk(k, dim=1).indices
+        with exact(known):
+            near = (unit(embeddings.detach()).to(known.dtype) @ known.T).topk(k, dim=1).indices
         rank = torch.zeros(len(near), dtype=torch.int64) if ranks is None else ranks % k
         return known[near.gather(1, rank.to(near.device)[:, None]).flatten()]
 

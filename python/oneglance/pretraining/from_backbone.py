@@ -182,10 +182,9 @@ class TransformerEncoder(BackboneEncoder):
             with torch.no_grad():
                 self.tokens(picture, torch.arange(max(1, n_patches // 2)).unsqueeze(0))
         except (RuntimeError, ValueError, AssertionError, IndexError) as error:
-            first = str(error).strip().split("\n")[0]
             raise InvalidInput(
-                f'start: backbone "{self.backbone.name}" does not run on a part of its patches ({first}); positions '
-                "inside the attention are one reason. Take another method than mae."
+                f'start: backbone "{self.backbone.name}" does not run on a part of its patches ({_first_line(error)}); '
+                "positions inside the attention are one reason. Take another method than mae."
             ) from None
         return rows, columns
 

@@ -17,6 +17,7 @@ from ..masks.crops import Crops, crops_for
 from ..masks.settings import choose_settings
 from ..masks.swav import N_CODED, Queue, SwavHead, swav_loss
 from ..masks.train import seeded
+from .contrastive_losses import exact
 from .monitors import used_share
 from .objective import Batch, Facts, Method, Objective, Recipe, Stage
 from .options import as_count, as_number, choose_options
@@ -73,12 +74,15 @@ class SwavObjective(Objective):
         embeddings: list[Tensor] = []
         for views in (batch.big, batch.small):
             if views is not None:
-                embeddings += self.head(self.encoder(views).float()).split(batch.n)
+                features = self.encoder(views).float()
+                with exact(features):
+                    embeddings += self.head(features).split(batch.n)
         self._coded = embeddings[:N_CODED]
         if self.queue.rows.device != embeddings[0].device:
             self.queue.rows = self.queue.rows.to(embeddings[0].device)
         queue = self.queue if step >= self.plan.queue_from else None
-        loss, _ = swav_loss(self.head, embeddings, self.plan.eps, self.plan.temperature, queue, _of_all)
+        with exact(embeddings[0]):
+            loss, _ = swav_loss(self.head, embeddings, self.plan.eps, self.plan.temperature, queue, _of_all)
         with torch.no_grad():  # the nearest prototypes: codes are in even use by construction
             nearest = self.head.scores(torch.cat(self._coded)).argmax(dim=1)
             share = torch.bincount(nearest, minlength=len(self.use)) / len(nearest)
