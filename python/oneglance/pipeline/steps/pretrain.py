@@ -44,14 +44,14 @@ def run(ctx: Context) -> Outcome:
 
 
 def _arguments(ctx: Context) -> dict[str, Any]:
-    given = ctx.config["pretrain"]
+    given, compute = ctx.config["pretrain"], ctx.config["embed"]["compute"]
     return {
         **{name: given[name] for name in _GIVEN if given[name] is not None},
         **({} if given["start"] is None else {"start": ctx.anchored(given["start"])}),
         "seed": ctx.config.seed,
         "columns": ctx.columns("pool"),
         "device": ctx.config["embed"]["device"],
-        "compute": ctx.config["embed"]["compute"],
+        "compute": "auto" if compute == "float16" else compute,  # which has too narrow a range for gradients
     }
 
 
