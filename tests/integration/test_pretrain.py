@@ -59,6 +59,12 @@ def test_what_comes_out_is_a_backbone(whole, tmp_path):
     assert np.array_equal(np.asarray(store.features("b")), direct)
 
 
+def test_a_folder_written_anew_keeps_nothing_of_the_old(whole, tmp_path):
+    whole.save(tmp_path)
+    og.pretrain(COLOUR, tmp_path, overwrite=True, method="simclr", **{**FAST, "epochs": 1})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backbone.json", "record.json", "weights.pt"]
+
+
 def test_pixels_are_standardised_by_the_pool(whole):
     module = whole.backbone.module
     assert abs(module.mean.item() - GREY.mean()) < 1e-4

@@ -37,7 +37,8 @@ def save_backbone(
         sheet.save(stream, format="PNG")
         files = {SHEET_FILE: stream.getvalue(), **files}
     make_folder(folder)
-    (folder / BACKBONE_FILE).unlink(missing_ok=True)  # it always describes the weights beside it
+    for name in (BACKBONE_FILE, SHEET_FILE):  # what is there always describes the weights beside it
+        (folder / name).unlink(missing_ok=True)
     for name, content in files.items():
         write_atomic(folder / name, [content])
     return {name: len(content) for name, content in files.items()}
