@@ -4,6 +4,7 @@ import mmap
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from itertools import islice
+from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
@@ -182,6 +183,31 @@ def test_integers_are_widened_on_the_device_that_they_are_on(device, monkeypatch
     monkeypatch.setattr(library, "guard", guard)
     rows = device_rows(x.T, "X", library)
     assert (rows.n_rows, rows.n_dims, rows.dtype, rows.row_stride) == (3, 4, "float64", 4)
+
+
+def test_a_thread_multiplies_in_the_arithmetic_it_asked_for():
+    """The choice is a setting of the process: a second thread waits, and nothing of it stays behind."""
+    settings, seen = SimpleNamespace(fp32_precision="ieee"), []
+    begun, ends = ({name: Event() for name in ("first", "second")} for _ in range(2))
+
+    def mm(name, b, out):
+        begun[name].set()
+        assert ends[name].wait(10)
+        seen.append((name, settings.fp32_precision))
+
+    backends = SimpleNamespace(cuda=SimpleNamespace(matmul=settings))
+    library = TorchLibrary(SimpleNamespace(mm=mm, backends=backends), None)
+    with ThreadPoolExecutor(2) as workers:
+        first = workers.submit(library.product, "first", None, None, tf32=True)
+        assert begun["first"].wait(10)
+        second = workers.submit(library.product, "second", None, None)
+        assert not begun["second"].wait(0.1)
+        ends["first"].set()
+        first.result(10)
+        ends["second"].set()
+        second.result(10)
+    assert seen == [("first", "tf32"), ("second", "ieee")]
+    assert settings.fp32_precision == "ieee"
 
 
 class SlowLane(PlainLane):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .lanes import CupyLane, Lane
-from .library import Library, Shape
+from .library import CHOOSING, Library, Shape
 
 
 class CupyLibrary(Library):
@@ -73,7 +73,7 @@ class CupyLibrary(Library):
         return host
 
     def product(self, a: Any, b: Any, out: Any, *, tf32: bool = False, add: bool = False) -> None:
-        with self._tf32(tf32):
+        with CHOOSING, self._tf32(tf32):
             if add:
                 out += self.cupy.matmul(a, b)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -13,6 +14,10 @@ import numpy.typing as npt
 from .lanes import Lane
 
 Shape = int | Sequence[int]
+
+# Which arithmetic float32 products take is a setting of the process in both libraries: it is held from the moment it is
+# set until it is put back, or a thread could multiply by another's choice, and leave that behind.
+CHOOSING = threading.Lock()
 
 
 class Library(ABC):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .lanes import Lane, PlainLane, TorchLane
-from .library import Library, Shape
+from .library import CHOOSING, Library, Shape
 
 
 class TorchLibrary(Library):
@@ -83,7 +83,7 @@ class TorchLibrary(Library):
         return host
 
     def product(self, a: Any, b: Any, out: Any, *, tf32: bool = False, add: bool = False) -> None:
-        with self._tf32(tf32):
+        with CHOOSING, self._tf32(tf32):
             if add:
                 self.torch.addmm(out, a, b, out=out)
             else:
