@@ -10,7 +10,7 @@ from oneglance.evaluation.intervals import t_quantile  # noqa: E402
 from oneglance.finetuning import layers, penalties  # noqa: E402
 from oneglance.finetuning.cells import read_outputs, write_outputs  # noqa: E402
 from oneglance.finetuning.choosing import choose, default_variant  # noqa: E402
-from oneglance.finetuning.folds import check_counts, make_cells, nested_order, remarks  # noqa: E402
+from oneglance.finetuning.folds import check_counts, group_numbers, make_cells, nested_order, remarks  # noqa: E402
 from oneglance.finetuning.judging import Outputs, Variant, corrected_interval, failed, score, winner  # noqa: E402
 from oneglance.finetuning.labelled import as_labels, usable  # noqa: E402
 from oneglance.finetuning.recipes import choose_recipes, parse_recipe  # noqa: E402
@@ -186,6 +186,37 @@ def test_cells_hold_out_everything_but_single_labels():
         assert cell.held.tolist() == larger.held.tolist()
         assert cell.train.tolist() == larger.train[: cell.train.size].tolist()  # nested
         assert cell.n_left == larger.train.size
+
+
+def test_groups_are_held_out_as_wholes_and_count_once():
+    """Frames of scenes: a picture is never judged by a network that has seen its scene, and 5 frames are no 5 draws."""
+    scenes = np.repeat(np.arange(16), 5)
+    codes = (np.random.default_rng(0).random(16) < 0.5).astype(np.int64)[scenes]
+    cells = make_cells(codes, 4, 2, (8,), 0, scenes)
+    assert len(cells) == 16
+    for cell in cells:
+        assert not set(scenes[cell.train]) & set(scenes[cell.held])
+        assert cell.units.tolist() == scenes[cell.held].tolist()
+    widths = []
+    for groups in (None, scenes):
+        some = make_cells(codes, 4, 2, (), 0, groups)
+        found, _ = score(parse_recipe("probe"), some, outputs_of(some, codes, [Variant()], [0.8]), codes, None)
+        widths.append(found.accuracy.high - found.accuracy.low)
+    assert widths[1] > 1.2 * widths[0]
+    names = np.array(["a", "b", "c"], dtype=object)
+    codes = np.where(scenes == 3, 2, codes)
+    words = list(remarks(codes, names, make_cells(codes, 4, 2, (), 0, scenes), scenes))
+    assert words == [
+        "80 labels are of 16 groups, which are held out as wholes.",
+        "1 of 3 classes are in one group only (c): it is never held out.",
+    ]
+
+
+def test_rows_without_a_group_are_their_own():
+    rows = np.array([1, 2, 4, 5])
+    assert group_numbers(rows, None) is None
+    assert group_numbers(rows, ["x", "a", "a", "x", None, ""]).tolist() == [0, 0, 1, 2]
+    assert group_numbers(rows, ["x", "a", "b", "x", None, "row 4"]) is None
 
 
 @pytest.mark.parametrize("sizes", [[1, 1, 1], [9, 1], [4, 5], [1] * 30, [20], [2, 2, 2]])

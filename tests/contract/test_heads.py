@@ -148,6 +148,31 @@ def test_folds_hold_every_class_and_never_a_single_row():
     assert make_folds(codes, 5, 0).tolist() == folds.tolist() != make_folds(codes, 5, 1).tolist()
 
 
+def test_folds_keep_groups_together():
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 40, 300)
+    codes = np.where(groups % 2 == 0, groups % 3, rng.integers(0, 3, 300)).astype(np.int64)  # half of them mixed
+    folds = make_folds(codes, 5, 0, groups)
+    assert set(folds.tolist()) == set(range(5))
+    for group in np.unique(groups):
+        assert np.unique(folds[groups == group]).size == 1
+    for code in range(3):
+        share = np.bincount(folds[codes == code], minlength=5) / (codes == code).sum()
+        assert share.min() > 0.1
+        assert share.max() < 0.3
+    assert make_folds(codes, 5, 0, groups).tolist() == folds.tolist() != make_folds(codes, 5, 1, groups).tolist()
+    alone = make_folds(codes, 5, 0, np.arange(300))
+    assert alone.tolist() == make_folds(codes, 5, 0).tolist(), "groups of one are no groups"
+    lone = codes.copy()
+    lone[groups == 7] = 3  # a class of one group
+    folds = make_folds(lone, 5, 0, groups)
+    assert (folds[groups == 7] == -1).all()
+    assert (folds[groups != 7] >= 0).all()
+    assert make_folds(codes[:6] * 0 + np.arange(6) % 2, 5, 0, np.zeros(6, dtype=int)) is None
+    two = make_folds(np.array([0, 1, 0, 1]), 5, 0, np.array([0, 0, 1, 1]))
+    assert sorted(two.tolist()) == [0, 0, 1, 1]
+
+
 def test_temperature_minimises_log_loss():
     logits = 3.0 * RNG.standard_normal((200, 5))
     codes = np.where(RNG.random(200) < 0.4, logits.argmax(axis=1), RNG.integers(0, 5, 200))

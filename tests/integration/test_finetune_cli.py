@@ -98,6 +98,19 @@ def test_plan_and_mistakes(folder, labels, tmp_path):
     assert "labels hold one class only" in err
 
 
+def test_groups_of_a_list_are_held_out_together(folder, tmp_path):
+    places = [(name, i) for name in ("cats", "dogs") for i in range(9)]
+    rows = [(f"{name}/{i:03d}.png", "ab"[i // 3 % 2], f"{name} {i // 3}") for name, i in places]
+    with open(folder / "list.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("path", "label", "scene"), *rows])
+    asked = ("adapt", "finetune", folder / "list.csv", "-b", BACKBONE, "--labels", "label", "--label-column", "label")
+    found, _ = run(*asked, "--group-column", "scene", "--dry-run", "--json")
+    assert json.loads(found)["plan"]["notes"][0] == "18 labels are of 6 groups, which are held out as wholes."
+    assert json.loads(run(*asked, "--dry-run", "--json")[0])["plan"]["notes"] == []
+    run(*asked, "--group-column", "scene", "--recipe", "probe", "--out", tmp_path / "t", *FAST)
+    assert "6 groups" in json.loads((tmp_path / "t" / "report.json").read_text())["notes"][0]
+
+
 def test_unreadable_labelled_pictures_are_named(folder, labels, tmp_path):
     (folder / "dogs" / "003.png").write_bytes(b"")
     out = tmp_path / "t"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._rng import Purpose, uniforms
-from .._types import Float64Array, FloatArray, IntArray
+from .._types import BoolArray, Float64Array, FloatArray, IntArray
 from ..errors import InvalidInput
 from ..search.nearest import knn
 from ..solvers.logistic import LogisticFit, logistic_path
@@ -40,12 +40,16 @@ class Problem:
     weights: Float64Array
 
 
-def make_folds(codes: IntArray, n_folds: int, seed: int) -> IntArray | None:
+def make_folds(codes: IntArray, n_folds: int, seed: int, groups: IntArray | None = None) -> IntArray | None:
     """Fold 0..f-1 per row, classes spread evenly, f = min(n_folds, size of the largest class). A class of one row is
     never held out (-1). None where fewer than two classes could be.
 
     Rows of one class are dealt out in random order, by seed and position in the list alone.
+    groups  (n,) rows that belong together (a scene, a patient) are in one fold; sizes are then counted in groups, and
+            classes are as even as groups allow
     """
+    if groups is not None and np.unique(groups).size < codes.size:
+        return _grouped_folds(codes, n_folds, seed, groups)
     sizes = np.bincount(codes)
     n_folds = min(n_folds, int(sizes.max()))
     if n_folds < 2 or np.count_nonzero(sizes > 1) < 2:
@@ -59,6 +63,29 @@ def make_folds(codes: IntArray, n_folds: int, seed: int) -> IntArray | None:
         dealt += own.size
     used = np.unique(folds[folds >= 0])
     return np.where(folds >= 0, np.searchsorted(used, folds), -1).astype(np.int64)
+
+
+def _grouped_folds(codes: IntArray, n_folds: int, seed: int, groups: IntArray) -> IntArray | None:
+    """The large groups first, each to the fold that has least of its classes, then to the one of fewest rows."""
+    names, of = np.unique(groups, return_inverse=True)
+    counts = np.zeros((names.size, int(codes.max()) + 1))
+    np.add.at(counts, (of, codes), 1)
+    holders = np.count_nonzero(counts, axis=0)
+    dealt: BoolArray = counts[:, holders == 1].sum(axis=1) == 0
+    n_folds = min(n_folds, int(holders.max()), int(np.count_nonzero(dealt)))
+    if n_folds < 2 or np.count_nonzero(counts[dealt].sum(axis=0)) < 2:
+        return None
+    whole = np.maximum(counts.sum(axis=0), 1.0)
+    load = np.zeros((n_folds, whole.size))
+    fold_of = np.full(names.size, -1, dtype=np.int64)
+    random = np.argsort(uniforms(seed, Purpose.FOLD, np.arange(names.size)), kind="stable")
+    for group in random[np.argsort(-counts[random].sum(axis=1), kind="stable")].tolist():
+        if dealt[group]:
+            crowd = np.round((load * counts[group] / whole).sum(axis=1), 9)  # ties are ties on every machine
+            fold = np.lexsort((load.sum(axis=1), crowd))[0]
+            fold_of[group] = fold
+            load[fold] += counts[group]
+    return np.asarray(fold_of[of.reshape(-1)])
 
 
 def fit_linear(

@@ -87,7 +87,9 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> Any:
 @click.option("--rank", type=click.IntRange(1), help="Of LoRA, 8 by default.")
 @click.option("--mask-epochs", type=click.IntRange(1), help="Readings of the pool by self_mask, 20 by default.")
 @click.option("--seed", type=click.IntRange(0), help="Of everything random; default 0.")
-@picture_options("flip", "device", "workers", "max_bad_fraction", "path_column", "id_column", "label_column")
+@picture_options(
+    "flip", "device", "workers", "max_bad_fraction", "path_column", "id_column", "label_column", "group_column"
+)
 @click.option("--overwrite", is_flag=True, help="Replace a result that is in --out already.")
 @click.option("--fresh", is_flag=True, help=f"Forget the trainings in --out/{_CELLS} and begin anew.")
 @click.option("--dry-run", is_flag=True, help="Print what would be tried, why and how much of it, and stop.")
@@ -111,6 +113,7 @@ def finetune(
     path_column: str | None,
     id_column: str | None,
     label_column: str | None,
+    group_column: str | None,
     overwrite: bool,
     fresh: bool,
     dry_run: bool,
@@ -130,7 +133,7 @@ def finetune(
       oneglance embed photos/ -b finetuned --out store
       oneglance adapt predict store --heads finetuned
     """
-    columns = Columns(path_column, id_column, label_column)
+    columns = Columns(path_column, id_column, label_column, group=group_column)
     pool: Any = list(source) if len(source) > 1 else source[0]
     given = {name: settings[name] for name in _SETTINGS if settings[name] is not None}
     given |= {name: value for name, value in (("lr", lr), ("alphas", alphas)) if value is not None}

@@ -30,6 +30,9 @@ _SHARED: dict[str, Callable[[Any], Any]] = {
     "path_column": click.option("--path-column", help="Column of paths in a list file."),
     "id_column": click.option("--id-column", help="Column of unique item ids."),
     "label_column": click.option("--label-column", help="Column of known labels."),
+    "group_column": click.option(
+        "--group-column", help="Column of groups (scene, patient), which are judged on as wholes."
+    ),
 }
 
 

@@ -20,7 +20,7 @@ from ..masks.pool import opened
 from ..masks.rules import family_of
 from .choosing import choose
 from .folder import heads_of
-from .folds import make_cells, remarks
+from .folds import group_numbers, make_cells, remarks
 from .labelled import usable
 from .plan import plan_finetune
 from .result import Finetuned
@@ -59,7 +59,8 @@ def finetune(
                 "mask" (one bit per weight, from labels); "adabn" and "self_mask" (without labels, then a probe), which
                 before "+" start another recipe. The plain probe is always tried
     counts      numbers of labels to try all recipes with as well: nested parts of each fold, classes as even as can be
-    folds, repeats  of the cross-validation: stratified; a class with one label is never held out
+    folds, repeats  of the cross-validation: stratified; a class with one label is never held out; pictures that have
+                the same group (columns=Columns(group=...)) are held out together
     roll_back   False: the best of the recipes asked for is used even where it is no better than the probe
     crops       fields of Crops to change, e.g. {"flip": 0} for digits
     checkpoint  folder for every training's outputs: the same call goes on from there after a kill; it is left there
@@ -100,7 +101,8 @@ def finetune(
         tuning = choose_tuning(known.rows.size, family_of(base.module), settings)
         cut = automatic_crops(pool, crops, supervised=True)
         shop = Workshop(pool, numbers, known.codes, len(known.names), tuning, cut, callback=callback)
-        cells = make_cells(known.codes, folds, repeats, tuple(counts), tuning.seed)
+        together = group_numbers(known.rows, plan.source.items.groups)
+        cells = make_cells(known.codes, folds, repeats, tuple(counts), tuning.seed, together)
         trials = Trials(shop, place)
         scores, curve = trials.run(plan.recipes, cells)
         used, verdict = choose(scores, plan.recipes, tuning, roll_back)
@@ -131,7 +133,7 @@ def finetune(
         heads,
         tuple(scores),
         tuple(curve),
-        (*filter(None, [lost]), *remarks(known.codes, known.names, cells)),
+        (*filter(None, [lost]), *remarks(known.codes, known.names, cells, together)),
         record,
         adapter,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ class Cell:
 
     count   labels trained on, None: all that the fold leaves; smaller counts are parts of larger ones
     n_left  labels that the fold leaves
+    units   (h,) what of the held-out labels counts as one for chance: the position, or the number of its group
     """
 
     repeat: int
@@ -33,6 +34,7 @@ class Cell:
     train: IntArray
     held: IntArray
     n_left: int
+    units: IntArray
 
 
 def nested_order(codes: IntArray, seed: int) -> IntArray:
@@ -47,15 +49,25 @@ def nested_order(codes: IntArray, seed: int) -> IntArray:
     return np.lexsort((draw, turn)).astype(np.int64)
 
 
-def make_cells(codes: IntArray, folds: int, repeats: int, counts: tuple[int, ...], seed: int) -> list[Cell]:
+def make_cells(
+    codes: IntArray,
+    folds: int,
+    repeats: int,
+    counts: tuple[int, ...],
+    seed: int,
+    groups: IntArray | None = None,
+) -> list[Cell]:
     """Every fold of every repeat, with all its labels and with each of `counts` that it leaves more of.
 
+    groups  (m,) numbers; pictures of one group (a scene, a patient) are held out together: else a picture would be
+            judged by a network that has seen its likes
     None at all where the labels do not allow a verdict: fewer than ten that can be held out, or fewer than three cells.
     """
+    units = np.arange(codes.size) if groups is None else groups
     cells: list[Cell] = []
     n_judged = 0
     for repeat in range(repeats):
-        places = make_folds(codes, folds, seed + repeat)
+        places = make_folds(codes, folds, seed + repeat, groups)
         if places is None:
             return []
         n_judged = int((places >= 0).sum())
@@ -63,7 +75,9 @@ def make_cells(codes: IntArray, folds: int, repeats: int, counts: tuple[int, ...
             held, train = np.flatnonzero(places == fold), np.flatnonzero(places != fold)
             order = train[nested_order(codes[train], seed + repeat)]
             fitting = sorted({int(count) for count in counts if count < train.size})
-            cells += [Cell(repeat, fold, count, order[:count], held, train.size) for count in (*fitting, None)]
+            cells += [
+                Cell(repeat, fold, count, order[:count], held, train.size, units[held]) for count in (*fitting, None)
+            ]
     whole = [cell for cell in cells if cell.count is None]
     return cells if n_judged >= LEAST_JUDGED and len(whole) >= _LEAST_CELLS else []
 
@@ -76,9 +90,28 @@ def check_counts(counts: tuple[int, ...], n_labels: int) -> tuple[int, ...]:
     return counts
 
 
-def remarks(codes: IntArray, names: npt.NDArray[np.object_], cells: list[Cell]) -> Iterator[str]:
+def group_numbers(rows: IntArray, groups: Sequence[str | None] | None) -> IntArray | None:
+    """Of these rows of a source whose groups are given: a number per group, and for a row without one its own. None
+    where no two of them share one."""
+    if groups is None:
+        return None
+    named = [f"row {row}" if groups[row] in (None, "") else f"group {groups[row]}" for row in rows.tolist()]
+    number = {name: place for place, name in enumerate(dict.fromkeys(named))}
+    return None if len(number) == len(named) else np.array([number[name] for name in named], dtype=np.int64)
+
+
+def remarks(
+    codes: IntArray, names: npt.NDArray[np.object_], cells: list[Cell], groups: IntArray | None = None
+) -> Iterator[str]:
     """What the labels do not tell, one sentence each."""
     sizes = np.bincount(codes, minlength=len(names))
+    if groups is not None:
+        yield f"{codes.size} labels are of {np.unique(groups).size} groups, which are held out as wholes."
+        within = [np.unique(groups[codes == code]).size for code in range(len(names))]
+        lone = [name for name, size, n_groups in zip(names, sizes, within, strict=True) if size > 1 and n_groups == 1]
+        if lone:
+            shown = ", ".join(str(name) for name in lone[:5]) + (", ..." if len(lone) > 5 else "")
+            yield f"{len(lone)} of {len(names)} classes are in one group only ({shown}): it is never held out."
     endings = {1: "it is never held out, so accuracy says nothing about it", 2: "each is judged by a head that saw one"}
     for size, ending in endings.items():
         few = np.flatnonzero(sizes == size)

@@ -95,11 +95,12 @@ def score(
     right = np.array([float(hit.mean()) for hit in own])
     n_test = float(np.mean([cell.held.size for cell in cells]))
     n_left = float(np.mean([cell.n_left for cell in cells]))
-    n_pictures = np.unique(np.concatenate([cell.held for cell in cells])).size
+    n_units = float(np.mean([np.unique(cell.units).size for cell in cells]))
+    n_pictures = np.unique(np.concatenate([cell.units for cell in cells])).size  # or groups of them
     share = (float(right.mean()) * n_pictures + 2) / (n_pictures + 4)  # ten of ten are no proof of all
-    reach = corrected_interval(right, n_left, n_test, n_pictures, least=share * (1 - share) / n_test)
+    reach = corrected_interval(right, n_left, n_test, n_pictures, least=share * (1 - share) / n_units)
     accuracy = replace(reach, low=max(0.0, reach.low), high=min(1.0, reach.high))
-    gain = None if baseline is None else _gain(own, baseline, n_left, n_test, n_pictures, level)
+    gain = None if baseline is None else _gain(own, baseline, n_left, n_test, n_units, n_pictures, level)
     logits = np.concatenate([found.logits[places[best]] for found in outputs]).astype(np.float64)
     truth = codes[np.concatenate([cell.held for cell in cells])]
     temperature = best_temperature(logits, truth)
@@ -122,6 +123,7 @@ def _gain(
     baseline: Sequence[BoolArray],
     n_left: float,
     n_test: float,
+    n_units: float,
     n_pictures: int,
     level: float,
 ) -> Interval:
@@ -129,7 +131,7 @@ def _gain(
     pairs = list(zip(own, baseline, strict=True))
     change = np.array([float(mine.mean() - its.mean()) for mine, its in pairs])
     differing = float(np.mean([float((mine != its).mean()) for mine, its in pairs]))
-    least = max(0.0, differing - float(change.mean()) ** 2) / n_test
+    least = max(0.0, differing - float(change.mean()) ** 2) / n_units
     return corrected_interval(change, n_left, n_test, n_pictures, level, least=least)
 
 

@@ -16,7 +16,7 @@ from ..features.source import Source, open_source
 from ..masks.network import norms_of
 from ..masks.pool import classes_of
 from ..masks.rules import family_of
-from .folds import Cell, check_counts, make_cells, remarks
+from .folds import Cell, check_counts, group_numbers, make_cells, remarks
 from .labelled import Labels, as_labels
 from .lora import peft_library
 from .recipes import Recipe, choose_recipes
@@ -118,5 +118,8 @@ def plan_finetune(
         peft_library()
     tuning = choose_tuning(known.rows.size, family_of(base.module), settings)
     parts = check_counts(tuple(counts), known.rows.size)
-    cells = make_cells(known.codes, positive_int(folds, "folds"), positive_int(repeats, "repeats"), parts, tuning.seed)
-    return Plan(base, source, known, recipes, why, tuning, cells, tuple(remarks(known.codes, known.names, cells)))
+    together = group_numbers(known.rows, source.items.groups)
+    n_folds, n_repeats = positive_int(folds, "folds"), positive_int(repeats, "repeats")
+    cells = make_cells(known.codes, n_folds, n_repeats, parts, tuning.seed, together)
+    notes = tuple(remarks(known.codes, known.names, cells, together))
+    return Plan(base, source, known, recipes, why, tuning, cells, notes)
