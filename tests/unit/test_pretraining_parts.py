@@ -247,6 +247,15 @@ def test_options_as_texts():
             call(value, "x")
 
 
+def test_levels_are_those_of_the_whole_pool_whatever_its_order():
+    """Dark pictures first: what comes later must not be cut off as too bright."""
+    pictures = np.random.default_rng(0).random((400, 1, 4, 4)).astype(np.float32) * 100
+    pictures[:100] /= 100
+    levels = fill_shelf(MemoryPictures(pictures), Preprocess(size=None)).levels
+    assert 90 < levels.high[0] <= 100
+    assert levels.low[0] >= 0
+
+
 def test_a_channel_of_one_value_keeps_its_scale():
     pictures = np.zeros((4, 2, 6, 6), dtype=np.float32)
     pictures[:, 1] = np.random.default_rng(0).normal(5, 2, (4, 6, 6))

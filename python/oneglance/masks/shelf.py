@@ -118,17 +118,26 @@ def fill_shelf(
     max_ram_bytes: int = MAX_RAM_BYTES,
     workers: int = 1,
     callback: Callback | None = None,
+    sources: Sequence[str] | None = None,
 ) -> Shelf:
     """Decodes every picture once; keeps them up to max_ram_bytes, beyond that decodes again at every use.
 
     preprocess  a Preprocess: pictures are kept as bytes at the size before its last crop, and changed before its mean
                 and std. Any other function, and float pictures: its result is kept and changed between its 0.5 and
-                99.5 percentile per channel
+                99.5 percentile per channel, of 64 pictures spread over the pool
+    sources     where each picture is from, to be named in reasons and errors; without them its number is
 
     Raises InvalidInput (no picture, other shapes), BadData (more than max_bad_fraction cannot be used).
     """
     positive_int(workers, "workers")
+    if not 0 <= max_bad_fraction <= 1:
+        raise InvalidInput(f"max_bad_fraction must lie in 0..1, got {max_bad_fraction!r}.")
     load = _loader(pictures, preprocess)
+    looked_at = set(np.linspace(0, len(pictures) - 1, min(_SAMPLE, len(pictures))).astype(np.int64).tolist())
+
+    def named(row: int) -> str:
+        return f"number {row}" if sources is None else sources[row]
+
     bad: dict[int, str] = {}
     rows: list[int] = []
     marks: list[bytes] = []
@@ -140,7 +149,7 @@ def fill_shelf(
         for row, (tensor, mark, reason) in enumerate(_in_order(pool, load, len(pictures))):
             meter.advance(1, len(bad) + (tensor is None))
             if tensor is None:
-                bad[row] = reason
+                bad[row] = reason if sources is None else f"{sources[row]}: {reason}"
                 continue
             if shape is None:
                 shape = tuple(tensor.shape)
@@ -148,16 +157,17 @@ def fill_shelf(
                 kept = torch.empty((len(pictures), *shape), dtype=tensor.dtype) if room <= max_ram_bytes else None
             if sample and tensor.dtype != sample[0].dtype:
                 raise InvalidInput(
-                    f"images: picture {row} is {tensor.dtype}, others {sample[0].dtype}. Give pictures of one kind."
+                    f"images: picture {named(row)} is {tensor.dtype}, others {sample[0].dtype}. Give pictures of one "
+                    "kind."
                 )
             if tuple(tensor.shape) != shape:
                 raise InvalidInput(
-                    f"images: picture {row} has shape {tuple(tensor.shape)} after preprocessing, others {shape}. "
-                    "Training needs one size: give the backbone a Preprocess(size=...)."
+                    f"images: picture {named(row)} has shape {tuple(tensor.shape)} after preprocessing, others "
+                    f"{shape}. Training needs one size: give the backbone a Preprocess(size=...)."
                 )
             if kept is not None:
                 kept[len(rows)] = tensor
-            if len(sample) < _SAMPLE:
+            if not sample or row in looked_at:
                 sample.append(tensor)
             rows.append(row)
             marks.append(mark)
@@ -166,8 +176,9 @@ def fill_shelf(
         raise InvalidInput(f"images: none of the {len(pictures)} pictures can be used.{first}")
     if len(bad) > max_bad_fraction * len(pictures):
         row, reason = next(iter(bad.items()))
+        which = reason if sources is not None else f"number {row}: {reason}"
         raise BadData(
-            f"images: {len(bad)} of {len(pictures)} pictures cannot be used, e.g. number {row}: {reason}. "
+            f"images: {len(bad)} of {len(pictures)} pictures cannot be used, e.g. {which}. "
             f"Mend them, or allow more with max_bad_fraction={max_bad_fraction:g}."
         )
     n_channels, height, width = shape
@@ -180,7 +191,10 @@ def fill_shelf(
     def again(row: int) -> Tensor:
         tensor, _, reason = load(row)
         if tensor is None:
-            raise BadData(f"images: picture {row} could be read before, but not now: {reason}.")
+            raise BadData(
+                f"images: picture {named(row)} could be read before, but not now: {reason}. Bring it back and run the "
+                "same again."
+            )
         return tensor
 
     return Shelf(levels, size, at, content, (n_channels, height, width), bad, None, again, ThreadPoolExecutor(workers))

@@ -115,6 +115,7 @@ def pretrain(
         max_bad_fraction=max_bad_fraction,
         workers=default_threads() if workers is None else workers,
         callback=callback if rank() == 0 else None,
+        sources=ready.source.items.sources,
     )
     settings = chosen_for(len(shelf))
     place = None if folder is None else folder / CHECKPOINT_FILE
