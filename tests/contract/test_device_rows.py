@@ -1,6 +1,7 @@
 """Rows in device memory: what the door takes and refuses, norms, and that the emulation finds wrong kernels."""
 
 import mmap
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from itertools import islice
@@ -12,12 +13,13 @@ import pytest
 from device_libraries import InDeviceMemory, emulated_kernels
 
 from oneglance.cuda import device_rows, library_of, why_not
+from oneglance.cuda.arrays import checked_device, place_of
 from oneglance.cuda.blocks import Blocks
 from oneglance.cuda.lanes import PlainLane
 from oneglance.cuda.mask_bits import target
 from oneglance.cuda.norms import row_norms2
 from oneglance.cuda.torch_library import TorchLibrary
-from oneglance.errors import InvalidInput
+from oneglance.errors import InvalidInput, MissingDependency
 
 
 def norms_of(device, array):
@@ -183,6 +185,25 @@ def test_integers_are_widened_on_the_device_that_they_are_on(device, monkeypatch
     monkeypatch.setattr(library, "guard", guard)
     rows = device_rows(x.T, "X", library)
     assert (rows.n_rows, rows.n_dims, rows.dtype, rows.row_stride) == (3, 4, "float64", 4)
+
+
+def test_auto_is_the_cpu_where_nothing_multiplies_on_the_card(monkeypatch):
+    """A card and the CUDA module, but Torch is one for the CPU and there is no CuPy."""
+    without = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: False), Tensor=int)
+    for name, module in (("oneglance._cuda", SimpleNamespace(device_count=lambda: 1)), ("torch", without)):
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    x = np.zeros((2, 2))
+    assert checked_device("auto") == "cpu"
+    assert place_of(x, "X", "auto") is None
+    with pytest.raises(MissingDependency, match='device is "cuda": that needs torch with CUDA, or cupy'):
+        checked_device("cuda")
+    monkeypatch.delitem(sys.modules, "cupy")
+    with pytest.raises(InvalidInput, match=r"X is a CUDA array of .*: import torch \(with CUDA\) or cupy"):
+        library_of(Elsewhere(), "X")
+    without.cuda.is_available = lambda: True
+    assert checked_device("auto") == "cuda"
+    assert place_of(x, "X", "auto")[1] == 0
 
 
 def test_a_thread_multiplies_in_the_arithmetic_it_asked_for():

@@ -55,11 +55,12 @@ def computing_on(device: str) -> Iterator[None]:
 
 
 def checked_device(device: Any) -> str:
-    """The device as it was given; "cpu" where it is "auto" and no card can be used. Raises InvalidInput."""
+    """The device as it was given; "cpu" where it is "auto" and no card, or no library for it, can be used. Raises
+    InvalidInput."""
     if not isinstance(device, str):
         raise InvalidInput(f'device must be "cpu", "cuda", "cuda:0", ... or "auto", got {device!r}.')
     if device == "auto":
-        return "cuda" if _registered or why_not() is None else "cpu"
+        return "cuda" if _is_usable() else "cpu"
     _wanted(device)
     if device != "cpu":
         _library_by_name(device)
@@ -104,10 +105,10 @@ def library_of(value: Any, name: str) -> Library | None:
     kernels = _kernels(name, "CUDA array")
     if "cupy" in sys.modules:
         return CupyLibrary(sys.modules["cupy"], kernels)
-    if "torch" in sys.modules:
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_available():
         return TorchLibrary(sys.modules["torch"], kernels)
     raise InvalidInput(
-        f"{name} is a CUDA array of {type(value).__module__}: import torch or cupy, which does products."
+        f"{name} is a CUDA array of {type(value).__module__}: import torch (with CUDA) or cupy, which does products."
     )
 
 
@@ -126,7 +127,7 @@ def place_of(value: Any, name: str, device: str | None) -> tuple[Library, int] |
             return library, where
         raise InvalidInput(f"{name} is on device {where}, device is {device!r}. Move {name}, or leave device out.")
     device = _chosen.get() if device is None else device
-    if device in (None, "cpu") or (device == "auto" and not _registered and why_not() is not None):
+    if device in (None, "cpu") or (device == "auto" and not _is_usable()):
         return None
     return _library_by_name(str(device)), max(_wanted(device), 0)
 
@@ -144,7 +145,7 @@ def _wanted(device: str | None) -> int:
 
 
 def _library_by_name(device: str) -> Library:
-    """Torch or CuPy for rows of the host: the one that is loaded, else the one that is installed."""
+    """The library for rows of the host. Raises InvalidInput, MissingDependency."""
     if _registered:
         return _registered[0]
     reason = why_not()
@@ -153,6 +154,21 @@ def _library_by_name(device: str) -> Library:
     kernels: Any = importlib.import_module("oneglance._cuda")
     if _wanted(device) >= kernels.device_count():
         raise InvalidInput(f'device is "{device}", but there are {kernels.device_count()} devices.')
+    library = _loaded_library(kernels)
+    if library is None:
+        raise MissingDependency(f'device is "{device}": that needs torch with CUDA, or cupy, for matrix products.')
+    return library
+
+
+def _is_usable() -> bool:
+    """Whether rows of the host can be worked on on a card: what "auto" asks."""
+    if _registered:
+        return True
+    return why_not() is None and _loaded_library(importlib.import_module("oneglance._cuda")) is not None
+
+
+def _loaded_library(kernels: Any) -> Library | None:
+    """Torch or CuPy, whichever works on cards: the one that is loaded, else the one that is installed."""
     for name in sorted(("torch", "cupy"), key=lambda module: module not in sys.modules):
         try:
             module: Any = importlib.import_module(name)
@@ -162,7 +178,7 @@ def _library_by_name(device: str) -> Library:
             return CupyLibrary(module, kernels)
         if module.cuda.is_available():
             return TorchLibrary(module, kernels)
-    raise MissingDependency(f'device is "{device}": that needs torch with CUDA, or cupy, for matrix products.')
+    return None
 
 
 def is_foreign(value: Any) -> bool:
