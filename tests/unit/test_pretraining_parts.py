@@ -61,6 +61,7 @@ class Toy(Objective):
 def test_decay_is_for_matrices_and_rates_for_whom_they_name(optimiser):
     objective = Toy(SmallViT(8, 1, 2, 2, 1))
     objective.encoder.blocks[0].requires_grad_(False)
+    objective.encoder.register_tokens = torch.nn.Parameter(torch.zeros(1, 4, 8))  # DINOv2's
     made = make_optimiser(objective, Recipe(optimiser, 1e-3, 0.05))
     set_lr(made, 2.0)
     names = {id(value): name for name, value in objective.named_parameters()}
@@ -70,6 +71,7 @@ def test_decay_is_for_matrices_and_rates_for_whom_they_name(optimiser):
             seen[names[id(value)].removeprefix("encoder.")] = (group["lr"], group["weight_decay"])
     assert seen == {
         "cls_token": (2.0, 0.0),
+        "register_tokens": (2.0, 0.0),
         "patch_embed.weight": (2.0, 0.05),
         "patch_embed.bias": (2.0, 0.0),
         "norm.weight": (1.0, 0.0),

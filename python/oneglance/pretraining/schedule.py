@@ -32,7 +32,7 @@ def make_optimiser(objective: Objective, recipe: Recipe) -> torch.optim.Optimize
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, value in objective.named_parameters():
         if value.requires_grad:
-            decay = recipe.weight_decay if value.ndim >= 2 and not name.endswith("token") else 0.0
+            decay = recipe.weight_decay if value.ndim >= 2 and not name.endswith(("token", "tokens")) else 0.0
             groups.setdefault((factors.get(name, 1.0), decay), []).append(value)
     described = [
         {"params": values, "weight_decay": decay, "factor": factor} for (factor, decay), values in groups.items()
