@@ -179,7 +179,7 @@ def fill_shelf(
         which = reason if sources is not None else f"number {row}: {reason}"
         raise BadData(
             f"images: {len(bad)} of {len(pictures)} pictures cannot be used, e.g. {which}. "
-            f"Mend them, or allow more with max_bad_fraction={max_bad_fraction:g}."
+            f"Mend them, or raise max_bad_fraction= / --max-bad-fraction from {max_bad_fraction:g}."
         )
     n_channels, height, width = shape
     levels, size = _levels(preprocess, sample, (height, width))
