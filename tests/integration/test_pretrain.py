@@ -199,7 +199,9 @@ def test_bad_pictures_are_listed_and_a_pool_below_two_is_refused(make_pictures, 
     made = og.pretrain(tmp_path / "pool", tmp_path / "b", **FAST)
     assert list(made.bad) == [3]
     assert json.loads((tmp_path / "b" / "record.json").read_text())["bad"]["3"].startswith(f"{paths[3]}: not a picture")
-    with pytest.raises(og.BadData, match=r"1 of 12 pictures cannot be used, e.g. .*003.png: not a picture.* raise .*from 0\."):
+    with pytest.raises(
+        og.BadData, match=r"1 of 12 pictures cannot be used, e.g. .*003.png: not a picture.* raise .*from 0\."
+    ):
         og.pretrain(tmp_path / "pool", **FAST, max_bad_fraction=0)
     with pytest.raises(og.InvalidInput, match=r"max_bad_fraction must lie in 0..1, got -0.1"):
         og.pretrain(tmp_path / "pool", **FAST, max_bad_fraction=-0.1)
