@@ -174,6 +174,17 @@ def test_folder_of_the_selection_serves_the_other_verbs(place):
 # --- what runs again, and why
 
 
+def test_groups_are_judged_as_wholes(place):
+    """Twenty labels of fewer scenes: the folds of adapt and of the learning curve go by scenes."""
+    with np.load(place.parent / "pool.npz") as found:
+        np.savez(place.parent / "pool.npz", **found, scene=np.arange(N) // 3 % 4)
+    write(place.parent, TOML, ('id_column = "ids"', 'id_column = "ids"\ngroup_column = "scene"'))
+    found = to_the_end(place)
+    accuracy = og_record(found.folder, "adapt")["summary"]["judged"]["accuracy"]
+    assert accuracy["mean"] > 0.9
+    assert accuracy["low"] < 0.6, "four draws, not twenty"
+
+
 def test_a_larger_budget_asks_only_for_what_is_missing(place):
     before = to_the_end(place)
     first = [row["item_id"] for row in listed(place)]

@@ -445,6 +445,36 @@ def test_what_is_never_held_out_is_no_tie():
     assert found.accuracy["mean"] == found.right.mean()
 
 
+def test_frames_of_scenes_prove_nothing_of_each_other():
+    """Labels by coin per scene: heads that know a scene name its other frames, which the gate must not believe."""
+    from oneglance.pipeline.methods import Known
+    from oneglance.pipeline.methods.judge import cross_validated
+
+    rng = np.random.default_rng(0)
+    scenes = np.repeat(np.arange(20), 5)
+    rows = rng.normal(size=(20, 8))[scenes] + 0.05 * rng.normal(size=(100, 8))
+    coins = np.array(["a", "b"], dtype=object)[rng.permutation(20) % 2][scenes]
+    found = {}
+    for groups in (None, scenes):
+        known = Known(np.arange(100), coins, np.ones(100), "equal", groups)
+        found[groups is None] = cross_validated({"x": rows}, known, {"head": "knn", "folds": 5, "seed": 0}, 0.95)
+    assert found[True].gain["low"] > 0.3
+    assert found[False].gain["low"] <= 0
+    assert found[False].accuracy["mean"] == found[False].right.mean()
+    wide = found[False].accuracy
+    assert wide["high"] - wide["low"] > 0.35, "twenty draws, not a hundred"
+    assert known.part(scenes > 17).groups.tolist() == [18] * 5 + [19] * 5
+
+
+def test_intervals_of_groups():
+    values = np.array([1.0, 1.0, 0.0, 0.0, 1.0, 1.0])
+    plain = mean_dict(values, 0.95)
+    assert mean_dict(values, 0.95, groups=np.arange(6)) == pytest.approx(plain)
+    pairs = mean_dict(values, 0.95, groups=np.array([0, 0, 1, 1, 2, 2]))
+    assert pairs == pytest.approx(mean_dict(values[::2], 0.95)), "each value twice is no second value"
+    assert pairs["high"] - pairs["low"] > plain["high"] - plain["low"]
+
+
 def test_a_single_value_shows_no_interval():
     assert interval(mean_dict([0.6, 0.7, 0.65], 0.95)).startswith("0.650 [")
     assert interval(mean_dict([0.6, 0.6, 0.6], 0.95)) == "0.600"

@@ -65,13 +65,21 @@ def share_dict(hits: int, n: int, level: float) -> dict[str, float]:
     return {"mean": hits / n, "low": low, "high": high}
 
 
-def mean_dict(values: Any, level: float, least: float = -1.0) -> dict[str, float]:
-    """Student's interval of a mean of numbers between `least` and 1; a single value has none but itself."""
+def mean_dict(values: Any, level: float, least: float = -1.0, groups: IntArray | None = None) -> dict[str, float]:
+    """Student's interval of a mean of numbers between `least` and 1; a single value has none but itself.
+
+    groups  (n,) numbers of values that are not independent of each other: the spread is that of the sums over groups
+    """
     data = np.asarray(values, dtype=np.float64)
     mean = float(data.mean())
-    if data.size < 2:
+    sums = data - mean
+    if groups is not None:
+        of = np.unique(groups, return_inverse=True)[1].reshape(-1)
+        sums = np.bincount(of, weights=sums).astype(np.float64)
+    if sums.size < 2:
         return {"mean": mean, "low": mean, "high": mean}
-    half = t_quantile(0.5 + level / 2, data.size - 1) * float(data.std(ddof=1)) / math.sqrt(data.size)
+    error = math.sqrt(sums.size / (sums.size - 1) * float(sums @ sums)) / data.size
+    half = t_quantile(0.5 + level / 2, sums.size - 1) * error
     return {"mean": mean, "low": max(least, mean - half), "high": min(1.0, mean + half)}
 
 

@@ -20,16 +20,19 @@ MASKS, FINETUNED = "masks", "finetuned"
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """rows int64 (m,) ascending positions; labels (m,) str objects; weights (m,) > 0, of what they are: `weighting`."""
+    """rows int64 (m,) ascending positions; labels (m,) str objects; weights (m,) > 0, of what they are: `weighting`;
+    groups (m,) numbers, of items that are held out together, None where there are none."""
 
     rows: IntArray
     labels: npt.NDArray[np.object_]
     weights: Float64Array
     weighting: str
+    groups: IntArray | None = None
 
     def part(self, chosen: Any) -> Known:
         """Of these entries."""
-        return Known(self.rows[chosen], self.labels[chosen], self.weights[chosen], self.weighting)
+        groups = None if self.groups is None else self.groups[chosen]
+        return Known(self.rows[chosen], self.labels[chosen], self.weights[chosen], self.weighting, groups)
 
     def by_item(self, pool: Pool) -> dict[str, str]:
         """Item id -> label: of items that the pool has, which a book of answers does not promise."""

@@ -38,7 +38,8 @@ def the_better(
     after = cross_validated(str(store), known, settings, level)
     found = fit(str(store), known, settings)
     found.save(ctx.folder / place / plain.FOLDER)
-    better = mean_dict(after.right.astype(np.float64) - before.right, level) if after.n else None
+    difference = after.right.astype(np.float64) - before.right
+    better = mean_dict(difference, level, groups=after.groups) if after.n else None
     use = better is not None and better["mean"] > 0
     told = "too few labels to compare them" if better is None else _in_words(better)
     verdict = f"{'Adapted' if use else 'Frozen'} backbones are used: held out in turn, adapted less frozen {told}."
@@ -66,7 +67,7 @@ def _in_words(better: dict[str, float]) -> str:
 def embed_with(ctx: Context, backbones: Sequence[Any], name: str, *, test: bool) -> None:
     """The pool, or the test set, under these Backbone objects, into this folder below the run's; goes on."""
     given, pool = ctx.config["embed"], ctx.config["pool"]
-    columns = {f"{role}_column": pool[f"{role}_column"] for role in ("path", "id", "label", "stratum", "group")}
+    columns = {f"{role}_column": name for role, name in ctx.named("test" if test else "pool").items()}
     embed(
         ctx.config.source("test" if test else "pool"),
         list(backbones),

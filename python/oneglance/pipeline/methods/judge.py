@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._types import BoolArray
+from ..._types import BoolArray, IntArray
 from ...adapt import Heads, fit_heads
 from ...adapt.classify import make_folds
 from ..trial import mean_dict, share_dict
@@ -24,6 +24,7 @@ class Judged:
     majority   the same of always naming the largest class of the other items
     gain       accuracy less majority, in pairs                  n  items held out (a class of one label never is)
     right      (n,) named right, in the order of the rows; None of all these where too few labels could be held out
+    groups     (n,) numbers of those, None where there are none
     """
 
     accuracy: Mapping[str, float] | None
@@ -32,6 +33,7 @@ class Judged:
     by_backbone: Mapping[str, float]
     n: int
     right: BoolArray
+    groups: IntArray | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -51,13 +53,14 @@ def fit(source: Any, known: Known, settings: Mapping[str, Any]) -> Heads:
 
 
 def cross_validated(source: Any, known: Known, settings: Mapping[str, Any], level: float) -> Judged:
-    """Folds as og.fit_heads makes them; inside each the penalty is chosen anew. Cost: `folds` fits.
+    """Folds as og.fit_heads makes them, but groups held out as wholes; inside each the penalty is chosen anew. Cost:
+    `folds` fits.
 
     Picks are not drawn like the pool: this compares methods on the same picks and says whether anything was learnt;
     what the pool's accuracy is, a test set says.
     """
     codes = np.unique(known.labels.astype(str), return_inverse=True)[1].astype(np.int64)
-    folds = make_folds(codes, int(settings["folds"]), int(settings["seed"]))
+    folds = make_folds(codes, int(settings["folds"]), int(settings["seed"]), known.groups)
     if folds is None:
         return Judged(None, None, None, {}, 0, np.empty(0, dtype=np.bool_))
     right = np.zeros(codes.size, dtype=np.bool_)
@@ -73,14 +76,18 @@ def cross_validated(source: Any, known: Known, settings: Mapping[str, Any], leve
             hits[name] += int(np.count_nonzero(guess == truth))
     held = folds >= 0
     n = int(np.count_nonzero(held))
+    groups = None if known.groups is None else known.groups[held]
     gain = right[held].astype(np.float64) - plain[held]
+    n_right, n_units = int(np.count_nonzero(right[held])), n if groups is None else np.unique(groups).size
+    accuracy = share_dict(round(n_right * n_units / n), n_units, level)  # as many draws as there are groups
     return Judged(
-        share_dict(int(np.count_nonzero(right[held])), n, level),
+        {**accuracy, "mean": n_right / n},
         float(plain[held].mean()),
-        mean_dict(gain, level),
+        mean_dict(gain, level, groups=groups),
         {name: hits[name] / n for name in heads},
         n,
         right[held],
+        groups,
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ...errors import InvalidInput
+from ...finetuning.folds import group_numbers
 from ...strategies.pool import Pool
 from ...strategies.run_files import SELECTED
 from ..cells import Cells
@@ -36,7 +37,8 @@ def known_labels(ctx: Context, pool: Pool) -> Known:
     rows = np.array([row for row, _ in usable], dtype=np.int64)
     values = np.array([*(label for _, label in usable), None], dtype=object)[:-1]
     weights, weighting = _weights(ctx, rows)
-    return Known(rows, values, weights, weighting)
+    groups = pool.columns.get("group")
+    return Known(rows, values, weights, weighting, group_numbers(rows, None if groups is None else groups.tolist()))
 
 
 def _weights(ctx: Context, rows: Any) -> tuple[Any, str]:

@@ -69,10 +69,13 @@ class Context:
         return open_source(given, columns, max_pixels=pixels, for_backbones=wanted)
 
     def columns(self, section: str) -> Columns:
+        return Columns(**self.named(section), vectors=tuple(self.config[section]["vector_columns"]))
+
+    def named(self, section: str) -> dict[str, Any]:
+        """Role -> column. A test set is neither picked from nor divided: it needs no strata and no groups."""
+        roles = ("path", "id", "label") if section == "test" else ("path", "id", "label", "stratum", "group")
         pool = self.config["pool"]
-        vectors = self.config[section]["vector_columns"]
-        named = {role: pool[f"{role}_column"] for role in ("path", "id", "label", "stratum", "group")}
-        return Columns(**named, vectors=tuple(vectors))
+        return {role: pool[f"{role}_column"] for role in roles if pool[f"{role}_column"] is not None}
 
     @property
     def has_pictures(self) -> bool:

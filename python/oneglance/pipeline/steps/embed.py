@@ -56,7 +56,7 @@ def _embed(ctx: Context, test: bool) -> FeatureStore:
     given, pool = ctx.config["embed"], ctx.config["pool"]
     source = ctx.test_source if test else ctx.source
     pictures = source is not None and source.pictures is not None
-    columns = {f"{role}_column": pool[f"{role}_column"] for role in ("path", "id", "label", "stratum", "group")}
+    columns = {f"{role}_column": name for role, name in ctx.named("test" if test else "pool").items()}
     return embed(
         ctx.config.source("test" if test else "pool"),
         ctx.specs if pictures else None,

@@ -189,7 +189,7 @@ def _held_out(trial: _Trial, repeat: int) -> list[dict[str, float]]:
     """Without any other labels: one fold of the labels judges what parts of the others give."""
     known = trial.known
     codes = np.unique(known.labels.astype(str), return_inverse=True)[1].astype(np.int64)
-    folds = make_folds(codes, int(trial.settings["folds"]), trial.seed)
+    folds = make_folds(codes, int(trial.settings["folds"]), trial.seed, known.groups)
     if folds is None:
         return []
     fold = repeat % (int(folds.max()) + 1)
