@@ -115,6 +115,18 @@ def test_float16_queries_take_fewer_products(device, offset):
     assert parts == ([1, 2] if offset == 0 else [3, 3])
 
 
+@pytest.mark.parametrize("k", [1, 3, 8])
+def test_a_piece_with_fewer_rows_than_neighbours_adds_only_those(device, monkeypatch, k):
+    """Places of the answer that no row takes are never left as memory was: zeros would be the nearest of all."""
+    monkeypatch.setattr(device.library, "empty", device.library.zeros)
+    x = np.random.default_rng(k).normal(size=(11, 6)).astype(np.float32)
+    for rows in (2, 5):  # the last piece has one row
+        monkeypatch.setattr(neighbours, "CHUNK_BYTES", 8 * 6 * rows)
+        got, want = og.knn(x, k, device="cuda"), og.knn(x, k)
+        assert np.array_equal(got.indices, want.indices)
+        assert np.array_equal(got.distances, want.distances)
+
+
 def test_rows_of_the_host_are_streamed(device, monkeypatch):
     x = POOLS["clustered"].astype(np.float32)
     q = some_queries(x)

@@ -71,11 +71,12 @@ class NearestSearch:
 
         query_rows  the row that each query is, which is no answer to it; -1 for none
         """
-        library, n = self.library, queries.rows.n_rows
-        indices = library.full((n, self.n_nearest), -1, "int64", self.device)
-        dist2 = library.full((n, self.n_nearest), np.inf, "float64", self.device)
+        library = self.library
         own = None if query_rows is None else library.from_host(query_rows, self.device)
-        left, left_own, positions = queries, own, None
+        left, left_own = queries, own
+        indices: Any = None
+        dist2: Any = None
+        positions: Any = None
         for slots in _SLOTS:
             if 32 * slots < min(self.n_nearest + 8, 32 * _SLOTS[-1]):
                 continue
@@ -94,10 +95,11 @@ class NearestSearch:
         return indices, dist2
 
     def _listed(self, queries: MetricRows, own: Any, slots: int) -> tuple[Any, Any, Any]:
-        """indices, dist2, and 1 for every query whose list was too short."""
+        """indices, dist2, and 1 for every query whose list was too short. -1 and infinity where there are too few rows
+        beside the query's own."""
         library, n = self.library, queries.rows.n_rows
-        indices = library.empty((n, self.n_nearest), "int64", self.device)
-        dist2 = library.empty((n, self.n_nearest), "float64", self.device)
+        indices = library.full((n, self.n_nearest), -1, "int64", self.device)
+        dist2 = library.full((n, self.n_nearest), np.inf, "float64", self.device)
         crowded = library.zeros(n, "uint8", self.device)
         step = min(PANEL_ROWS, n)
         tile_rows = self._tile_rows(step)
