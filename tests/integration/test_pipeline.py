@@ -417,6 +417,17 @@ def test_items_that_leave_the_pool_take_nothing_with_them_but_their_label(place)
         og.run_pipeline(place)
 
 
+def test_backbones_that_nothing_could_run_are_refused(place):
+    og.run_pipeline(place, until="embed")
+    store = place.parent / "pipeline.run" / "store"
+    store.rename(place.parent / "mine")
+    given = ('id_column = "ids"', 'id_column = "ids"\nbackbones = ["timm:resnet18=random"]')
+    for text, what in ((TOML, "holds ready vectors"), (TOML.replace("pool.npz", "mine"), "is a feature store")):
+        write(place.parent, text, given)
+        with pytest.raises(og.InvalidInput, match=rf"\[pool\] backbones run on pictures, and source {what}"):
+            og.run_pipeline(place)
+
+
 def test_labels_of_the_test_set_are_looked_at_before_anybody_labels(place):
     write(place.parent, TOML, ('labels = "test.npz:y"', 'labels = "test.npz:z"'))
     with pytest.raises(og.InvalidInput, match=r"name an array of .*test.npz as .*test.npz:NAME; it has X, ids, y"):

@@ -52,8 +52,16 @@ class Context:
 
     @cached_property
     def source(self) -> Source | None:
-        """The pool as it is opened; None where it is a feature store already."""
-        return self._opened("pool")
+        """The pool as it is opened; None where it is a feature store already. Raises InvalidInput, also for backbones
+        that nothing could run."""
+        opened = self._opened("pool")
+        if self.config["pool"]["backbones"] and (opened is None or opened.pictures is None):
+            what = "is a feature store" if opened is None else "holds ready vectors"
+            raise InvalidInput(
+                f"[pool] backbones run on pictures, and source {what}. Leave the key out; to use only some of the "
+                "features that are there, name them in [select] backbones."
+            )
+        return opened
 
     @cached_property
     def test_source(self) -> Source | None:
