@@ -751,10 +751,11 @@ def test_a_network_called_like_a_folder_of_the_run(tmp_path, monkeypatch):
     for name, content in backbone_files(network, {}).items():
         (tmp_path / "store" / name).write_bytes(content)
     text = OWN.partition("[pretrain]")[0] + 'backbones = ["store"]\n[audit]' + OWN.partition("[audit]")[2]
-    path = write(tmp_path, text, ("steps = 6", "steps = 1"))
+    path = write(tmp_path, text, ("steps = 6", "steps = 1"), ("[select]", '[select]\nstrategy = "random"'))
     found = to_the_end(path)
     adapted = og_record(found.folder, "adapt")["summary"]
     assert adapted["heads_folder"].startswith("finetuned/")
+    assert adapted["notes"][-1].startswith("Tuned networks and their heads count all labels alike")
     heads, store = (found.folder / adapted[name] for name in ("heads_folder", "store"))
     assert og.load_heads(heads).predict_ensemble(store).size == 36
     assert og.run_pipeline(path).ran == ()

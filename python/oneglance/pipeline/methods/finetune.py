@@ -53,6 +53,8 @@ def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
         notes.append("No recipe beats the probe for certain: frozen backbones are used.")
         summary = {**base.summary, "notes": notes}
         return Adapted(base.heads, base.store, base.test_store, summary, (*base.files, here), base.shipped)
+    if known.weighting != "equal":
+        notes.append("Tuned networks and their heads count all labels alike; only the frozen ones use weights.")
     embed_with(ctx, networks, f"{here}/{STORE}", test=False)
     if ctx.has_test:
         embed_with(ctx, networks, f"{here}/{TEST_STORE}", test=True)
