@@ -349,6 +349,25 @@ def test_a_start_that_cannot_be_trained_says_why(module, method, words):
         og.pretrain(COLOUR, start=Backbone(module, Preprocess(size=10)), method=method, workers=1)
 
 
+class Window(Several):
+    """Its window shrinks with a picture and stays small, as that of Swin in transformers does."""
+
+    side = 99
+
+    def forward(self, pictures):
+        self.side = min(self.side, pictures.shape[-1])
+        if self.side != pictures.shape[-1]:
+            raise RuntimeError("the window does not fit")
+        return self.conv(pictures)
+
+
+def test_small_views_are_for_networks_that_take_both_sizes_in_turn():
+    given = {**FAST, "encoder": "auto", "method": "swav"}
+    for module, side in ((Window(), 8), (torch.nn.Conv2d(3, 4, 3), 4)):
+        made = og.pretrain(COLOUR, start=Backbone(module, Preprocess(size=8)), **given)
+        assert made.settings["stages"][0]["crops"]["small"] == (side, side)
+
+
 def test_a_preprocessing_of_its_own_needs_no_readable_first_picture(make_pictures, tmp_path):
     make_pictures(tmp_path / "pool", 12, size=8)[0].write_bytes(b"no picture")
     start = Backbone(torch.nn.Conv2d(3, 4, 3), lambda picture: Preprocess(size=8)(picture))

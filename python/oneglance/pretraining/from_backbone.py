@@ -38,7 +38,7 @@ class BackboneEncoder(nn.Module):
         self.backbone.module = self.module
         self._n_prefix = prefix_tokens(self.module)
         self.eval()
-        self._channels = n_channels
+        self._channels, self._size = n_channels, size
         try:
             self.width = int(self._run(size).shape[1])
         except InvalidInput:  # several outputs, none that can be pooled
@@ -64,12 +64,15 @@ class BackboneEncoder(nn.Module):
         return pool_output(tensor, name, where, pool, self._n_prefix)[0]
 
     def takes(self, size: tuple[int, int]) -> bool:
-        """Whether it runs on pictures of that size; transformers with fixed positions do not."""
+        """Whether it runs on pictures of that size beside its own; transformers with fixed positions do not, nor do
+        those whose windows shrink with a picture and stay small."""
+        trial = copy.deepcopy(self)
         try:
-            self._run(size)
+            before = trial._run(self._size)
+            trial._run(size)
+            return torch.equal(trial._run(self._size), before)
         except Exception:  # each network has its own for a size that it does not take
             return False
-        return True
 
     @torch.no_grad()
     def _run(self, size: tuple[int, int]) -> Tensor:
@@ -99,7 +102,7 @@ class TransformerEncoder(BackboneEncoder):
         path, blocks = next(iter(block_stacks(self.module)))
         self.blocks: Any = blocks
         self._norm = final_norm(self.backbone, path)
-        self._grid, self._size = self._look(n_channels, size), size
+        self._grid = self._look(n_channels, size)
 
     @property
     def norm(self) -> nn.Module | None:
