@@ -231,6 +231,15 @@ def test_preprocessing_to_a_rectangle(size, fit):
     assert torch.equal(square[0](picture), square[1](picture))
 
 
+@pytest.mark.parametrize("unit", range(1, 17))
+def test_small_views_fit_the_patches(unit):
+    for many in range(1, 40):
+        size = (unit * many, unit * (many + 1))
+        small = crops_for(size, unit).small
+        assert small[0] % unit == small[1] % unit == 0
+        assert 0 < small[0] <= max(4, size[0])
+
+
 def test_rectangles_that_cannot_be_are_named():
     for given, words in (
         ({"size": (1, 2, 3)}, "size must be a side or"),

@@ -66,7 +66,7 @@ def crops_for(size: tuple[int, int], unit: int = 1) -> Crops:
     unit  sides of small views are multiples of it (a transformer's patch)
     """
     large = min(size) >= 96
-    step = max(8, unit) if large else unit
+    step = -(-8 // unit) * unit if large else unit  # about 8 pixels
     sides = [round(side * 3 / 7 / step) * step if large else max(4, side // 2) // step * step for side in size]
     small = (max(unit, sides[0]), max(unit, sides[1]))
     if large:
