@@ -187,10 +187,37 @@ def test_integers_are_widened_on_the_device_that_they_are_on(device, monkeypatch
     assert (rows.n_rows, rows.n_dims, rows.dtype, rows.row_stride) == (3, 4, "float64", 4)
 
 
+class Kernels:
+    """A compiled module on a machine with cards of these capabilities."""
+
+    def __init__(self, *capabilities):
+        self.capabilities, self.asked = capabilities, 0
+
+    def device_count(self):
+        return len(self.capabilities)
+
+    def card(self, device):
+        self.asked += 1
+        return {"capability": self.capabilities[device]}
+
+
+def test_cards_that_the_kernels_are_not_compiled_for_are_not_used(monkeypatch):
+    monkeypatch.setitem(sys.modules, "oneglance._cuda", Kernels(70, 75))
+    assert why_not() == "the card has compute capability 7.5, and the CUDA module is for 8.0 and later"
+    assert checked_device("auto") == "cpu"
+    with pytest.raises(InvalidInput, match='device is "cuda", but the card has compute capability 7.5'):
+        checked_device("cuda")
+    kernels = Kernels(75, 90)
+    monkeypatch.setitem(sys.modules, "oneglance._cuda", kernels)
+    assert why_not() is None
+    assert why_not() is None
+    assert kernels.asked == 2  # a question to the driver takes time
+
+
 def test_auto_is_the_cpu_where_nothing_multiplies_on_the_card(monkeypatch):
     """A card and the CUDA module, but Torch is one for the CPU and there is no CuPy."""
     without = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: False), Tensor=int)
-    for name, module in (("oneglance._cuda", SimpleNamespace(device_count=lambda: 1)), ("torch", without)):
+    for name, module in (("oneglance._cuda", Kernels(90)), ("torch", without)):
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setitem(sys.modules, "cupy", None)
     x = np.zeros((2, 2))

@@ -19,12 +19,14 @@ import numpy as np
 
 from ..errors import InvalidInput, MissingDependency
 from .cupy_library import CupyLibrary, find_cupy
-from .library import Library
+from .library import Library, card_of
 from .torch_library import TorchLibrary, find_torch
 
 # csrc/cuda/device_rows.h has the same codes.
 ROW_TYPES = {"float16": 0, "float32": 1, "float64": 2, "bfloat16": 3}
 _WIDENED = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+
+_OLDEST = 80  # CMakeLists.txt compiles for no older card
 
 _registered: list[Library] = []
 _chosen: ContextVar[str | None] = ContextVar("device", default=None)
@@ -75,7 +77,13 @@ def why_not() -> str | None:
         return "the CUDA module is not built (-DONEGLANCE_CUDA=ON builds it)"
     except ImportError as error:
         return f"the CUDA module is built but not loadable: {error}"
-    return None if module.device_count() else "the CUDA module finds no card or no driver"
+    n_cards = module.device_count()
+    if not n_cards:
+        return "the CUDA module finds no card or no driver"
+    newest = max(card_of(module, device)["capability"] for device in range(n_cards))
+    if newest < _OLDEST:
+        return f"the card has compute capability {newest / 10:.1f}, and the CUDA module is for 8.0 and later"
+    return None
 
 
 def _kernels(name: str, kind: str) -> Any:

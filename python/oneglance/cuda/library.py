@@ -6,6 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -133,9 +134,15 @@ class Library(ABC):
     def out_of_memory(self) -> type[Exception]: ...
 
     def card(self, device: int) -> dict[str, Any]:
-        found: dict[str, Any] = self.kernels.card(device)
-        return found
+        return card_of(self.kernels, device)
 
     def host_int(self, array: Any) -> int:
         """The number in an array of one; waits for it."""
         return int(np.asarray(self.to_host(array)).reshape(()))
+
+
+@cache
+def card_of(kernels: Any, device: int) -> dict[str, Any]:
+    """What the compiled module says about a card: asked once, as it never changes and is wanted for every panel."""
+    found: dict[str, Any] = kernels.card(device)
+    return found
