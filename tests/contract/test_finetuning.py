@@ -391,6 +391,8 @@ def test_recipes_by_name():
     for word in ("auto", "all"):
         with pytest.raises(InvalidInput, match=f"recipe '{word}' stands alone"):
             choose_recipes(["lora", word], n_labels=9, n_classes=2, n_pictures=9, batch_norm=True)
+    one = choose_recipes(["all"], n_labels=9, n_classes=2, n_pictures=9, batch_norm=False)[0]
+    assert [recipe.name for recipe in one] == names
     assert parse_recipe("adabn+lora").start == "adabn"
     assert parse_recipe("self_mask+probe").name == "self_mask"
     with pytest.raises(InvalidInput, match="recipe 'wise-ft' is unknown. Did you mean 'wise_ft'"):

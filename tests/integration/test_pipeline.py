@@ -417,6 +417,14 @@ def test_items_that_leave_the_pool_take_nothing_with_them_but_their_label(place)
         og.run_pipeline(place)
 
 
+@pytest.mark.parametrize("method", ["masks", "finetune"])
+def test_methods_that_need_pictures_say_so_before_anybody_labels(place, method):
+    write(place.parent, TOML, ("[adapt]", f'[adapt]\nmethod = "{method}"'))
+    with pytest.raises(og.InvalidInput, match=f'method = "{method}" trains on pictures'):
+        og.run_pipeline(place)
+    assert not (place.parent / "pipeline.run" / "to_label.csv").exists()
+
+
 def test_backbones_that_nothing_could_run_are_refused(place):
     og.run_pipeline(place, until="embed")
     store = place.parent / "pipeline.run" / "store"

@@ -19,6 +19,8 @@ BASE = '# a comment\n[pool]\nsource = "photos"\n[select]\nbudget = 10\n'
         ('\n[audit]\n"hammin" = 4\n', "line 8, [audit]: there is no key 'hammin'. Did you mean 'hamming'?"),
         ("[audit]\nrecipe = 4\n", "[audit]: there is no key 'recipe'. [adapt] has one of that name."),
         ('strategy = "levis"\n', "line 6, [select] strategy must be one of auto, lewis,"),
+        ('[adapt]\nrecipe = "wize_ft"\n', "line 7, [adapt]: recipe 'wize_ft' is unknown. Did you mean 'wise_ft'?"),
+        ('[adapt]\nrecipe = ["lora", "auto"]\n', "line 7, [adapt]: recipe 'auto' stands alone."),
         ('strategy = "levis"\n', "got 'levis'. Did you mean 'lewis'?"),
         ("[evaluate]\nrepeats = 2\n", "line 7, [evaluate] repeats must be at least 3, got 2."),
         ("[evaluate]\nrepeats = true\n", "[evaluate] repeats must be a whole number, got True."),

@@ -17,6 +17,8 @@ TRAININGS = {"probe": "probe", "lp_ft": "ft", "wise_ft": "ft", "lora": "lora", "
 
 ALL = ("probe", "adabn", "self_mask", "lp_ft", "wise_ft", "lora", "bitfit", "mask", "self_mask+wise_ft")
 
+_RULES = ("auto", "all")
+
 FEW_PER_CLASS, MANY_PER_CLASS = 20, 200
 FEW_SHARE, MANY_SHARE = 0.02, 0.1
 LEAST_POOL = 100
@@ -52,6 +54,16 @@ def parse_recipe(name: str) -> Recipe:
     return Recipe(name.removesuffix("+probe"), start, method)
 
 
+def check_names(names: Sequence[str]) -> list[Recipe]:
+    """Recipes of names; none for a single "auto" or "all", which stand alone. Raises InvalidInput."""
+    if len(names) == 1 and names[0] in _RULES:
+        return []
+    alone = next((name for name in names if name in _RULES), None)
+    if alone is not None:
+        raise InvalidInput(f"recipe {alone!r} stands alone. Give it by itself, or names only.")
+    return [parse_recipe(name) for name in names]
+
+
 def choose_recipes(
     asked: str | Sequence[str], *, n_labels: int, n_classes: int, n_pictures: int, batch_norm: bool
 ) -> tuple[list[Recipe], str]:
@@ -68,6 +80,8 @@ def choose_recipes(
     arXiv 2202.10054 for starting from the probe's head.
     """
     names: list[str]
+    if isinstance(asked, (list, tuple)) and len(asked) == 1 and asked[0] in _RULES:
+        asked = asked[0]
     if asked == "auto":
         per_class, share = n_labels / max(1, n_classes), n_labels / max(1, n_pictures)
         level = min(_level(per_class, FEW_PER_CLASS, MANY_PER_CLASS), _level(share, FEW_SHARE, MANY_SHARE))
@@ -77,11 +91,8 @@ def choose_recipes(
         names = list(ALL) if asked == "all" else [asked] if isinstance(asked, str) else list(asked)
         if not names or not all(isinstance(name, str) for name in names):
             raise InvalidInput(f"recipe must be 'auto', 'all', a name or a list of names, got {asked!r}.")
-        alone = next((name for name in names if name in ("auto", "all")), None)
-        if alone is not None:
-            raise InvalidInput(f"recipe {alone!r} stands alone, got {names!r}. Give it by itself, or names only.")
         reason = "as asked for: " + ", ".join(names) + "."
-    parsed = [parse_recipe(name) for name in ["probe", *names]]
+    parsed = check_names(["probe", *names])
     recipes = list({recipe.name: recipe for recipe in parsed}.values())  # "adabn" and "adabn+probe" are one
     if not batch_norm:
         left_out = [recipe.name for recipe in recipes if recipe.start == "adabn"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInput
+from ..finetuning.recipes import check_names
 from ..strategies.registry import parameters
 from .schema import KEYS, KINDS, Key
 
@@ -96,6 +97,7 @@ def read_config(path: Path) -> Config:
                 place = f"{where(section, name)}, [{section}] {name}"
                 values[section][name] = _checked(there[name], key, place, off_ok=section == "gates")
     _check_strategy(values["select"], where)
+    _check_recipes(values["adapt"]["recipe"], where)
     base = path.resolve().parent
     out = values["pipeline"]["out"] or f"{path.stem}.run"
     return Config(path.resolve(), base, Path(os.path.abspath(base / out)), values, frozenset(given))
@@ -200,3 +202,11 @@ def _check_strategy(select: Mapping[str, Any], where: _Lines) -> None:
             place = where("select", "params")
             takes = _nearest(name, known) if known else "It takes none."
             raise InvalidInput(f"{place}, [select.params]: strategy {select['strategy']!r} has no {name!r}. {takes}")
+
+
+def _check_recipes(given: Any, where: _Lines) -> None:
+    """Said before anybody labels, not when the labels are back."""
+    try:
+        check_names([given] if isinstance(given, str) else list(given))
+    except InvalidInput as error:
+        raise InvalidInput(f"{where('adapt', 'recipe')}, [adapt]: {error}") from None

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..._types import Float64Array, IntArray
+from ...errors import InvalidInput
 from ...strategies.pool import Pool
 from ..steps.base import Context
 
@@ -60,6 +61,13 @@ Method = Callable[[Context, Pool, Known], Adapted]
 def relative(path: Path, folder: Path) -> str:
     """As it is written into records: a moved run finds its own files again."""
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+
+def check_pictures(ctx: Context) -> None:
+    """Raises InvalidInput where the method trains on pictures and there are none."""
+    name = ctx.config["adapt"]["method"]
+    if name != "heads" and not ctx.has_pictures:
+        raise InvalidInput(f'[adapt] method = "{name}" trains on pictures, and the pool holds vectors. Use "heads".')
 
 
 def head_settings(ctx: Context) -> Mapping[str, Any]:

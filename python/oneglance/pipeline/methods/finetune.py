@@ -10,14 +10,13 @@ import numpy as np
 
 from ...adapt import Head, Heads
 from ...adapt.files import ARRAYS, FACTS
-from ...errors import InvalidInput
 from ...features.specs import parse_spec
 from ...finetuning import finetune, load_finetuned
 from ...strategies.pool import Pool
 from ..cells import Cells
 from ..hashing import key_of
 from ..steps.base import STORE, TEST_STORE, Context
-from .base import FINETUNED, Adapted, Known, relative
+from .base import FINETUNED, Adapted, Known, check_pictures, relative
 from .better import embed_with
 from .heads import FOLDER as HEADS
 from .heads import adapt as heads_alone
@@ -32,22 +31,22 @@ def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
     is embedded anew with what comes out, and each network keeps the head it was tuned with. The learning curve stays
     that of heads on frozen backbones: tuned features have seen all labels. A killed run goes on. Raises InvalidInput.
     """
-    if not ctx.has_pictures or ctx.specs is None:
-        raise InvalidInput('[adapt] method = "finetune" trains on pictures, and the pool holds vectors. Use "heads".')
+    check_pictures(ctx)
+    specs = ctx.specs or []
     base = heads_alone(ctx, pool, known)
     cells = Cells(ctx.folder / FINETUNED, key_of(ctx.parts))
     labels = known.by_item(pool)
     told: list[dict[str, Any]] = []
     networks: list[Any] = []
     heads: dict[str, Head] = {}
-    for number, spec in enumerate(ctx.specs):
+    for number, spec in enumerate(specs):
         place = cells.folder / NETWORKS / parse_spec(spec).name  # its head is called by its folder
         told.append(cells.get(f"told-{number}", partial(_tune, ctx, spec, place, labels)))
         made = load_finetuned(place)
         networks.append(made.backbone)
         heads |= dict(made.heads)
         classes = made.heads.classes
-    notes = [f"{spec}: {one['text']}" for spec, one in zip(ctx.specs, told, strict=True)]
+    notes = [f"{spec}: {one['text']}" for spec, one in zip(specs, told, strict=True)]
     here = relative(cells.folder, ctx.folder)
     if all(one["recipe"] == PROBE for one in told):
         notes.append("No recipe beats the probe for certain: frozen backbones are used.")

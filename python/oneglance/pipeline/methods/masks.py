@@ -6,14 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...errors import InvalidInput
 from ...features.backbones import as_backbones
 from ...masks import adapt_masks, load_mask
 from ...strategies.pool import Pool
 from ..cells import Cells
 from ..hashing import key_of
 from ..steps.base import Context
-from .base import MASKS, Adapted, Known, relative
+from .base import MASKS, Adapted, Known, check_pictures, relative
 from .better import the_better
 from .heads import adapt as heads_alone
 
@@ -21,12 +20,12 @@ from .heads import adapt as heads_alone
 def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
     """A mask per backbone, judged by the labels (masks.guard); those with a go are put on. A killed run goes on: a
     finished mask is kept, an unfinished one continues from its checkpoint. Raises InvalidInput without pictures."""
-    if not ctx.has_pictures or ctx.specs is None:
-        raise InvalidInput('[adapt] method = "masks" trains on pictures, and the pool holds vectors. Use "heads".')
+    check_pictures(ctx)
+    specs = ctx.specs or []
     cells = Cells(ctx.folder / MASKS, key_of(ctx.parts))
     labels = known.by_item(pool)
     backbones, notes, deployed, n_go = [], [], 0, 0
-    for number, spec in enumerate(ctx.specs):
+    for number, spec in enumerate(specs):
         place = cells.folder / f"mask-{number}"
         told = cells.get(f"verdict-{number}", partial(_train, ctx, spec, place, labels))
         backbone = _backbone(spec, place, told["go"])

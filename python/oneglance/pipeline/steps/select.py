@@ -21,6 +21,7 @@ from ...strategies.budget import parse_budget
 from ...strategies.candidates import available, gone
 from ...strategies.run_files import RUN_FILE, SELECTED, write_run
 from ..gates import Gate
+from ..methods.base import check_pictures
 from ..record import Outcome, Record
 from ..trial import check_truth
 from .audit import LEFT_OUT, left_out_items, left_out_mark
@@ -45,6 +46,7 @@ def label_files(ctx: Context) -> list[Path]:
 def run(ctx: Context) -> Outcome:
     """Picks what is missing to the budget: answers that are there count, and their items are labelled already."""
     pool, given = ctx.pool(), ctx.config["select"]
+    check_pictures(ctx)
     check_truth(ctx, pool)
     ctx.book.take(label_files(ctx), item_ids(pool))  # the list itself is written anew below
     ctx.book.save()
