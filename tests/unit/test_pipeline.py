@@ -386,7 +386,7 @@ def test_cells_are_kept_by_key(tmp_path):
 
 def test_intervals_and_sizes():
     assert sizes_of((0.1, 0.25, 1.0), 30) == [3, 8, 30]
-    assert sizes_of((0.01, 0.02), 10) == [1]
+    assert sizes_of((0.01, 0.02, 0.02), 10) == [1, 1]
     one = mean_dict([0.5, 0.7, 0.9], 0.95)
     assert one["mean"] == pytest.approx(0.7)
     assert one["low"] == pytest.approx(0.7 - 4.303 * 0.2 / 3**0.5, abs=0.02)  # Student's t, two degrees of freedom
@@ -473,6 +473,19 @@ def test_intervals_of_groups():
     pairs = mean_dict(values, 0.95, groups=np.array([0, 0, 1, 1, 2, 2]))
     assert pairs == pytest.approx(mean_dict(values[::2], 0.95)), "each value twice is no second value"
     assert pairs["high"] - pairs["low"] > plain["high"] - plain["low"]
+
+
+def test_curves_of_very_few_labels_keep_their_places():
+    """Folds that leave five and six labels: all of them belong together, and so does every share."""
+    from oneglance.pipeline.steps.evaluate import _curve
+
+    shares = (0.1, 0.25, 0.5, 0.75, 1.0)
+    found = [[{"n": size, "ours": size / n} for size in sizes_of(shares, n)] for n in (5, 6, 6)]
+    curve = _curve(found, 0.95)
+    assert [point["n"] for point in curve] == [1, 2, 3, 4, 6]
+    assert curve[-1]["ours"]["mean"] == 1.0
+    assert [point["n"] for point in _curve([[{"n": 1, "ours": 0.1}, {"n": 1, "ours": 0.3}]] * 3, 0.95)] == [1]
+    assert _curve([[], []], 0.95) == []
 
 
 def test_a_single_value_shows_no_interval():

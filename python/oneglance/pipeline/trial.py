@@ -55,8 +55,8 @@ def random_order(rows: IntArray, seed: int, repeat: int) -> IntArray:
 
 
 def sizes_of(shares: Sequence[float], n: int) -> list[int]:
-    """Different counts, ascending, at least one."""
-    return sorted({max(1, round(share * n)) for share in shares})
+    """A count for every different share, ascending, at least one; few labels may make two of them equal."""
+    return [max(1, round(share * n)) for share in sorted(set(shares))]
 
 
 def share_dict(hits: int, n: int, level: float) -> dict[str, float]:

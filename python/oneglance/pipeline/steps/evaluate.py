@@ -179,7 +179,7 @@ def _repetition(trial: _Trial, repeat: int) -> list[dict[str, float]]:
 
 
 def _growing(trial: _Trial, known: Known, repeat: int) -> Any:
-    """(size, heads) of nested parts of the labels."""
+    """(size, heads) of nested parts of the labels, one per share: their number is the same for all folds."""
     order = np.searchsorted(known.rows, order_of(known.rows, trial.seed, repeat))
     for size in sizes_of(trial.shares, known.rows.size):
         yield size, fit(trial.store, known.part(np.sort(order[:size])), trial.settings)
@@ -203,10 +203,14 @@ def _held_out(trial: _Trial, repeat: int) -> list[dict[str, float]]:
 
 def _curve(found: list[list[dict[str, float]]], level: float) -> list[dict[str, Any]]:
     """Per size the mean over repetitions with its interval; of ours less random in pairs. Sizes of cross-validation
-    differ by one or two between folds: they go by their place."""
+    differ by one or two between folds: they go by their place, and one that few labels make equal to the next is left
+    out."""
     curve = []
-    for entries in zip(*found, strict=False):
-        point: dict[str, Any] = {"n": round(float(np.mean([entry["n"] for entry in entries])))}
+    sizes = [round(float(np.mean([entry["n"] for entry in entries]))) for entries in zip(*found, strict=True)]
+    for place, entries in enumerate(zip(*found, strict=True)):
+        if sizes[place] in sizes[place + 1 :]:
+            continue
+        point: dict[str, Any] = {"n": sizes[place]}
         point["ours"] = mean_dict([entry["ours"] for entry in entries], level, 0.0)
         if all("random" in entry for entry in entries):
             point["random"] = mean_dict([entry["random"] for entry in entries], level, 0.0)
