@@ -181,7 +181,7 @@ def test_a_full_disk_is_an_error_with_a_cure_and_the_run_can_go_on(whole, tmp_pa
 
     def full(handle):
         writes.append(handle)
-        if len(writes) > 2:
+        if len(writes) > 4:  # file and folder, of the trial at the start and of the first checkpoint
             raise OSError(errno.ENOSPC, "No space left on device")
         real(handle)
 
@@ -191,6 +191,15 @@ def test_a_full_disk_is_an_error_with_a_cure_and_the_run_can_go_on(whole, tmp_pa
             og.pretrain(GREY, tmp_path, **FAST, checkpoint_every_s=0)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]  # the older one, whole
     assert same(tensors(og.pretrain(GREY, tmp_path, **FAST)), tensors(whole))
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_pictures_are_read(tmp_path, monkeypatch):
+    def refused(*given, **more):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("oneglance.store.files.os.replace", refused)
+    with pytest.raises(og.StoreError, match="out: cannot write .* Choose a folder you may write to"):
+        og.pretrain(GREY, tmp_path, **FAST, progress=lambda moment: pytest.fail("read"))
 
 
 def test_bad_pictures_are_listed_and_a_pool_below_two_is_refused(make_pictures, tmp_path):

@@ -18,7 +18,7 @@ from ..errors import InvalidInput
 from ..features.backbones import Backbone
 from ..features.saved import backbone_files
 from ..features.specs import BACKBONE_FILE
-from ..store.files import json_bytes, make_folder, write_atomic
+from ..store.files import TMP_SUFFIX, json_bytes, make_folder, write_atomic
 
 RECORD_FILE, SHEET_FILE = "record.json", "told.png"
 
@@ -52,3 +52,11 @@ def check_out(folder: Path, overwrite: bool) -> None:
         raise InvalidInput(
             f"out: {folder} holds a backbone already. Choose another folder, or overwrite=True / --overwrite."
         )
+
+
+def check_writable(folder: Path) -> None:
+    """Makes the folder. Raises StoreError, before any work, where nothing can be written."""
+    make_folder(folder)
+    trial = folder / f"{RECORD_FILE}{TMP_SUFFIX}"
+    write_atomic(trial, [b""])
+    trial.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ from ..masks.train import seeded
 from ..store.files import digest
 from .checkpoint import read_checkpoint
 from .course import Course
-from .files import check_out
+from .files import check_out, check_writable
 from .from_backbone import BackboneEncoder
 from .mae import MaeObjective
 from .methods import choose_method
@@ -109,6 +109,8 @@ def pretrain(
     arithmetic = _arithmetic(compute, where, ready)
     for _ in plan_stages(chosen, chosen_for(ready.n_pictures), ready.encoder, *ready.seen):
         pass  # errors come before the pictures are read, and not when a later stage begins
+    if folder is not None and rank() == 0:
+        check_writable(folder)
     shelf = fill_shelf(
         ready.pictures,
         ready.preprocess,

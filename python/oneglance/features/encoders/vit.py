@@ -100,7 +100,9 @@ class SmallViT(nn.Module):
     def grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of patches of a picture. Raises InvalidInput."""
         if size[0] % self.patch or size[1] % self.patch or min(size) < self.patch:
-            raise InvalidInput(f"pictures must have sides that are multiples of the patch {self.patch}, got {size}.")
+            raise InvalidInput(
+                f"pictures must have sides that are multiples of the patch {self.patch}, got {size}. Choose such a size."
+            )
         return size[0] // self.patch, size[1] // self.patch
 
     def tokens(self, pictures: Tensor, keep: Tensor | None = None) -> Tensor:
