@@ -107,7 +107,7 @@ def gates(ctx: Context, record: Record) -> list[Gate]:
 STEP = Step(
     "adapt",
     "from labels to heads",
-    1,
+    2,
     ("adapt",),
     ("embed", "select", "labels"),
     run,

@@ -247,5 +247,5 @@ def _parts(ctx: Context) -> dict[str, Any]:
     }
 
 
-STEP = Step("evaluate", "how good the result is", 1, ("evaluate",), ("embed", "labels", "adapt"), run, _parts, gates,
+STEP = Step("evaluate", "how good the result is", 2, ("evaluate",), ("embed", "labels", "adapt"), run, _parts, gates,
             prepare=prepare)  # fmt: skip
