@@ -181,3 +181,14 @@ def test_what_was_never_written_is_not_computed_with(device, monkeypatch):
     rows = MetricRows(device_rows(device.put(x), "X", device.library), True, np.arange(20) % 2 == 1)
     got = rows.sample()
     np.testing.assert_allclose(got, x[1::2] / np.linalg.norm(x[1::2], axis=1, keepdims=True), rtol=1e-6)
+
+
+def test_prepared_rows_are_kept_once(device):
+    """Queries with many equals are asked again, fewer at a time and in wider tiles."""
+    x = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
+    x[:200] = x[0]
+    rows, queries = (MetricRows(device_rows(device.put(y), "X", device.library), False) for y in (x, x[198:300]))
+    search = nearest.NearestSearch(rows, 3)
+    indices, _ = search.find(queries)
+    assert np.array_equal(device.library.to_host(indices), oracle(x[198:300], x, 3)[0])
+    assert sum(int(tile.x.shape[0]) for tile in search._tiles.values()) == 300

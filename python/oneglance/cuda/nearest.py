@@ -65,6 +65,7 @@ class NearestSearch:
         )
         self._keep = rows.rows.n_rows * self.width * 4 <= CACHE_BYTES
         self._tiles: dict[tuple[int, int], _Points] = {}
+        self._rows_of_tiles = 0
 
     def find(self, queries: MetricRows, query_rows: IntArray | None = None) -> tuple[Any, Any]:
         """indices int64 and dist2 float64 (n_queries, n_nearest), ascending, ties to the lower row, on the device.
@@ -103,6 +104,8 @@ class NearestSearch:
         crowded = library.zeros(n, "uint8", self.device)
         step = min(PANEL_ROWS, n)
         tile_rows = self._tile_rows(step)
+        if tile_rows != self._rows_of_tiles:  # fewer queries, wider tiles: the rows are kept once
+            self._tiles, self._rows_of_tiles = {}, tile_rows
         products = library.empty(step * tile_rows, "float32", self.device)
         stream, at = library.stream(self.device), library.address
         n_rows = self.rows.rows.n_rows
