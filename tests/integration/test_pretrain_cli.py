@@ -96,6 +96,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_goes_on(folder, tmp_path
         (("--from", "timm:x", "--encoder", "vit"), "start (--from) continues a backbone; leave out encoder and patch"),
         (("--from", "nowhere"), "backbone 'nowhere': must look like KIND:NAME"),
         (("--warm-up", "1"), "warm_up must lie in [0, 1), got 1.0"),
+        (("--checkpoint-minutes", "-1"), "Invalid value for '--checkpoint-minutes': -1.0 is not in the range x>=0"),
         (("--lr", "0"), "lr must be a finite number > 0, got 0"),
     ],
 )

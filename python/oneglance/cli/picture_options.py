@@ -13,7 +13,11 @@ from .progress import STYLES
 _SHARED: dict[str, Callable[[Any], Any]] = {
     "flip": click.option("--flip/--no-flip", default=True, help="Mirror images among the views. Default: yes."),
     "checkpoint_minutes": click.option(
-        "--checkpoint-minutes", type=float, default=5.0, show_default=True, help="How often progress is kept."
+        "--checkpoint-minutes",
+        type=click.FloatRange(0),
+        default=5.0,
+        show_default=True,
+        help="How often progress is kept.",
     ),
     "device": click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."),
     "compute": click.option(

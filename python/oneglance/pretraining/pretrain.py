@@ -84,6 +84,7 @@ def pretrain(
     size        side or (height, width) in pixels; by the pictures where left out      patch  of a ViT
     epochs, batch_size, lr, weight_decay, warm_up   see choose_settings and Recipe; lr is at a batch of 256
     crops       fields of Crops to change, e.g. {"flip": 0} for digits
+    compute     "float32", "bfloat16" (losses stay in float32), or "auto": the latter on CUDA cards that have it
     fresh       forget a checkpoint in out             overwrite  replace a backbone in out
 
     A killed run goes on where it stopped when called again, and ends with the same bits on a CPU with the same threads

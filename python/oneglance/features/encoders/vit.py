@@ -101,7 +101,8 @@ class SmallViT(nn.Module):
         """Rows and columns of patches of a picture. Raises InvalidInput."""
         if size[0] % self.patch or size[1] % self.patch or min(size) < self.patch:
             raise InvalidInput(
-                f"pictures must have sides that are multiples of the patch {self.patch}, got {size}. Choose such a size."
+                f"pictures must have sides that are multiples of the patch {self.patch}, got {size}. Choose such a "
+                "size."
             )
         return size[0] // self.patch, size[1] // self.patch
 
