@@ -290,6 +290,9 @@ def test_a_missing_or_damaged_output_is_made_again(place):
 
 def test_rerun_and_until(place):
     to_the_end(place)
+    plan = og.run_pipeline(place, rerun="adapt", until="adapt", dry_run=True)
+    assert (states(plan)["adapt"], states(plan)["evaluate"]) == ("to run", "not reached")
+    assert plan.message == "next: adapt"
     found = og.run_pipeline(place, rerun="adapt", until="adapt")
     assert (found.ran, why(found, "adapt")) == (("adapt",), "asked for")
     assert states(found)["evaluate"] == "not reached"

@@ -46,18 +46,23 @@ def report_pipeline(path: str | PathLike[str]) -> tuple[Path, ...]:
     return tuple(config.folder / name for name in REPORTS)
 
 
-def planned(config: Config, rerun: str | None, verify: bool, *, look: bool = True) -> tuple[Context, PipelineRun]:
-    """The run as steps see it, with the records that are there; and the plan. look: compare with what the steps read
-    now, as a run would."""
+def planned(
+    config: Config, rerun: str | None, verify: bool, *, until: str | None = None, look: bool = True
+) -> tuple[Context, PipelineRun]:
+    """The run as steps see it, with the records that are there; and the plan, as far as `until`. look: compare with
+    what the steps read now, as a run would."""
     folder = config.folder
     ctx = Context(config, Hashes(folder / HASHES), Book(folder / BOOK), lambda _: None)
-    states, gates, to_run, again = [], [], False, False
+    states, gates, to_run, again, beyond = [], [], False, False, False
     for step in STEPS:
         again = again or step.name == rerun
         record, begun = read_record(folder, step.name), read_begun(folder, step.name)
         state, why = _foreseen(ctx, step, record, begun, verify, look)
         if again and state != "left out":
             state, why = "to run", "asked for"
+        if beyond and state in ("to run", "waiting"):
+            state, why = "not reached", ""
+        beyond = beyond or step.name == until
         takes = _estimate(ctx, step) if look and state == "to run" else ""
         if state == "done" and to_run:
             why = "kept if the results of earlier steps stay the same"

@@ -66,7 +66,7 @@ def run_pipeline(
             raise InvalidInput(f"force: there is no gate {gate!r}, only {', '.join(FORCEABLE)}.")
     say = _speaker(progress)
     if dry_run:
-        return planned(config, rerun, verify)[1]
+        return planned(config, rerun, verify, until=until)[1]
     _claim(config)
     with _locked(config.folder):
         ledger = Ledger(config.folder)
