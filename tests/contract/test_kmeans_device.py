@@ -5,6 +5,7 @@ import pytest
 from pools import as_dtype, pools
 
 import oneglance as og
+from oneglance.cuda import rows
 
 POOLS = {
     name: matrix
@@ -52,6 +53,18 @@ def test_starts(device):
     for init in ("k-means++", x[3:8], device.put(x[3:8])):
         got = og.kmeans(device.put(x), 5, init=init, max_iter=4, tol=0.0)
         equal(device, got, og.kmeans(x, 5, init=init if isinstance(init, str) else x[3:8], max_iter=4, tol=0.0))
+
+
+def test_rows_of_the_host_are_copied_in_pieces(device, monkeypatch):
+    """Whole, they would be on the device twice for a moment, and on the host."""
+    monkeypatch.setattr(rows, "PIECE_BYTES", 4 * 24 * 10)
+    x, sizes, real = POOLS["clustered"].astype(np.float32)[:35], [], device.library.from_host
+    monkeypatch.setattr(
+        device.library, "from_host", lambda array, where: sizes.append(len(array)) or real(array, where)
+    )
+    copy = rows.DeviceCopy(og.RowShards((x[:3], x[3:])), device.library, 0)
+    assert sizes == [3, 10, 10, 10, 2]
+    assert np.array_equal(device.library.to_host(copy.rows.array), x)
 
 
 def test_masks_and_rows_of_the_host(device):

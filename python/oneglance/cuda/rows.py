@@ -20,6 +20,7 @@ from .passes import PANEL_BYTES, Passes
 
 _STREAM = 'Leave X in host memory and pass device="cuda": it is then streamed, and the device holds two panels of it.'
 _FREE = "Free some of it."
+PIECE_BYTES = 64 << 20  # of the host that are copied at once
 
 
 def on_host(value: Any, library: Library) -> Any:
@@ -88,12 +89,17 @@ class DeviceCopy:
         shards = as_shards(X, "X")
         n, d = shards.shape
         cure = "Use fewer rows, or leave device out: the CPU reads them where they lie."
-        with named_memory(library, device, "the copy of X", n * d * shards.dtype.itemsize, cure):
+        row_bytes = d * shards.dtype.itemsize
+        step = max(1, PIECE_BYTES // row_bytes)
+        needed = n * row_bytes + min(n * row_bytes, PIECE_BYTES)
+        with named_memory(library, device, "the copy of X", needed, cure):
             array = library.empty((n, d), str(shards.dtype), device)
             first = 0
             for shard in shards:
-                array[first : first + len(shard)] = library.from_host(shard, device)
-                first += len(shard)
+                for start in range(0, len(shard), step):  # each piece is there twice for a moment
+                    piece = shard[start : start + step]
+                    array[first : first + len(piece)] = library.from_host(piece, device)
+                    first += len(piece)
         self.rows = device_rows(array, "X", library)
 
     def taken(self, positions: Any) -> DeviceRows:
