@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -286,6 +287,21 @@ def test_a_missing_or_damaged_output_is_made_again(place):
     assert og.run_pipeline(place).ran == ()
     found = og.run_pipeline(place, verify=True)
     assert "selection/selected.csv was changed" in why(found, "select")
+
+
+@pytest.mark.parametrize("name", ["store", "audit_features", "selection"])
+def test_a_dry_run_and_a_report_where_a_folder_is_gone(place, name):
+    folder = to_the_end(place).folder
+    shutil.rmtree(folder / name)
+    plan = og.run_pipeline(place, dry_run=True)
+    step = {"store": "embed", "selection": "select"}.get(name, name)
+    assert plan.message == f"next: {step}"
+    assert "is missing" in why(plan, step)
+    assert why(plan, "evaluate") == "kept if the results of earlier steps stay the same"
+    if name == "audit_features":
+        _, err = oneglance("report", place, code=2)
+        assert f"audit.json is missing. Make it anew: oneglance run {place}" in err
+    assert step in og.run_pipeline(place).ran
 
 
 def test_rerun_and_until(place):

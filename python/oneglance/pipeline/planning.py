@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidInput, OneglanceError
+from ..errors import InvalidInput, OneglanceError, StoreError
 from ..store.files import digest
 from .book import BOOK, Book
 from .config import Config, read_config
@@ -42,7 +42,10 @@ def report_pipeline(path: str | PathLike[str]) -> tuple[Path, ...]:
     ctx, found = planned(config, None, False, look=False)
     if not ctx.records:
         raise InvalidInput(f"{path}: no step is done yet, there is nothing to report. First: oneglance run {path}")
-    write_report(ctx, found)
+    try:
+        write_report(ctx, found)
+    except FileNotFoundError as error:
+        raise InvalidInput(f"{path}: {error.filename} is missing. Make it anew: oneglance run {path}") from None
     return tuple(config.folder / name for name in REPORTS)
 
 
@@ -57,7 +60,12 @@ def planned(
     for step in STEPS:
         again = again or step.name == rerun
         record, begun = read_record(folder, step.name), read_begun(folder, step.name)
-        state, why = _foreseen(ctx, step, record, begun, verify, look)
+        try:
+            state, why = _foreseen(ctx, step, record, begun, verify, look)
+        except (StoreError, FileNotFoundError):
+            if not to_run:
+                raise
+            state, why = ("to run", NEVER_RUN) if record is None else ("done", "")  # what it reads comes first
         if again and state != "left out":
             state, why = "to run", "asked for"
         if beyond and state in ("to run", "waiting"):
