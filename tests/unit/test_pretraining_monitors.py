@@ -33,6 +33,11 @@ def test_looks_are_their_definitions():
     assert abs(found["directions"] - participation_ratio(HEALTHY)) <= 1e-6
 
 
+def test_two_pictures_are_no_single_direction():
+    assert not said([look(HEALTHY[:2])] * 4)
+    assert "directions" in look(HEALTHY[:3])
+
+
 @pytest.mark.parametrize(
     ("features", "words"),
     [

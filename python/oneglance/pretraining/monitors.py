@@ -50,12 +50,14 @@ Reading: TypeAlias = Mapping[str, Any]
 
 def look(features: FloatArray) -> dict[str, float]:
     """spread, rank_me and directions of features (n, d) of different pictures; rows that are zero or not finite are
-    left out, and without two others all three are 0. Cost: three Gram matrices of the smaller side."""
+    left out, and without two others all three are 0. Two pictures differ in one direction whatever they are: it is not
+    given. Cost: three Gram matrices of the smaller side."""
     usable = np.isfinite(features).all(axis=1) & features.any(axis=1)
     if usable.sum() < 2:
         return {"spread": 0.0, "rank_me": 0.0, "directions": 0.0}
     found = spectrum(np.asarray(features[usable], dtype=np.float64))
-    return {"spread": found.spread, "rank_me": found.rank_me, "directions": found.participation}
+    seen = {"spread": found.spread, "rank_me": found.rank_me}
+    return seen if usable.sum() == 2 else {**seen, "directions": found.participation}
 
 
 @torch.no_grad()
