@@ -266,6 +266,14 @@ def test_few_labels_are_judged_as_far_as_they_go():
     assert made.scores[1].accuracy is not None
 
 
+def test_groups_from_python():
+    scenes = [row // 3 for row in range(27)] + [None, float("nan"), ""]
+    made = finetune(net(), pictures(), LABELS, recipe="probe", groups=scenes, **FAST)
+    assert made.notes[0] == "20 labels are of 7 groups, which are held out as wholes."
+    same = finetune(net(), pictures(), LABELS, recipe="probe", groups=range(30), **FAST)
+    assert same.scores == finetune(net(), pictures(), LABELS, recipe="probe", **FAST).scores
+
+
 def test_a_recipe_that_diverges_is_named_and_the_probe_stays():
     made = finetune(net(), pictures(), LABELS, recipe=["lp_ft", "adabn"], **{**FAST, "lr": 1e30, "roll_back": True})
     lp_ft = made.scores[1]
@@ -301,6 +309,7 @@ def test_what_is_wrong_with_the_arguments_is_said_before_any_work():
         ({"recipe": "wise"}, "recipe 'wise' is unknown"),
         ({"counts": (1,)}, "counts must be numbers of labels"),
         ({"folds": 0}, "folds must be"),
+        ({"groups": [1, 2]}, r"groups must have one entry per picture \(30\), None for one of its own, got 2"),
         ({"lr": 0.0}, "lr must be"),
         ({"epochs": 3}, "unknown setting 'epochs'"),
         ({"crops": {"flop": 1}}, "crops: no field 'flop'"),

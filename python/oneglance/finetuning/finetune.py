@@ -39,6 +39,7 @@ def finetune(
     folds: int = 5,
     repeats: int = 2,
     roll_back: bool = True,
+    groups: Sequence[Any] | None = None,
     crops: Mapping[str, Any] | None = None,
     device: Any = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
@@ -59,8 +60,9 @@ def finetune(
                 "mask" (one bit per weight, from labels); "adabn" and "self_mask" (without labels, then a probe), which
                 before "+" start another recipe. The plain probe is always tried
     counts      numbers of labels to try all recipes with as well: nested parts of each fold, classes as even as can be
-    folds, repeats  of the cross-validation: stratified; a class with one label is never held out; pictures that have
-                the same group (columns=Columns(group=...)) are held out together
+    folds, repeats  of the cross-validation: stratified; a class with one label is never held out
+    groups      one per picture, None for one of its own: pictures of one scene or patient, which are held out together;
+                by default the column of the list that columns names
     roll_back   False: the best of the recipes asked for is used even where it is no better than the probe
     crops       fields of Crops to change, e.g. {"flip": 0} for digits
     checkpoint  folder for every training's outputs: the same call goes on from there after a kill; it is left there
@@ -82,6 +84,7 @@ def finetune(
         counts=counts,
         folds=folds,
         repeats=repeats,
+        groups=groups,
         columns=columns,
         **settings,
     )
@@ -101,7 +104,7 @@ def finetune(
         tuning = choose_tuning(known.rows.size, family_of(base.module), settings)
         cut = automatic_crops(pool, crops, supervised=True)
         shop = Workshop(pool, numbers, known.codes, len(known.names), tuning, cut, callback=callback)
-        together = group_numbers(known.rows, plan.source.items.groups)
+        together = group_numbers(known.rows, plan.groups)
         cells = make_cells(known.codes, folds, repeats, tuple(counts), tuning.seed, together)
         trials = Trials(shop, place)
         scores, curve = trials.run(plan.recipes, cells)

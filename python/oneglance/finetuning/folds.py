@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -90,12 +91,15 @@ def check_counts(counts: tuple[int, ...], n_labels: int) -> tuple[int, ...]:
     return counts
 
 
-def group_numbers(rows: IntArray, groups: Sequence[str | None] | None) -> IntArray | None:
+def group_numbers(rows: IntArray, groups: Sequence[Any] | None) -> IntArray | None:
     """Of these rows of a source whose groups are given: a number per group, and for a row without one its own. None
     where no two of them share one."""
     if groups is None:
         return None
-    named = [f"row {row}" if groups[row] in (None, "") else f"group {groups[row]}" for row in rows.tolist()]
+    named = [
+        f"row {row}" if groups[row] in (None, "") or groups[row] != groups[row] else f"group {groups[row]}"
+        for row in rows.tolist()
+    ]
     number = {name: place for place, name in enumerate(dict.fromkeys(named))}
     return None if len(number) == len(named) else np.array([number[name] for name in named], dtype=np.int64)
 

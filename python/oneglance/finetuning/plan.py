@@ -27,6 +27,7 @@ from .settings import Tuning, choose_tuning
 class Plan:
     """recipes, why   what is tried, the probe first, and the rule's reason      tuning  settings of every training
     cells  divisions of the labels; none: no verdict is possible               notes   what the labels do not tell
+    groups  of all pictures, None where none are given
     """
 
     base: Backbone
@@ -37,6 +38,7 @@ class Plan:
     tuning: Tuning
     cells: list[Cell]
     notes: tuple[str, ...]
+    groups: list[Any] | None = None
 
     @property
     def n_trainings(self) -> int:
@@ -91,6 +93,7 @@ def plan_finetune(
     counts: Sequence[int] = (),
     folds: int = 5,
     repeats: int = 2,
+    groups: Sequence[Any] | None = None,
     columns: Columns | None = None,
     **settings: Any,
 ) -> Plan:
@@ -118,8 +121,20 @@ def plan_finetune(
         peft_library()
     tuning = choose_tuning(known.rows.size, family_of(base.module), settings)
     parts = check_counts(tuple(counts), known.rows.size)
-    together = group_numbers(known.rows, source.items.groups)
+    shared = _groups_of(source, groups)
+    together = group_numbers(known.rows, shared)
     n_folds, n_repeats = positive_int(folds, "folds"), positive_int(repeats, "repeats")
     cells = make_cells(known.codes, n_folds, n_repeats, parts, tuning.seed, together)
     notes = tuple(remarks(known.codes, known.names, cells, together))
-    return Plan(base, source, known, recipes, why, tuning, cells, notes)
+    return Plan(base, source, known, recipes, why, tuning, cells, notes, shared)
+
+
+def _groups_of(source: Source, given: Sequence[Any] | None) -> list[Any] | None:
+    if given is None:
+        return None if source.items.groups is None else list(source.items.groups)
+    shared = list(given)
+    if len(shared) != len(source.items):
+        raise InvalidInput(
+            f"groups must have one entry per picture ({len(source.items)}), None for one of its own, got {len(shared)}."
+        )
+    return shared
