@@ -65,6 +65,23 @@ def test_a_folder_written_anew_keeps_nothing_of_the_old(whole, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backbone.json", "record.json", "weights.pt"]
 
 
+def test_a_full_disk_leaves_the_backbone_that_was_to_be_replaced(whole, tmp_path, monkeypatch):
+    whole.save(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    real, writes = os.fsync, []
+
+    def full(handle):
+        writes.append(handle)
+        if len(writes) > 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr("oneglance.store.files.os.fsync", full)
+    with pytest.raises(og.StoreError, match="disk full"):
+        whole.save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_pixels_are_standardised_by_the_pool(whole):
     module = whole.backbone.module
     assert abs(module.mean.item() - GREY.mean()) < 1e-4

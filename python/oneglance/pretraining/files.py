@@ -18,9 +18,10 @@ from ..errors import InvalidInput
 from ..features.backbones import Backbone
 from ..features.saved import backbone_files
 from ..features.specs import BACKBONE_FILE
-from ..store.files import TMP_SUFFIX, json_bytes, make_folder, write_atomic
+from ..store.files import TMP_SUFFIX, json_bytes, make_folder, sync_folder, write_atomic
 
 RECORD_FILE, SHEET_FILE = "record.json", "told.png"
+_NEW_SUFFIX = ".new"
 
 
 def save_backbone(
@@ -37,10 +38,19 @@ def save_backbone(
         sheet.save(stream, format="PNG")
         files = {SHEET_FILE: stream.getvalue(), **files}
     make_folder(folder)
+    aside = {folder / f"{name}{_NEW_SUFFIX}": folder / name for name in files}
+    try:  # a disk that is full leaves what was there before
+        for place, content in zip(aside, files.values(), strict=True):
+            write_atomic(place, [content])
+    except BaseException:
+        for place in aside:
+            place.unlink(missing_ok=True)
+        raise
     for name in (BACKBONE_FILE, SHEET_FILE):  # what is there always describes the weights beside it
         (folder / name).unlink(missing_ok=True)
-    for name, content in files.items():
-        write_atomic(folder / name, [content])
+    for place, final in aside.items():
+        place.replace(final)
+    sync_folder(folder)
     return {name: len(content) for name, content in files.items()}
 
 
