@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from device_libraries import InDeviceMemory, emulated_kernels
 
+import oneglance as og
+from oneglance.cluster import small_kmeans
 from oneglance.cuda import device_rows, library_of, why_not
 from oneglance.cuda.arrays import checked_device, place_of
 from oneglance.cuda.blocks import Blocks
@@ -20,6 +22,7 @@ from oneglance.cuda.mask_bits import target
 from oneglance.cuda.norms import row_norms2
 from oneglance.cuda.torch_library import TorchLibrary
 from oneglance.errors import InvalidInput, MissingDependency
+from oneglance.masks import MaskStack, pack_mask
 
 
 def norms_of(device, array):
@@ -185,6 +188,47 @@ def test_integers_are_widened_on_the_device_that_they_are_on(device, monkeypatch
     monkeypatch.setattr(library, "guard", guard)
     rows = device_rows(x.T, "X", library)
     assert (rows.n_rows, rows.n_dims, rows.dtype, rows.row_stride) == (3, 4, "float64", 4)
+
+
+ON_ROWS = {
+    "nearest": lambda x, mask: og.nearest(x[:5], x, k=2, mask=mask),
+    "knn": lambda x, mask: og.knn(x, 2, mask=mask, metric="cosine"),
+    "farthest_points": lambda x, mask: og.farthest_points(x, 4, mask=mask, assign=True),
+    "weighted_draw": lambda x, mask: og.weighted_draw(x, 4, mask=mask, metric="cosine"),
+    "kmeans": lambda x, mask: og.kmeans(x, 3, mask=mask, max_iter=2),
+    "activeft": lambda x, mask: og.activeft(x, 3, mask=mask, n_iter=2),
+    "bilaf": lambda x, mask: og.bilaf(x, 6, n_cores=2, mask=mask),
+    "lewis_weights": lambda x, mask: og.lewis_weights(x, 1.0, mask=mask, ridge=0.1),
+    "leverage_scores": lambda x, mask: og.leverage_scores(x, mask=mask),
+    "small_kmeans": lambda x, mask: small_kmeans(x, [0, 10, 20, 40], 2),
+    "MaskStack": lambda x, mask: MaskStack([pack_mask(x > 0)] * 2).linear(x[:3], x, [0, 1, -1]),
+}
+CALLS = "empty zeros full from_host astype contiguous product stable_order joined taken stream lane cholesky_upper"
+
+
+@pytest.mark.parametrize("name", ON_ROWS)
+def test_all_work_is_done_where_the_rows_are(device, monkeypatch, name):
+    """CuPy works on the current device: calls are made inside the guard of the rows' own."""
+    library, inside = device.library, []
+    x = device.put(np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32))
+    mask = np.arange(40) % 5 != 0
+
+    @contextmanager
+    def guard(number):
+        inside.append(number)
+        yield
+        inside.pop()
+
+    for call in CALLS.split():
+        real = getattr(library, call)
+        monkeypatch.setattr(
+            library,
+            call,
+            lambda *args, real=real, call=call, **named: real(*args, **named) if inside else pytest.fail(call),
+        )
+    monkeypatch.setattr(library, "guard", guard)
+    ON_ROWS[name](x, mask)
+    assert not inside
 
 
 class Kernels:

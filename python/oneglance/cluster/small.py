@@ -14,8 +14,10 @@ from .._rows import named_rows
 from .._types import IntArray, as_offsets
 from ..cuda import device_rows, library_of
 from ..cuda import patterns as on_cards
+from ..cuda.arrays import adopted
 from ..cuda.library import Library
 from ..cuda.norms import row_norms2
+from ..cuda.rows import on_host
 from ..errors import InvalidInput
 
 MAX_ITER = 128  # random numbers for empty clusters are numbered c * 128 + iteration
@@ -68,7 +70,13 @@ def small_kmeans(
     if max_iter > MAX_ITER:
         raise InvalidInput(f"max_iter must be at most {MAX_ITER}, got {max_iter}.")
     library = library_of(points, "points")
-    flat, ends = _ragged(points, offsets, counts, library)
+    if library is None:
+        flat, ends = _ragged(points, offsets, counts, None)
+    else:
+        offsets, counts, items = (on_host(value, library) for value in (offsets, counts, items))
+        points = adopted(points, library)
+        with library.guard(library.device(points)):
+            flat, ends = _ragged(points, offsets, counts, library)
     names = _names(items, ends.size - 1)
     with named_rows("points", cure="Fix them, or leave their images out."):
         if library is not None:
@@ -95,7 +103,7 @@ def _flat(points: Any, library: Library | None) -> Any:
         return as_matrix(points, "points", empty_ok=True)
     if points.ndim != 2 or points.shape[1] == 0:
         raise InvalidInput(f"points must be 2-D (rows, features), got shape {tuple(points.shape)}.")
-    return library.astype(library.own(points), "float32")
+    return library.astype(points, "float32")
 
 
 def _as_float32(flat: Any, library: Library | None) -> Any:

@@ -107,11 +107,13 @@ def _knn_on_device(request: NearestRequest, k: int, cosine: bool, mask: Any) -> 
     if request.from_host:
         indices: Any = np.full((n_rows, k), -1, dtype=np.int64)
         distances: Any = np.full((n_rows, k), np.nan)
-    else:
+        indices[there], distances[there] = there[found], near
+        return Nearest(indices, distances)
+    with library.guard(request.device):
         there = library.from_host(there, request.device)
         indices = library.full((n_rows, k), -1, "int64", request.device)
         distances = library.full((n_rows, k), np.nan, "float64", request.device)
-    indices[there], distances[there] = there[found], near
+        indices[there], distances[there] = there[found], near
     return Nearest(indices, distances)
 
 
