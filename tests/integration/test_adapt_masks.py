@@ -276,6 +276,29 @@ def test_labels_in_every_form_and_their_mistakes():
         adapt_masks(net(), pictures(), labels=[None] * 24, **FAST)
 
 
+class Window(nn.Module):
+    """Its window shrinks with a picture and stays small, as that of Swin in transformers does."""
+
+    side = 99
+
+    def __init__(self):
+        super().__init__()
+        self.net = net()
+
+    def forward(self, maps):
+        self.side = min(self.side, maps.shape[-1])
+        if self.side != maps.shape[-1]:
+            raise RuntimeError("the window does not fit")
+        return self.net(maps)
+
+
+def test_a_network_that_changes_with_the_size_gets_one_size():
+    module = Window()
+    mask = adapt_masks(module, pictures(), **FAST)
+    assert mask.report["crops"]["small"] == (12, 12)
+    assert module.side == 12
+
+
 def test_mistakes_are_named():
     with pytest.raises(InvalidInput, match="unknown setting 'epoch'"):
         adapt_masks(net(), pictures(), epoch=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from .goals import Goal, LabelGoal, SwavGoal
 from .hashes import weights_hash
 from .judging import verdict_of
 from .layer import masks_of
+from .network import Network
 from .pool import Opened
 from .rules import FAMILIES, Chosen, family_of
 from .self_mask import SelfMask, hash_of, make_mask
@@ -138,14 +140,23 @@ def automatic_crops(pool: Opened, given: Mapping[str, Any] | None = None, superv
 
 
 def _takes(pool: Opened, size: tuple[int, int]) -> bool:
-    """Whether the network runs on pictures of that size; transformers with fixed positions do not."""
-    trial = torch.zeros(2, pool.shelf.n_channels, *size, device=pool.device)
+    """Whether a copy of the network runs on pictures of that size beside its own: transformers with fixed positions do
+    not, nor do those whose windows shrink with a picture and stay small."""
+    twin = copy.copy(pool.net.backbone)
+    twin.module = copy.deepcopy(twin.module)
+    net = Network(twin)
+
+    def run(sides: tuple[int, int]) -> Tensor:
+        trial = torch.zeros(2, pool.shelf.n_channels, *sides, device=pool.device)
+        return net.features(pool.shelf.levels.to_input(trial), {}, {})
+
     try:
         with torch.no_grad():
-            pool.net.features(pool.shelf.levels.to_input(trial), {}, {})
+            before = run(pool.shelf.size)
+            run(size)
+            return torch.equal(run(pool.shelf.size), before)
     except (RuntimeError, ValueError, AssertionError):
         return False
-    return True
 
 
 def _roles(
