@@ -284,6 +284,31 @@ def test_a_recipe_that_diverges_is_named_and_the_probe_stays():
     assert "lp_ft: recipe 'lp_ft'" in str(made)
 
 
+def test_a_winner_that_diverges_on_all_labels_leaves_the_probe(monkeypatch):
+    """Hours of cross-validation are not lost to the last training."""
+    from oneglance.finetuning import train, workshop
+
+    tune = workshop.tune
+
+    def diverging(net, lesson, *given, **more):
+        if len(lesson.numbers) == 60:
+            raise train.Diverged("recipe 'lp_ft' has diverged: the loss is nan. Lower lr.")
+        return tune(net, lesson, *given, **more)
+
+    monkeypatch.setattr(workshop, "tune", diverging)
+    asked = {**FAST, "steps": 80, "lr": 1e-2, "l2_sp": 0.0, "crops": {"jitter": 0.0, "grey": 0.0}, "recipe": "lp_ft"}
+    given = (hard(), [i % 2 for i in range(60)])
+    made = finetune(blind(), *given, **{**asked, "folds": 5})
+    assert made.recipe == "probe"
+    assert made.scores[1].verdict == "better"
+    assert made.reason[1].endswith(
+        "so the plain probe is used: recipe 'lp_ft' has diverged: the loss is nan. Lower lr."
+    )
+    assert same(state(made.backbone.module), state(blind()))
+    with pytest.raises(InvalidInput, match="has diverged"):
+        finetune(blind(), *given, **asked, roll_back=False)
+
+
 def test_nan_in_the_weights_is_an_error_with_its_place():
     module = net()
     with torch.no_grad():

@@ -19,7 +19,8 @@ EXIT_LABELS_NEEDED, EXIT_STOPPED = 5, 6
 @click.command(short_help="All steps from a pool to a report, from one file.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default=Path("pipeline.toml"))
 @click.option("--init", is_flag=True, help="Write FILE with every key, its default and what it is for, and stop.")
-@click.option("--dry-run", is_flag=True, help="Say which steps would run and why, and stop. Writes nothing.")
+@click.option("--dry-run", is_flag=True, help="Say which steps would run, why and for how long (a few pictures are "
+              "timed), and stop. Writes nothing.")  # fmt: skip
 @click.option("--status", is_flag=True, help="Say what is done so far and what it cost, and stop. Reads no pool.")
 @click.option("--until", metavar="STEP", help="The last step to do. Example: --until select")
 @click.option(

@@ -51,6 +51,11 @@ def choose(scores: Sequence[Score], recipes: Sequence[Recipe], plan: Tuning, rol
     return _used(by_name[best.recipe], scores), f"Kept as asked for, though {words}."
 
 
+def the_probe(recipes: Sequence[Recipe], scores: Sequence[Score]) -> Used:
+    """What is used where nothing else can be."""
+    return _used(next(recipe for recipe in recipes if recipe.name == PROBE), scores)
+
+
 def default_variant(recipe: Recipe, plan: Tuning) -> Variant:
     """Of a recipe that nothing could be chosen for: the whole training, WiSE-FT in the middle."""
     if recipe.training in ("probe", "mask"):

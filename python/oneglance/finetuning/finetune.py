@@ -18,13 +18,15 @@ from ..masks.hashes import weights_hash
 from ..masks.job import automatic_crops
 from ..masks.pool import opened
 from ..masks.rules import family_of
-from .choosing import choose
+from .choosing import choose, the_probe
 from .folder import heads_of
 from .folds import group_numbers, make_cells, remarks
+from .judging import PROBE
 from .labelled import usable
 from .plan import plan_finetune
 from .result import Finetuned
 from .settings import choose_tuning
+from .train import Diverged
 from .trials import Trials
 from .workshop import Workshop
 
@@ -109,7 +111,14 @@ def finetune(
         trials = Trials(shop, place)
         scores, curve = trials.run(plan.recipes, cells)
         used, verdict = choose(scores, plan.recipes, tuning, roll_back)
-        network, head, adapter = shop.final(used.recipe, used.variant)
+        try:
+            network, head, adapter = shop.final(used.recipe, used.variant)
+        except Diverged as error:
+            if not roll_back or used.recipe.name == PROBE:
+                raise
+            verdict += f" Trained on all labels it failed, so the plain probe is used: {error}"
+            used = the_probe(plan.recipes, scores)
+            network, head, adapter = shop.final(used.recipe, used.variant)
         shop.features(network, numbers[:1])  # says how its output is pooled
         for module in (network.module, adapter):
             if module is not None and module is not base.module:
