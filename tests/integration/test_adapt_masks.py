@@ -205,6 +205,11 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
             adapt_masks(net(), pictures(), **FAST, checkpoint=place, **changed)
     with pytest.raises(InvalidInput, match="written for another"):
         adapt_masks(net(), pictures(seed=8), **FAST, checkpoint=place)
+    shifted = net()
+    next(value for name, value in shifted.named_buffers() if name.endswith("running_mean")).add_(0.5)
+    for other in (shifted, Backbone(net(), pool="mean")):  # the same parameters, and other features
+        with pytest.raises(InvalidInput, match="written for another"):
+            adapt_masks(other, pictures(), **FAST, checkpoint=place)
     place.write_bytes(place.read_bytes()[:-50])
     with pytest.raises(StoreError, match="cannot be read.*Remove it"):
         adapt_masks(net(), pictures(), **FAST, checkpoint=place)

@@ -17,6 +17,7 @@ from .._types import IntArray
 from ..errors import InvalidInput
 from ..features.backbones import Backbone, pick_compute
 from ..features.progress import Callback
+from ..features.weights import model_hash
 from ..store.files import digest
 from .crops import Crops, crops_for
 from .evaluate import measure_statistics
@@ -27,7 +28,7 @@ from .layer import masks_of
 from .network import Network
 from .pool import Opened
 from .rules import FAMILIES, Chosen, family_of
-from .self_mask import SelfMask, hash_of, make_mask
+from .self_mask import SelfMask, make_mask
 from .settings import Settings, choose_settings
 from .shelf import Shelf
 from .train import EVERY_S, MaskTrainee, seeded, train
@@ -214,4 +215,6 @@ def _mark(
     codes = "" if target is None else repr(target[0].tolist())
     scores = weights_hash({**trainee.scores, **goal.tensors()})
     parts = (repr(plan), repr(cut), repr(chosen.names), pool.shelf.content, repr(shelf.rows.tolist()), codes, scores)
-    return digest(hash_of(pool.net.backbone.module).encode(), *(part.encode() for part in parts))
+    base = pool.net.backbone
+    who = (model_hash(base.module), repr((base.preprocessing, base.pool, base.output)))
+    return digest(*(part.encode() for part in (*who, *parts)))
