@@ -98,3 +98,22 @@ def test_mistakes_are_named(device):
     x[[3, 5]] = np.nan
     with pytest.raises(InvalidInput, match="X has 2 rows with NaN or infinity: 3, 5"):
         og.bilaf(device.put(x), 4, cores=[0, 1])
+
+
+@pytest.mark.parametrize("what", ["denoising of classes", "picks inside classes"])
+def test_a_lack_of_memory_is_said_in_bytes(device, monkeypatch, what):
+    calls = {"denoising of classes": "bilaf_denoise", "picks inside classes": "bilaf_boundary"}
+    library, failed = device.library, type("Failed", (Exception,), {})
+
+    class Short:
+        def __getattr__(self, name):
+            def fail(*args, **named):
+                raise failed
+
+            return fail if name == calls[what] else getattr(kernels, name)
+
+    kernels = library.kernels
+    monkeypatch.setattr(library, "kernels", Short())
+    monkeypatch.setattr(type(library), "out_of_memory", failed)
+    with pytest.raises(og.errors.OutOfMemory, match=f"{what} needs .* on device 0 .* are free. Free some of it"):
+        og.bilaf(device.put(pool(30, 3)), 6, cores=[0, 5])

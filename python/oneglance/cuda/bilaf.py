@@ -95,7 +95,8 @@ def boundary_picks(
     """
     library, n, n_picks = rows.library, classes.members.size, int(budget.sum())
     n_blocks = min(classes.cores.size, int(library.card(rows.device)["n_processors"]) * _BLOCKS_PER_PROCESSOR)
-    with library.guard(rows.device):
+    needed = 8 * (n * (2 * near_core.shape[1] + 8) + 3 * n_picks + n_blocks * classes.cores.size)
+    with library.guard(rows.device), named_memory(library, rows.device, "picks inside classes", needed, _LESS):
         there = _OnDevice(rows, classes)
         starts = (np.cumsum(budget) - budget).astype(np.int64)
         given = {
