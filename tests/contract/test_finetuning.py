@@ -212,6 +212,15 @@ def test_groups_are_held_out_as_wholes_and_count_once():
     ]
 
 
+def test_a_class_that_may_mean_unknown_is_told():
+    known = as_labels([-1, 0, 1, None, -1, 0, 1, 0])
+    assert known.names.tolist() == [-1, 0, 1]
+    words = list(remarks(known.codes, known.names, []))
+    assert words[0] == "-1 is a class like the others, with 2 labels. Give None where it stands for unknown."
+    text = as_labels(["-1", "0", "-1", "0"])
+    assert "-1 is" not in next(remarks(text.codes, text.names, []))
+
+
 def test_rows_without_a_group_are_their_own():
     rows = np.array([1, 2, 4, 5])
     assert group_numbers(rows, None) is None

@@ -109,6 +109,9 @@ def remarks(
 ) -> Iterator[str]:
     """What the labels do not tell, one sentence each."""
     sizes = np.bincount(codes, minlength=len(names))
+    if names.dtype.kind == "i" and (names == -1).any():
+        n_minus = int(sizes[names == -1].sum())
+        yield f"-1 is a class like the others, with {n_minus} labels. Give None where it stands for unknown."
     if groups is not None:
         yield f"{codes.size} labels are of {np.unique(groups).size} groups, which are held out as wholes."
         within = [np.unique(groups[codes == code]).size for code in range(len(names))]
