@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,14 @@ def check_other_pictures():
             og.pretrain(given, **FAST)
 
 
+def check_quiet():
+    """Before all others: torch warns once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        og.pretrain(PICTURES, method="swav", **{**FAST, "epochs": 1, "encoder": "resnet-tiny"})
+
+
+check_quiet()
 check_losses()
 check_other_pictures()
 check_run(Path(sys.argv[1]))

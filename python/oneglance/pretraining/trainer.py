@@ -104,7 +104,8 @@ def train_stage(
             with _arithmetic(scene):
                 loss, scalars = called(batch, step)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            with _quiet_once(step == first):
+                loss.backward()  # type: ignore[no-untyped-call]
             objective.between(step)
             optimiser.step()
             objective.after(step)
@@ -192,6 +193,17 @@ def _for_ranks(objective: Objective) -> Callable[[Batch, int], tuple[Tensor, dic
         around = nn.parallel.DistributedDataParallel(objective, broadcast_buffers=False, find_unused_parameters=unused)
     called: Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]] = around
     return called
+
+
+@contextlib.contextmanager
+def _quiet_once(at_first: bool) -> Iterator[None]:
+    """Several processes: torch remarks once that gradients of channels-last maps have other strides than weights."""
+    if not at_first or world() == 1:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+        yield
 
 
 def _arithmetic(scene: Scene) -> contextlib.AbstractContextManager[Any]:
