@@ -5,7 +5,7 @@ import pytest
 
 from oneglance.cluster import small_kmeans
 from oneglance.cuda.patterns import class_attention
-from oneglance.errors import InvalidInput
+from oneglance.errors import InvalidInput, OutOfMemory
 from oneglance.features.pattern_filter import Patches, cluster_patches
 from oneglance.features.pattern_spec import PatternSpec
 
@@ -207,3 +207,13 @@ def test_a_whole_extraction_runs_on_the_device(device, monkeypatch):
     want = extract_patterns(transformer(torch), images, 3)
     assert np.array_equal(got.offsets, want.offsets)
     np.testing.assert_allclose(np.asarray(got.rows), np.asarray(want.rows), rtol=1e-3, atol=1e-4)
+
+
+def test_a_few_small_sets_need_little_memory(device, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    want = small_kmeans(x, [0, 10, 40], 3)
+    monkeypatch.setattr(type(device.library), "free_bytes", lambda self, number: 20_000)
+    got = small_kmeans(device.put(x), [0, 10, 40], 3)
+    assert device.get(got.patterns).tobytes() == want.patterns.tobytes()
+    with pytest.raises(OutOfMemory, match=r"small_kmeans needs .* 20 kB are free"):
+        small_kmeans(device.put(np.repeat(x, 40, axis=0)), [0, 1600], 60)

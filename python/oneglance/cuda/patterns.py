@@ -34,7 +34,9 @@ def small_kmeans(points: DeviceRows, offsets: IntArray, names: IntArray, how: Ll
     bit. Rows must be finite. No wait."""
     library, device, counts = points.library, points.device, np.diff(offsets)
     ends = np.concatenate([[0], np.cumsum(np.minimum(counts, how.n_clusters))]).astype(np.int64)
-    needed = 4 * int(ends[-1]) * points.n_dims + _SCRATCH_BYTES
+    most = int(counts.max(initial=0))
+    need, n_blocks = _scratch(library, device, names.size, min(how.n_clusters, most), points.n_dims, max(1, most))
+    needed = 4 * int(ends[-1]) * points.n_dims + 8 * need * n_blocks + 32 * names.size
     cure = "Give fewer images at a time, or free some of it."
     with library.guard(device), named_memory(library, device, "small_kmeans", needed, cure):
         out = library.empty((int(ends[-1]), points.n_dims), "float32", device)
@@ -44,7 +46,7 @@ def small_kmeans(points: DeviceRows, offsets: IntArray, names: IntArray, how: Ll
             points.row_stride,
             points.n_dims,
             {"offsets": library.address(there), "kept": 0, "n_kept": 0, "width": 0},
-            int(counts.max(initial=0)),
+            most,
             names,
             ends,
             how,
@@ -99,6 +101,13 @@ def picture_patterns(
     return [found[:count].copy() for found, count in zip(patterns, counts.tolist(), strict=True)]
 
 
+def _scratch(library: Library, device: int, n_sets: int, n_clusters: int, n_dims: int, most: int) -> tuple[int, int]:
+    """(float64 numbers of scratch per block, blocks)."""
+    need = int(library.kernels.small_kmeans_scratch(n_clusters, n_dims, most))
+    processors = int(library.card(device)["n_processors"])
+    return need, min(n_sets, processors * _BLOCKS_PER_PROCESSOR, max(1, _SCRATCH_BYTES // (8 * need)))
+
+
 def _run(
     points: Any,
     row_stride: int,
@@ -115,9 +124,7 @@ def _run(
     if n_sets == 0 or most == 0:
         return
     n_clusters = min(how.n_clusters, most)
-    need = library.kernels.small_kmeans_scratch(n_clusters, n_dims, most)
-    processors = int(library.card(device)["n_processors"])
-    n_blocks = min(n_sets, processors * _BLOCKS_PER_PROCESSOR, max(1, _SCRATCH_BYTES // (8 * need)))
+    need, n_blocks = _scratch(library, device, n_sets, n_clusters, n_dims, most)
     scratch = library.empty(need * n_blocks, "float64", device)
     there, places = library.from_host(names, device), library.from_host(first_out, device)
     library.kernels.small_kmeans(
