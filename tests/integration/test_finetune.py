@@ -284,6 +284,32 @@ def test_a_recipe_that_diverges_is_named_and_the_probe_stays():
     assert "lp_ft: recipe 'lp_ft'" in str(made)
 
 
+def test_a_device_without_memory_ends_a_recipe_with_the_cure(monkeypatch):
+    from oneglance.finetuning.tunable import Tunable
+
+    seen = []
+    features = Tunable.features
+
+    def small(self, batch):
+        seen.append(len(batch))
+        if torch.is_grad_enabled():
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return features(self, batch)
+
+    monkeypatch.setattr(Tunable, "features", small)
+    made = finetune(net(), pictures(), LABELS, recipe=["lp_ft", "adabn"], **FAST, batch_size=2)
+    assert made.scores[1].failed == (
+        "recipe 'lp_ft' with lr 0.001: the device has no memory for batches of 2 pictures. Lower batch_size / "
+        "--batch-size, or take another device."
+    )
+    assert made.scores[2].accuracy is not None
+    monkeypatch.undo()
+    monkeypatch.setattr(Tunable, "features", lambda self, batch: seen.append(len(batch)) or features(self, batch))
+    seen.clear()
+    finetune(net(), pictures(), LABELS, recipe="bitfit", **FAST, batch_size=1)
+    assert max(seen) == 4, "batches at rest get smaller, too"
+
+
 def test_a_winner_that_diverges_on_all_labels_leaves_the_probe(monkeypatch):
     """Hours of cross-validation are not lost to the last training."""
     from oneglance.finetuning import train, workshop

@@ -18,8 +18,6 @@ from ..features.pooling import pick_output, pool_output, prefix_tokens
 from ..masks.shelf import Shelf
 from .penalties import unit
 
-_BATCH = 256
-
 
 @dataclass(frozen=True, eq=False)
 class LinearHead:
@@ -66,12 +64,12 @@ class Tunable:
         return unit(features) @ self.coef + self.intercept
 
     @torch.no_grad()
-    def predict(self, shelf: Shelf, numbers: IntArray) -> npt.NDArray[np.float32]:
-        """(m, K) logits of plain pictures, everything at rest."""
+    def predict(self, shelf: Shelf, numbers: IntArray, batch_size: int) -> npt.NDArray[np.float32]:
+        """(m, K) logits of plain pictures, so many at a time, everything at rest."""
         modes = [(part, part.training) for part in self.module.modules()]
         self.module.eval()
         found = []
-        for part in torch.from_numpy(numbers).split(_BATCH):  # type: ignore[no-untyped-call]
+        for part in torch.from_numpy(numbers).split(batch_size):  # type: ignore[no-untyped-call]
             found.append(self.logits(self.features(shelf.plain(part, self.device))).cpu())
         for module, mode in modes:
             module.training = mode

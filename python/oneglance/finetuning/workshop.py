@@ -32,6 +32,8 @@ from .train import Diverged, Lesson, tune
 from .tunable import LinearHead, Tunable, interpolate
 
 _BATCH = 256
+_AT_REST = 4
+"""Pictures without gradients that take the memory of one with them, at least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,11 @@ class Workshop:
     callback: Callback | None = None
     starts: dict[str, Start] = field(default_factory=dict)
     _probes: dict[tuple[str, bytes], LinearHead] = field(default_factory=dict)
+
+    @property
+    def at_once(self) -> int:
+        """Pictures per forward pass: fewer where a device is so small that batches are."""
+        return min(_BATCH, _AT_REST * self.plan.batch_size)
 
     def start(self, name: str) -> Start:
         """The network that a recipe starts from. Raises InvalidInput, KeyboardInterrupt (a checkpoint is kept)."""
@@ -131,7 +138,7 @@ class Workshop:
 
     def features(self, backbone: Backbone, numbers: IntArray) -> npt.NDArray[np.float32]:
         """(m, d) of plain pictures by number on the shelf."""
-        parts = torch.from_numpy(numbers).split(_BATCH)  # type: ignore[no-untyped-call]
+        parts = torch.from_numpy(numbers).split(self.at_once)  # type: ignore[no-untyped-call]
         found = [backbone.features(self.pool.shelf.plain(part, self.pool.device)).numpy() for part in parts]
         rows = np.concatenate(found)
         if not np.isfinite(rows).all():
@@ -157,7 +164,13 @@ class Workshop:
             start.backbone,
             _training(recipe, lr),
         )
-        tune(net, lesson, recipe.training, lr, self.plan, after=lambda steps: at_stop(net, before, steps))
+        try:
+            tune(net, lesson, recipe.training, lr, self.plan, after=lambda steps: at_stop(net, before, steps))
+        except torch.OutOfMemoryError:
+            raise InvalidInput(
+                f"{_training(recipe, lr)}: the device has no memory for batches of {self.plan.batch_size} pictures. "
+                "Lower batch_size / --batch-size, or take another device."
+            ) from None
         return net, before
 
     def _collect(
@@ -176,7 +189,7 @@ class Workshop:
             for alpha in wanted or [None]:
                 if alpha is not None:
                     net.load(interpolate(before, end, alpha))
-                logits = net.predict(self.pool.shelf, numbers)
+                logits = net.predict(self.pool.shelf, numbers, self.at_once)
                 found[Variant(alpha, steps, lr)] = self._all_classes(net.head(), logits, _training(recipe, lr))
             if alphas:
                 net.load(end)
