@@ -156,6 +156,22 @@ def test_wrong_stacks_are_refused():
         MaskStack([pack_mask(np.ones(3, bool))]).linear(np.ones((1, 3), np.float32), np.ones(3, np.float32), [0])
 
 
+def test_bits_that_are_kept_have_arrived_for_every_stream(device, monkeypatch):
+    library, waited = device.library, []
+
+    class Listening:
+        def __getattr__(self, name):
+            return waited.append if name == "synchronize" else getattr(kernels, name)
+
+    kernels, weights = library.kernels, device.put(drawn(24).reshape(4, 6))
+    monkeypatch.setattr(library, "kernels", Listening())
+    monkeypatch.setattr(library, "stream", lambda number: 0)
+    stack = MaskStack([pack_mask(np.ones((4, 6), bool))])
+    for _ in range(3):
+        stack.apply(weights)
+    assert waited == [0]
+
+
 def test_a_linear_map_names_what_does_not_fit(device):
     stack = MaskStack([pack_mask(np.ones((4, 6), bool))])
     x, weight, bias = (np.ones(shape, np.float32) for shape in ((5, 6), (4, 6), 4))

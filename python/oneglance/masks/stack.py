@@ -115,6 +115,8 @@ class MaskStack:
         if key not in self._there:
             bits, divisors = [mask.bits for mask in self.masks], [mask.divisor for mask in self.masks]
             self._there[key] = DeviceMasks(bits, divisors, self.masks[0].n_weights, library, device)
+            with library.guard(device):  # the next call may be on another stream
+                library.kernels.synchronize(library.stream(device))
         return self._there[key]
 
 
