@@ -206,7 +206,10 @@ def encoder_of(backbone: Backbone, n_channels: int, size: tuple[int, int], patch
     own = backbone.module
     if isinstance(own, (SmallViT, SmallResNet)) and (isinstance(own, SmallViT) or not patches):
         if own.n_channels != n_channels:
-            raise InvalidInput(f"start: the encoder takes {own.n_channels} channels, the pictures have {n_channels}.")
+            raise InvalidInput(
+                f"start: the encoder takes {own.n_channels} channels, the pictures have {n_channels}. Give pictures "
+                "with as many, or begin a new encoder without start= / --from."
+            )
         return copy.deepcopy(own).requires_grad_(True)
     if not patches:
         return BackboneEncoder(backbone, n_channels, size)

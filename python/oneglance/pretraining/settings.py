@@ -88,7 +88,10 @@ def choose_settings(
     Raises InvalidInput.
     """
     if n_pictures < 2:
-        raise InvalidInput(f"images: pretraining needs 2 pictures at least, got {n_pictures}.")
+        raise InvalidInput(
+            f"images: pretraining needs 2 pictures at least, got {n_pictures}. Give more, or take a pretrained "
+            "backbone as it is."
+        )
     processes = expected()
     if n_pictures < processes:
         raise InvalidInput(
