@@ -17,6 +17,7 @@ import oneglance as og  # noqa: E402
 from oneglance.features import Backbone, Preprocess, extract  # noqa: E402
 from oneglance.features.backbones import as_backbones  # noqa: E402
 from oneglance.features.progress import Meter  # noqa: E402
+from oneglance.features.saved import backbone_files  # noqa: E402
 from oneglance.pretraining.from_backbone import encoder_of  # noqa: E402
 from oneglance.pretraining.methods import METHODS  # noqa: E402
 from oneglance.pretraining.objective import Facts  # noqa: E402
@@ -373,6 +374,15 @@ class Two(Several):
 def test_a_start_that_cannot_be_trained_says_why(module, method, words):
     with pytest.raises(og.InvalidInput, match=words):
         og.pretrain(COLOUR, start=Backbone(module, Preprocess(size=10)), method=method, workers=1)
+
+
+def test_a_network_whose_configuration_has_moved_says_where_to_write_its_new_place(torchvision, tmp_path):
+    pytest.importorskip("transformers")
+    moved = Backbone(torch.nn.Linear(2, 2), rebuild="transformers:no/where")
+    for name, content in backbone_files(moved, {}).items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(og.InvalidInput, match=r"built from 'transformers:no/where'.* as \"base\" in .*backbone.json"):
+        as_backbones(str(tmp_path))
 
 
 class Window(Several):

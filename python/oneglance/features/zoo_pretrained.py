@@ -44,7 +44,13 @@ def load_pretrained(spec: Spec) -> Backbone:
     else:
         from .zoo import load_backbone
 
-        base = load_backbone(random_start(parse_spec(described["base"])))
+        try:
+            base = load_backbone(random_start(parse_spec(described["base"])))
+        except InvalidInput as error:
+            raise InvalidInput(
+                f"backbone {spec.text!r}: its network is built from {described['base']!r}. {error} A path holds from "
+                f'where training was started; one that holds here may stand as "base" in {folder / BACKBONE_FILE}.'
+            ) from None
         module = base.module
         load_weights(module, tensors, weights, spec.text, ())
     given = described["preprocess"]
