@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from torch import nn  # noqa: E402
 
 from oneglance import BadData, InvalidInput, StoreError  # noqa: E402
 from oneglance.features import Backbone, Preprocess, extract  # noqa: E402
-from oneglance.masks import MaskBank, SelfMask, adapt_masks, estimate_statistics, load_mask  # noqa: E402
+from oneglance.masks import MaskBank, MaskState, SelfMask, adapt_masks, estimate_statistics, load_mask  # noqa: E402
 
 FAST = {"epochs": 2, "batch_size": 8, "device": "cpu", "workers": 1}
 
@@ -363,6 +364,20 @@ def test_several_masks_in_one_batch():
         bank(given, ["north"])
     with pytest.raises(InvalidInput, match="the mask belongs to"):
         MaskBank(net(seed=6), {"north": a})
+
+
+def test_a_bank_refuses_what_would_pass_for_an_answer(adapted):
+    module, mask = adapted
+    given, state = torch.from_numpy(pictures(3)), mask.state
+    without = replace(mask, state=MaskState(state.masks, {}, {**state.metadata, "bn": "re-estimate"}))
+    with pytest.raises(InvalidInput, match="masks: 'north' was saved without statistics of the batch norms"):
+        MaskBank(module, {"south": mask, "north": without})
+    bank, before = MaskBank(module, {"north": mask}), whole_state(module)
+    module[1].train()
+    with pytest.raises(InvalidInput, match=r"base must be in eval mode, else its batch norms would change"):
+        bank(given, [None] * 3)
+    module.eval()
+    assert same(whole_state(module), before)
 
 
 @pytest.mark.parametrize("kind", ["torchvision", "timm-vit", "timm-convnext", "transformers", "peft"])

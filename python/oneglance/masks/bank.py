@@ -24,14 +24,20 @@ class MaskBank:
     masks   name -> SelfMask of this base
     ready   how many masks are kept as full weights; the rest are packed bits, unpacked when asked for
     Called with (B, C, H, W) and one name per picture (None: the base itself) it returns (B, d) features, in order.
-    Cost: one forward pass per name in the batch. Raises InvalidInput for another base, and for an unknown name.
+    Cost: one forward pass per name in the batch. Raises InvalidInput for another base, a base in training mode, a mask
+    without statistics that it needs, and an unknown name.
     """
 
     def __init__(self, base: Any, masks: Mapping[str, SelfMask], *, ready: int = 8) -> None:
         backbone = base if isinstance(base, Backbone) else Backbone(base)
         self._module: nn.Module = backbone.module
-        for mask in masks.values():
+        for name, mask in masks.items():
             mask.check_base(self._module)
+            if mask.state.metadata.get("bn") == "re-estimate":
+                raise InvalidInput(
+                    f"masks: {name!r} was saved without statistics of the batch norms, which are measured on pictures. "
+                    'Save it with statistics="stored".'
+                )
         self._net = Network(backbone)
         self._masks = dict(masks)
         self._ready: OrderedDict[str, tuple[dict[str, Tensor], dict[str, Tensor]]] = OrderedDict()
@@ -45,6 +51,8 @@ class MaskBank:
     def __call__(self, pictures: Tensor, names: Sequence[str | None]) -> Tensor:
         if len(names) != len(pictures):
             raise InvalidInput(f"names must hold one name per picture ({len(pictures)}), got {len(names)}.")
+        if any(getattr(part, "training", False) for part in self._module.modules()):
+            raise InvalidInput("base must be in eval mode, else its batch norms would change. Call base.eval().")
         wanted = list(dict.fromkeys(names))
         for name in wanted:
             if name is not None and name not in self._masks:
