@@ -128,6 +128,7 @@ def test_embed_with_a_mask_on(folder, tmp_path):
     assert not (tmp_path / "none.store").exists()
     for given, message in [
         ((*again, "--mask", out), "--mask must say which backbone"),
+        ((*again, "--mask", "adapted="), "--mask 'adapted=' names no file"),
         ((*again, "--mask", f"adapted={out}", "--mask", f"adapted={out}"), "two masks for the backbone"),
         (("--mask", tmp_path / "nowhere"), "no mask file at"),
     ]:

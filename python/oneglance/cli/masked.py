@@ -41,6 +41,8 @@ _TWICE = '-b SPEC -b "SPEC?name=other" --mask other=FILE'
 
 def _parsed(text: str, names: list[str]) -> tuple[str, str]:
     head, equals, tail = text.partition("=")
+    if not (tail if equals and head in names else text):
+        raise InvalidInput(f"--mask {text!r} names no file: [NAME=]FILE is needed. Is a variable of the shell empty?")
     if equals and head in names:
         return head, tail
     if len(names) == 1:
