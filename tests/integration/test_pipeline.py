@@ -786,6 +786,10 @@ def test_a_network_called_like_a_folder_of_the_run(tmp_path, monkeypatch):
     heads, store = (found.folder / adapted[name] for name in ("heads_folder", "store"))
     assert og.load_heads(heads).predict_ensemble(store).size == 36
     assert og.run_pipeline(path).ran == ()
+    next(found.folder.glob("finetuned/*/networks/store/weights.pt")).unlink()
+    again = og.run_pipeline(path)
+    assert "weights.pt is missing" in why(again, "adapt")
+    assert og_record(found.folder, "adapt")["summary"] == adapted
 
 
 def og_record(folder, step):

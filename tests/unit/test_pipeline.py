@@ -384,6 +384,25 @@ def test_cells_are_kept_by_key(tmp_path):
     assert not other.folder.exists()
 
 
+def test_answers_whose_files_are_gone_are_made_anew(tmp_path):
+    cells, file = Cells(tmp_path / "cells", "a" * 64), tmp_path / "made"
+
+    def compute():
+        file.write_bytes(b"1")
+        return {"n": 1}
+
+    def load(told):
+        if not file.exists():
+            raise StoreError("gone")
+        return file.read_bytes(), told["n"]
+
+    for _ in range(2):
+        assert cells.get_with("one", compute, load) == ({"n": 1}, (b"1", 1))
+        file.unlink()
+    with pytest.raises(StoreError, match="gone"):
+        cells.get_with("one", lambda: {"n": 2}, load)
+
+
 def test_intervals_and_sizes():
     assert sizes_of((0.1, 0.25, 1.0), 30) == [3, 8, 30]
     assert sizes_of((0.01, 0.02, 0.02), 10) == [1, 1]

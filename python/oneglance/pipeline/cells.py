@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..errors import StoreError
 from ..store.files import json_bytes, make_folder, write_atomic
 
 
@@ -28,6 +29,17 @@ class Cells:
         make_folder(self.folder)
         write_atomic(path, [json_bytes(found)])
         return found
+
+    def get_with(self, name: str, compute: Callable[[], Any], load: Callable[[Any], Any]) -> tuple[Any, Any]:
+        """The answer, and what load(answer) reads of files beside it; where these are gone or damaged both are made
+        anew."""
+        found = self.get(name, compute)
+        try:
+            return found, load(found)
+        except StoreError:
+            (self.folder / f"{name}.json").unlink(missing_ok=True)
+        found = self.get(name, compute)
+        return found, load(found)
 
     def forget(self, *, own: bool) -> None:
         """Removes those of other keys; own: of this key as well."""

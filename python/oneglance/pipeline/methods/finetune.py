@@ -12,6 +12,7 @@ from ...adapt import Head, Heads
 from ...adapt.files import ARRAYS, FACTS
 from ...features.specs import parse_spec
 from ...finetuning import finetune, load_finetuned
+from ...finetuning.folder import Loaded
 from ...strategies.pool import Pool
 from ..cells import Cells
 from ..hashing import key_of
@@ -41,8 +42,9 @@ def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
     heads: dict[str, Head] = {}
     for number, spec in enumerate(specs):
         place = cells.folder / NETWORKS / parse_spec(spec).name  # its head is called by its folder
-        told.append(cells.get(f"told-{number}", partial(_tune, ctx, spec, place, labels)))
-        made = load_finetuned(place)
+        tune, load = partial(_tune, ctx, spec, place, labels), partial(_loaded, place)
+        one, made = cells.get_with(f"told-{number}", tune, load)
+        told.append(one)
         networks.append(made.backbone)
         heads |= dict(made.heads)
         classes = made.heads.classes
@@ -69,6 +71,10 @@ def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
     shipped = sum(one["bytes"] for one in told if one["recipe"] != PROBE)
     shipped += sum((cells.folder / HEADS / name).stat().st_size for name in (ARRAYS, FACTS))
     return Adapted(f"{here}/{HEADS}", f"{here}/{STORE}", f"{here}/{TEST_STORE}", summary, (*base.files, here), shipped)
+
+
+def _loaded(place: Path, _: Any) -> Loaded:
+    return load_finetuned(place)
 
 
 def _tune(ctx: Context, spec: str, place: Path, labels: dict[str, str]) -> dict[str, Any]:

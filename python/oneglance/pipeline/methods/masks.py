@@ -27,8 +27,8 @@ def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
     backbones, notes, deployed, n_go = [], [], 0, 0
     for number, spec in enumerate(specs):
         place = cells.folder / f"mask-{number}"
-        told = cells.get(f"verdict-{number}", partial(_train, ctx, spec, place, labels))
-        backbone = _backbone(spec, place, told["go"])
+        train, load = partial(_train, ctx, spec, place, labels), partial(_backbone, spec, place)
+        told, backbone = cells.get_with(f"verdict-{number}", train, load)
         notes.append(f"Mask for {backbone.name}: {told['text']}")
         deployed += told["bytes"] if told["go"] else 0
         n_go += told["go"]
@@ -67,7 +67,7 @@ def _train(ctx: Context, spec: str, place: Path, labels: dict[str, str]) -> dict
     return {"go": go, "text": text, "bytes": sizes.file_bytes}
 
 
-def _backbone(spec: str, place: Path, go: bool) -> Any:
+def _backbone(spec: str, place: Path, told: dict[str, Any]) -> Any:
     """Masked, or as it is."""
     (base,) = as_backbones([spec])
-    return load_mask(place, base).apply(base) if go else base
+    return load_mask(place, base).apply(base) if told["go"] else base
