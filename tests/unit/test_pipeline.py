@@ -287,6 +287,19 @@ def test_files_without_the_columns(tmp_path, name, lines, words):
         Book(tmp_path / "answers.json").take([write(tmp_path / name, *lines)], IDS)
 
 
+def test_a_list_that_came_back_from_a_spreadsheet(tmp_path):
+    """Semicolons, a byte order mark and quotes, as spreadsheets save it where the comma is for decimals."""
+    rows = ["\ufeffitem_id;path;rank;weight;reason;label", 'a;/x/a.png;1;3,5;"drawn; 0,13";cat', "b;;2;3,5;x,y;", ""]
+    text = "\r\n".join(rows)
+    (tmp_path / "to_label.csv").write_bytes(text.encode("utf-8"))
+    book = Book(tmp_path / "answers.json")
+    assert book.take([tmp_path / "to_label.csv"], IDS).n_new == 1
+    assert book.answers == {"a": "cat"}
+    (tmp_path / "odd.csv").write_bytes("item_id,label\na,K\xe4fer\n".encode("latin-1"))
+    with pytest.raises(InvalidInput, match=r"odd.csv is not UTF-8 text .* Save it so"):
+        book.take([tmp_path / "odd.csv"], IDS)
+
+
 def test_rows_by_position_and_other_formats(tmp_path):
     book = Book(tmp_path / "answers.json")
     book.take([write(tmp_path / "one.csv", "row_id,label", "2,cat")], IDS)

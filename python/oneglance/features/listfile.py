@@ -40,7 +40,8 @@ class Columns:
 def read_list(path: Path) -> dict[str, Any]:
     """Columns of a list file by name; a .txt has the one column "path". Raises InvalidInput.
 
-    Values are strings or None, except for Parquet, whose columns come as Arrow arrays.
+    Values are strings or None, except for Parquet, whose columns come as Arrow arrays. Semicolons divide the columns of
+    a .csv whose header has no comma: spreadsheets write them so in many countries.
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet":
@@ -49,12 +50,19 @@ def read_list(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"source: {path} is not UTF-8 text ({error.reason} at byte {error.start}).") from None
+        raise InvalidInput(
+            f"source: {path} is not UTF-8 text ({error.reason} at byte {error.start}). Save it so."
+        ) from None
     except OSError as error:
         raise InvalidInput(f"source: {path} cannot be read: {error.strerror}.") from None
     if suffix == ".txt":
         return {"path": [line.rstrip("\r") for line in text.split("\n") if line.strip()]}
-    return _read_jsonl(text, path) if suffix == ".jsonl" else _read_csv(text, path, "\t" if suffix == ".tsv" else ",")
+    return _read_jsonl(text, path) if suffix == ".jsonl" else _read_csv(text, path, _delimiter(text, suffix))
+
+
+def _delimiter(text: str, suffix: str) -> str:
+    header = text.lstrip().partition("\n")[0]
+    return "\t" if suffix == ".tsv" else ";" if ";" in header and "," not in header else ","
 
 
 def _read_csv(text: str, path: Path, delimiter: str) -> dict[str, list[str | None]]:
