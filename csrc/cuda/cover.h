@@ -25,7 +25,8 @@ void cover_choose(const CoverArrays& arrays, const std::int64_t* rows, std::int6
 
 /// Brings rows up to date with all centres: each (row, centre) that is new is measured once, directly, so a distance
 /// is right to the rounding of its sum.
-///   list, count  rows, of open items, and a device counter of them (most: its largest value); null: all open rows
+///   list, count  rows, of open items (one may be there twice), and a device counter of them (most: its largest value);
+///                null: all open rows
 ///   gate         a device flag: 0 does nothing. Null: always
 ///   n_splits     parts of the centres that work at once, for few rows; part_* (n_splits, most) scratch, null for 1
 void cover_refresh(const CoverArrays& arrays, const std::int64_t* list, const std::int64_t* count, std::int64_t most,
