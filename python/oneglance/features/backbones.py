@@ -106,7 +106,7 @@ class Backbone:
         except Exception as error:
             if "DataLoader worker" in str(error):  # raised by torch's signal handler wherever this process is
                 raise
-            first = str(error).strip().split("\n")[0]
+            first = str(error).strip().split("\n")[0].rstrip(".")
             raise InvalidInput(
                 f'backbone "{self.name}" failed on a batch of shape {tuple(batch.shape)} {batch.dtype}: '
                 f"{type(error).__name__}: {first}. Check the module and its preprocessing."
