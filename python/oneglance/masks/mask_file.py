@@ -181,7 +181,7 @@ def _shapes(entries: list[Any], n_bytes: int, base_weights: Mapping[str, Any] | 
     shapes = {name: tuple(shape) for name, shape, _ in entries}
     if base_weights is not None:
         for name, shape in shapes.items():
-            if name not in base_weights or tuple(base_weights[name].shape) != shape:
+            if name not in base_weights or tuple(np.shape(base_weights[name])) != shape:
                 raise ValueError(f"its mask {name!r} of shape {shape} is of no tensor of the base")
     return shapes
 
