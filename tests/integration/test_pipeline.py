@@ -790,6 +790,10 @@ def test_a_network_called_like_a_folder_of_the_run(tmp_path, monkeypatch):
     again = og.run_pipeline(path)
     assert "weights.pt is missing" in why(again, "adapt")
     assert og_record(found.folder, "adapt")["summary"] == adapted
+    monkeypatch.setattr(home, "finetune", lambda *_, **__: pytest.fail("tuned again"))
+    for old, new in (("[evaluate]", "[evaluate]\nlevel = 0.9"), ("steps = 1", 'steps = 1\nhead = "nearest_mean"')):
+        write(tmp_path, path.read_text(encoding="utf-8"), (old, new))
+        assert "adapt" in og.run_pipeline(path).ran, "heads are fitted anew, networks are kept"
 
 
 def og_record(folder, step):

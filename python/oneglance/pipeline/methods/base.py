@@ -13,10 +13,16 @@ import numpy.typing as npt
 from ..._types import Float64Array, IntArray
 from ...errors import InvalidInput
 from ...strategies.pool import Pool
+from ..cells import Cells
+from ..hashing import key_of
 from ..steps.base import Context
 
 MASKS, FINETUNED = "masks", "finetuned"
 """Folders of methods that adapt backbones, below the run's."""
+
+
+_DECIDE = ("code", "seed", "adapt.method", "result of embed", "result of labels")
+_SETTINGS = {MASKS: ("epochs", "tensors"), FINETUNED: ("recipe", "steps", "folds")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +74,13 @@ def check_pictures(ctx: Context) -> None:
     name = ctx.config["adapt"]["method"]
     if name != "heads" and not ctx.has_pictures:
         raise InvalidInput(f'[adapt] method = "{name}" trains on pictures, and the pool holds vectors. Use "heads".')
+
+
+def trainings(ctx: Context, folder: str) -> Cells:
+    """What is kept of the trainings of MASKS or FINETUNED: it goes by what decides these, not by the kind of the heads,
+    their penalties or the level of an interval."""
+    names = (*_DECIDE, *(f"adapt.{name}" for name in _SETTINGS[folder]))
+    return Cells(ctx.folder / folder, key_of({name: ctx.parts.get(name) for name in names}))
 
 
 def head_settings(ctx: Context) -> Mapping[str, Any]:

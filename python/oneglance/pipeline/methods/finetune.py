@@ -14,10 +14,8 @@ from ...features.specs import parse_spec
 from ...finetuning import finetune, load_finetuned
 from ...finetuning.folder import Loaded
 from ...strategies.pool import Pool
-from ..cells import Cells
-from ..hashing import key_of
 from ..steps.base import STORE, TEST_STORE, Context
-from .base import FINETUNED, Adapted, Known, check_pictures, relative
+from .base import FINETUNED, Adapted, Known, check_pictures, relative, trainings
 from .better import embed_with
 from .heads import FOLDER as HEADS
 from .heads import adapt as heads_alone
@@ -35,7 +33,7 @@ def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
     check_pictures(ctx)
     specs = ctx.specs or []
     base = heads_alone(ctx, pool, known)
-    cells = Cells(ctx.folder / FINETUNED, key_of(ctx.parts))
+    cells = trainings(ctx, FINETUNED)
     labels = known.by_item(pool)
     told: list[dict[str, Any]] = []
     networks: list[Any] = []

@@ -9,10 +9,8 @@ from typing import Any
 from ...features.backbones import as_backbones
 from ...masks import adapt_masks, load_mask
 from ...strategies.pool import Pool
-from ..cells import Cells
-from ..hashing import key_of
 from ..steps.base import Context
-from .base import MASKS, Adapted, Known, check_pictures, relative
+from .base import MASKS, Adapted, Known, check_pictures, relative, trainings
 from .better import the_better
 from .heads import adapt as heads_alone
 
@@ -22,7 +20,7 @@ def adapt(ctx: Context, pool: Pool, known: Known) -> Adapted:
     finished mask is kept, an unfinished one continues from its checkpoint. Raises InvalidInput without pictures."""
     check_pictures(ctx)
     specs = ctx.specs or []
-    cells = Cells(ctx.folder / MASKS, key_of(ctx.parts))
+    cells = trainings(ctx, MASKS)
     labels = known.by_item(pool)
     backbones, notes, deployed, n_go = [], [], 0, 0
     for number, spec in enumerate(specs):

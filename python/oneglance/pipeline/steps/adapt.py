@@ -11,11 +11,9 @@ from ...errors import InvalidInput
 from ...finetuning.folds import group_numbers
 from ...strategies.pool import Pool
 from ...strategies.run_files import SELECTED
-from ..cells import Cells
 from ..gates import Gate
-from ..hashing import key_of
 from ..methods import Known, method_of
-from ..methods.base import FINETUNED, MASKS
+from ..methods.base import FINETUNED, MASKS, trainings
 from ..record import Outcome, Record
 from .base import Context, Step, on_gpu
 from .select import FOLDER as SELECTION
@@ -82,7 +80,7 @@ def run(ctx: Context) -> Outcome:
 
 def prepare(ctx: Context) -> None:
     for name in (MASKS, FINETUNED):
-        Cells(ctx.folder / name, key_of(ctx.parts)).forget(own=ctx.before is None)
+        trainings(ctx, name).forget(own=ctx.before is None)
 
 
 def gates(ctx: Context, record: Record) -> list[Gate]:
