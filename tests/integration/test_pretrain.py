@@ -322,6 +322,15 @@ def small_transformer(torchvision, patch=8, size=32):
     return Backbone(made, Preprocess(size=size), name="tv")
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a card")
+def test_a_start_on_a_card_is_copied_from_there(torchvision):
+    start = small_transformer(torchvision)
+    start.module.cuda()
+    encoder = encoder_of(start, 3, (32, 32), patches=True)
+    assert {value.device.type for value in encoder.parameters()} == {"cpu"}
+    assert {value.device.type for value in start.module.parameters()} == {"cuda"}
+
+
 def test_the_norm_behind_the_blocks_is_tuned_with_them(torchvision):
     encoder = encoder_of(small_transformer(torchvision), 3, (32, 32), patches=True)
     facts = Facts(n_pictures=64, batch_size=8, per_epoch=8, n_steps=40, size=(32, 32))

@@ -34,7 +34,7 @@ class BackboneEncoder(nn.Module):
                 "state dict as torchvision:NAME=FILE or timm:NAME=FILE."
             )
         self.backbone = copy.copy(backbone)
-        self.module = copy.deepcopy(backbone.module).requires_grad_(True)
+        self.module = copy.deepcopy(backbone.module).cpu().requires_grad_(True)
         self.backbone.module = self.module
         self._n_prefix = prefix_tokens(self.module)
         self.eval()
@@ -198,8 +198,8 @@ def _first_line(error: Exception) -> str:
 
 
 def encoder_of(backbone: Backbone, n_channels: int, size: tuple[int, int], patches: bool) -> nn.Module:
-    """An encoder around a copy of the backbone; `patches`: its patches will be hidden. One of features.encoders is
-    copied as it is.
+    """An encoder around a copy of the backbone on the CPU; `patches`: its patches will be hidden. One of
+    features.encoders is copied as it is.
 
     Raises InvalidInput for a network without such patches, with the cure.
     """
@@ -210,7 +210,7 @@ def encoder_of(backbone: Backbone, n_channels: int, size: tuple[int, int], patch
                 f"start: the encoder takes {own.n_channels} channels, the pictures have {n_channels}. Give pictures "
                 "with as many, or begin a new encoder without start= / --from."
             )
-        return copy.deepcopy(own).requires_grad_(True)
+        return copy.deepcopy(own).cpu().requires_grad_(True)
     if not patches:
         return BackboneEncoder(backbone, n_channels, size)
     if len(list(block_stacks(backbone.module))) != 1:
