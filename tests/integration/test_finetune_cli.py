@@ -111,6 +111,13 @@ def test_groups_of_a_list_are_held_out_together(folder, tmp_path):
     assert "6 groups" in json.loads((tmp_path / "t" / "report.json").read_text())["notes"][0]
 
 
+@pytest.mark.parametrize("verb", ["finetune", "adapt_masks"])
+def test_larger_pictures_than_allowed_are_told(folder, verb):
+    """As embed and the audit of a pipeline count them."""
+    with pytest.raises(og.InvalidInput, match="none of the 18 pictures can be used.* pixels"):
+        getattr(og, verb)(BACKBONE, folder, labels="label", max_pixels=100, device="cpu", workers=1)
+
+
 def test_unreadable_labelled_pictures_are_named(folder, labels, tmp_path):
     (folder / "dogs" / "003.png").write_bytes(b"")
     out = tmp_path / "t"

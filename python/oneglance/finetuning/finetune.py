@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..features.listfile import Columns
-from ..features.pictures import BadPictureError
+from ..features.pictures import MAX_PIXELS, BadPictureError
 from ..features.progress import Callback, as_callback
 from ..features.source import Source
 from ..masks.hashes import weights_hash
@@ -46,6 +46,7 @@ def finetune(
     device: Any = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     columns: Columns | None = None,
+    max_pixels: int = MAX_PIXELS,
     max_bad_fraction: float = 0.1,
     workers: int | None = None,
     progress: bool | Callback = False,
@@ -98,6 +99,7 @@ def finetune(
         images,
         device=device,
         columns=columns,
+        max_pixels=max_pixels,
         max_bad_fraction=max_bad_fraction,
         workers=workers,
         callback=callback,

@@ -11,6 +11,7 @@ from .._check import positive_number
 from ..errors import InvalidInput
 from ..features.backbones import as_backbones
 from ..features.listfile import Columns
+from ..features.pictures import MAX_PIXELS
 from ..features.progress import Callback, as_callback
 from .job import Job
 from .pool import opened
@@ -36,6 +37,7 @@ def adapt_masks(
     checkpoint_every_s: float = EVERY_S,
     guard: bool = True,
     columns: Columns | None = None,
+    max_pixels: int = MAX_PIXELS,
     max_bad_fraction: float = 0.1,
     workers: int | None = None,
     progress: bool | Callback = False,
@@ -86,6 +88,7 @@ def adapt_masks(
         images,
         device=device,
         columns=columns,
+        max_pixels=max_pixels,
         max_bad_fraction=max_bad_fraction,
         workers=workers,
         callback=callback,

@@ -88,6 +88,7 @@ def _tune(ctx: Context, spec: str, place: Path, labels: dict[str, str]) -> dict[
         device=embedding["device"],
         checkpoint=place.with_name(f"{place.name}.trainings"),
         columns=ctx.columns("pool"),
+        max_pixels=ctx.config["pool"]["max_pixels"],
         max_bad_fraction=embedding["max_bad_fraction"],
         workers=embedding["workers"] or None,
         progress=ctx.progress or False,
