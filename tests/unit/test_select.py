@@ -331,3 +331,25 @@ def test_lewis_weights_are_kept_with_the_pool_for_the_same_question_only(monkeyp
     og.select(pool, 7, p=1.0)
     og.select(pool, 7, combine="single:b")
     assert len(asked) == 2 + 2 + 2 + 1
+
+
+def test_labelled_items_of_a_stratum_without_candidates_represent_themselves(two):
+    strata = ["done"] * 20 + ["open"] * (N - 20)
+    for strategy in ("farthest", "kmeans"):
+        selection = og.select(two["vit"], 10, strategy, strata=strata, labelled=np.arange(20))
+        assert np.array_equal(selection.represented_by[:20], np.arange(20))
+        assert not selection.represented_distance[:20].any()
+        picked = np.isin(selection.represented_by[20:], selection.indices)
+        assert selection.weights.sum() == picked.sum() < N - 20  # some are nearer to a labelled item
+
+
+def test_rows_that_a_later_reader_cannot_use_are_left_out_too(two):
+    rows = two["vit"].copy()
+    rows[3], rows[5] = np.nan, 0  # of no use to the test of relevance; to cosines
+    with pytest.warns(UserWarning, match="left out"):
+        selection = og.select(rows, 5, "herding", relevant_to=np.arange(10, 60))
+    assert selection.certificate["n_invalid"] == 2
+    rows[5] = np.nan  # labelled: the weights do not read it, the explanation does
+    with pytest.warns(UserWarning, match="left out"):
+        selection = og.select(rows, 5, "lewis", labelled=[5], explain=True)
+    assert selection.certificate["n_invalid"] == 2

@@ -121,13 +121,17 @@ def select(
     pool = as_pool(store_or_arrays, backbones)
     goals.check(strategy, pool)
     with computing_on(where):
-        try:
-            selection = _select(pool, asked, run, resolved)
-        except UnusableRows as found:
-            warnings.warn(str(found), UserWarning, stacklevel=2)
-            valid = pool.valid.copy()
-            valid[found.rows] = False
-            selection = _select(replace(pool, valid=valid), asked, run, resolved)
+        selection = None
+        while selection is None:  # once more per reader that asks more of rows than the one before
+            try:
+                selection = _select(pool, asked, run, resolved)
+            except UnusableRows as found:
+                if not pool.valid[found.rows].any():
+                    raise
+                warnings.warn(str(found), UserWarning, stacklevel=2)
+                valid = pool.valid.copy()
+                valid[found.rows] = False
+                pool = replace(pool, valid=valid)
     if where == "cpu":
         return selection
     return replace(selection, certificate={**selection.certificate, "device": where})
@@ -184,6 +188,7 @@ def _select(pool: Pool, asked: _Asked, run: Callable[..., Picks], resolved: dict
         pool,
         candidates,
         tuple(part for part in parts if part.count),
+        done,
         asked.seed,
         asked.note,
         asked.explain,

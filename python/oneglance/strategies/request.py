@@ -35,6 +35,7 @@ class Part:
 class Request:
     """pool and candidates (n,) bool; parts with their counts; a callback for one-line progress notes.
 
+    labelled  usable items with a label, ascending, also those of strata that get no picks
     explain   whether who represents whom is asked for: True, False, or None for the strategy's own habit
     priority  (n_items,) finite >= 0, mean 1 over the candidates: how much an item counts. None: all alike
     costs     (n_items,) > 0: the price of an item; parts then have money to spend. None: a budget of items
@@ -45,6 +46,7 @@ class Request:
     pool: Pool
     candidates: BoolArray
     parts: tuple[Part, ...]
+    labelled: IntArray
     seed: int
     note: Callable[[str], None]
     explain: bool | None = None
@@ -52,11 +54,6 @@ class Request:
     costs: Float64Array | None = None
     groups: Groups | None = None
     nested: bool = False
-
-    @property
-    def labelled(self) -> IntArray:
-        """Usable items with a label, of all parts, ascending."""
-        return np.sort(np.concatenate([part.labelled for part in self.parts]))
 
     def claims(self) -> Claims | None:
         """Claims of the parts on room in the groups, anew; None without groups."""
