@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,12 +21,12 @@ from .self_mask import SelfMask
 class MaskBank:
     """One base network and its masks by name, e.g. one per site or expert.
 
-    base    an nn.Module or a Backbone, in eval mode; it is never changed
+    base    an nn.Module or a Backbone; it runs in eval mode, and is never changed
     masks   name -> SelfMask of this base
     ready   how many masks are kept as full weights; the rest are packed bits, unpacked when asked for
     Called with (B, C, H, W) and one name per picture (None: the base itself) it returns (B, d) features, in order.
-    Cost: one forward pass per name in the batch. Raises InvalidInput for another base, a base in training mode, a mask
-    without statistics that it needs, and an unknown name.
+    Cost: one forward pass per name in the batch. Raises InvalidInput for another base, a mask without the statistics
+    that it needs, and an unknown name.
     """
 
     def __init__(self, base: Any, masks: Mapping[str, SelfMask], *, ready: int = 8) -> None:
@@ -51,8 +52,6 @@ class MaskBank:
     def __call__(self, pictures: Tensor, names: Sequence[str | None]) -> Tensor:
         if len(names) != len(pictures):
             raise InvalidInput(f"names must hold one name per picture ({len(pictures)}), got {len(names)}.")
-        if any(getattr(part, "training", False) for part in self._module.modules()):
-            raise InvalidInput("base must be in eval mode, else its batch norms would change. Call base.eval().")
         wanted = list(dict.fromkeys(names))
         for name in wanted:
             if name is not None and name not in self._masks:
@@ -63,7 +62,8 @@ class MaskBank:
         for name in wanted:
             rows = torch.tensor([row for row, own in enumerate(names) if own == name], device=pictures.device)
             tensors, statistics = ({}, {}) if name is None else self._of(name)
-            features = self._net.features(pictures[rows], tensors, statistics)
+            with _evaluating(self._module):
+                features = self._net.features(pictures[rows], tensors, statistics)
             if out is None:
                 out = features.new_empty(len(names), features.shape[1])
             out[rows] = features
@@ -79,3 +79,16 @@ class MaskBank:
                 self._ready.popitem(last=False)
         self._ready.move_to_end(name)
         return self._ready[name]
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """In eval mode inside: in training batch norms would take statistics of the batch, and write down the base's."""
+    modes = [(part, part.training) for part in module.modules() if hasattr(part, "training")]
+    try:
+        for part, _ in modes:
+            part.training = False
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
