@@ -10,10 +10,12 @@ from click.testing import CliRunner
 from command_line import run
 
 import oneglance as og
+from oneglance.adapt.item_files import read_labels
 from oneglance.adapt.predictions import predictions_of
 from oneglance.adapt.uncertainty import uncertainty_of
 from oneglance.cli.main import cli
 from oneglance.errors import InvalidInput
+from oneglance.strategies.pool import Pool
 
 pytest.importorskip("safetensors", reason="heads are saved as safetensors")
 
@@ -195,6 +197,15 @@ def test_labels_outside_the_selection_are_counted(pool):
     run("adapt", "heads", *BOTH, "--labels", "kind.npy", "--selection", "batch", "--classes", "0,1,2,3")
     assert og.load_heads("heads").classes.tolist() == [0, 1, 2, 3]
     assert not og.load_heads("heads")["vit"].seen[3]
+
+
+def test_names_go_before_positions_in_a_list_of_labels(tmp_path):
+    """selected.csv has both, and positions are those of the pool it was made from."""
+    write_labels(tmp_path / "done.csv", [{"rank": 0, "row_id": 0, "item_id": "b", "label": "cat"}])
+    pool = Pool({}, np.ones(3, dtype=bool), np.array(["a", "b", "c"], dtype=object))
+    assert read_labels(str(tmp_path / "done.csv"), pool, "--labels").tolist() == [None, "cat", None]
+    nameless = Pool({}, np.ones(3, dtype=bool))
+    assert read_labels(str(tmp_path / "done.csv"), nameless, "--labels").tolist() == ["cat", None, None]
 
 
 def test_uncertainty_by_hand():

@@ -64,15 +64,15 @@ def read_column(value: str | None, pool: Pool, option: str, wanted: str) -> Any:
     name = wanted if wanted in table else others[0] if len(others) == 1 else None
     if name is None:
         raise InvalidInput(f"{option}: {path} needs a column called {wanted}, it has {list(table)}.")
-    ids = {key: values for key, values in table.items() if key in _ID_COLUMNS}
-    if not ids:
+    keys = [key for key in _ID_COLUMNS if key in table]  # names first: positions are those of one pool only
+    if not keys:
         raise InvalidInput(f"{option}: {path} needs a column called item_id, id or row_id, it has {list(table)}.")
-    key, items = next(iter(ids.items()))
+    key = "row_id" if pool.ids is None and "row_id" in keys else keys[0]
     found = np.full(pool.n_items, None, dtype=object)
     named = pool.ids is not None and key != "row_id"
     row_of = {str(item): row for row, item in enumerate(pool.ids.tolist())} if named and pool.ids is not None else {}
-    for item, entry in zip(items, table[name], strict=True):
-        row = row_of.get(item) if named else int(item) if item.isdigit() and int(item) < pool.n_items else None
+    for item, entry in zip(table[key], table[name], strict=True):
+        row = row_of.get(item) if named else int(item) if item.isdecimal() and int(item) < pool.n_items else None
         if row is None:
             raise InvalidInput(f"{option}: {path} names the item {item!r}, which is not in {pool.where}.")
         if found[row] not in (None, entry):
