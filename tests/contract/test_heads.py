@@ -13,6 +13,7 @@ from oneglance.adapt.temperature import best_temperature, log_loss
 from oneglance.reference.heads import logistic_objective
 from oneglance.solvers import logistic, logistic_path, single_index
 from oneglance.solvers.logistic import _Batch
+from oneglance.strategies.pool import Pool, as_pool
 
 RNG = np.random.default_rng(3)
 LAMBDAS = np.logspace(0, -5, 6)
@@ -256,6 +257,34 @@ def test_all_ways_to_give_labels_agree():
     assert og.fit_heads(POOL, some, picks)["features"].info["n_unlabelled"] == 5
 
 
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_selection_of_all_items_may_have_any_order(task):
+    order = np.random.default_rng(1).permutation(400)
+    labels = NAMES if task == "classification" else POOL[:, 0] - POOL[:, 1]
+    # folds go by the place in the list
+    same = {"task": task, **({"lambdas": 1e-3, "calibrate": False} if task == "classification" else {})}
+    plain = og.fit_heads(POOL, labels, **same)
+    of = {int(row): labels[row].item() for row in order}
+    pool = Pool(as_pool(POOL).features, np.ones(400, dtype=bool), columns={"label": labels.astype(object)})
+    for mixed in (og.fit_heads(POOL, of, order, **same), og.fit_heads(pool, None, order, **same)):
+        np.testing.assert_allclose(mixed.ensemble(POOL), plain.ensemble(POOL), atol=1e-3)
+    with pytest.raises(og.InvalidInput, match="in the order of the picks or of the pool"):
+        og.fit_heads(POOL, labels, order, task=task)
+
+
+def test_labels_as_objects_tensors_and_texts_of_numbers():
+    torch = pytest.importorskip("torch")
+    assert og.fit_heads(POOL, torch.from_numpy(TRUE))["features"].classes.tolist() == [0, 1, 2, 3]
+    halves = og.fit_heads(POOL, list(TRUE.astype(np.float32)))["features"].classes.tolist()
+    assert [type(value) for value in halves] == [float] * 4  # JSON knows no float32
+    targets = POOL[:, 0].astype(object)
+    targets[3] = None
+    known = og.fit_heads(POOL, targets, task="regression")["features"]
+    assert known.info["n_labelled"] == 399
+    texts = og.fit_heads(POOL[4:], [str(value) for value in targets[4:]], task="regression")["features"]
+    np.testing.assert_allclose(texts.arrays["coef"], known.arrays["coef"], atol=1e-6)
+
+
 def test_classes_without_labels_get_probability_zero():
     rows = np.flatnonzero(TRUE < 2)[:40]
     heads = og.fit_heads(POOL, NAMES[rows], rows, classes=["cat", "ant", "bee"])
@@ -422,7 +451,7 @@ def test_messages(change, words):
 def test_rows_with_nan_are_named():
     bad = POOL.copy()
     bad[7, 3] = np.nan
-    with pytest.raises(og.InvalidInput, match="NaN or infinity in 1 labelled rows"):
+    with pytest.raises(og.InvalidInput, match="NaN or infinity in 1 labelled rows, first row 7"):
         og.fit_heads(bad, NAMES[:20], np.arange(20))
     heads = og.fit_heads(POOL, NAMES[:20], np.arange(20))
     with pytest.raises(og.InvalidInput, match="NaN or infinity in 1 rows, first 7"):

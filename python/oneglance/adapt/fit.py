@@ -97,7 +97,7 @@ def fit_heads(
         if codes is None or seen is None:
             arrays, info = _regress(shards, known, spread, scale, p, ridge, eps, huber, activation, intercept, tol)
         else:
-            rows = _finite(shards.take(known.rows), name)
+            rows = _finite(shards.take(known.rows), known.rows, name)
             rows = scale_rows(rows, scale) if spread is None else spread.apply(rows)
             problem = Problem(rows.astype(np.float32), codes, int(seen.sum()), known.weights)
             arrays, temperature, info = _classify(problem, head, lambdas, folds, k, calibrate, tol, seed)
@@ -147,7 +147,7 @@ def _as_codes(
     labels: npt.NDArray[Any], classes: Sequence[Any] | None
 ) -> tuple[npt.NDArray[Any], IntArray, npt.NDArray[np.bool_]]:
     """All classes, the code of every label among the seen ones, and which classes were seen."""
-    values = labels.tolist()
+    values = [value.item() if isinstance(value, np.generic) else value for value in labels.tolist()]
     try:
         there = sorted(set(values))
     except TypeError:
@@ -164,10 +164,13 @@ def _as_codes(
     return as_classes(every), codes, np.array([value in code_of for value in every], dtype=np.bool_)
 
 
-def _finite(rows: Any, name: str) -> Any:
+def _finite(rows: Any, at: IntArray, name: str) -> Any:
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if bad.size:
-        raise InvalidInput(f'features of backbone "{name}" have NaN or infinity in {bad.size} labelled rows.')
+        raise InvalidInput(
+            f'features of backbone "{name}" have NaN or infinity in {bad.size} labelled rows, first row '
+            f"{int(at[bad[0]])}. Embed again, or leave these items without a label."
+        )
     return rows
 
 
@@ -210,7 +213,8 @@ def _regress(
     intercept: bool,
     tol: float,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    rows: Any = shards if known.rows.size == len(shards) and scale == "none" else shards.take(known.rows)
+    in_order = np.array_equal(known.rows, np.arange(len(shards)))  # as many picks may come in another order
+    rows: Any = shards if in_order and scale == "none" else shards.take(known.rows)
     if scale != "none":
         rows = scale_rows(rows, scale) if spread is None else spread.apply(rows)
     targets: Float64Array = np.asarray(known.labels, dtype=np.float64).reshape(known.rows.size, -1)

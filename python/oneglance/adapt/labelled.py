@@ -67,17 +67,24 @@ def _labels_of(pool: Pool, labels: Any, picked: IntArray, numbers: bool) -> npt.
     if labels is None:
         if "label" not in pool.columns:
             raise InvalidInput(f'labels are needed: {pool.where} has no column "label". Pass labels=.')
-        labels = pool.columns["label"]
+        return _array(np.asarray(pool.columns["label"])[picked].tolist(), numbers)
     if isinstance(labels, Mapping):
         items = list(labels)
         rows = dict(zip(pool.ordered_positions(items, "labels").tolist(), labels.values(), strict=True))
-        strangers = [row for row in rows if row not in set(picked.tolist())]
+        inside = set(picked.tolist())
+        strangers = [row for row in rows if row not in inside]
         if strangers:
-            raise InvalidInput(f"labels name {len(strangers)} items outside the selection, first row {strangers[0]}.")
+            raise InvalidInput(
+                f"labels name {len(strangers)} items outside the selection, first row {strangers[0]}. Leave them out, "
+                "or drop selection= to use every label."
+            )
         width = np.shape(next(iter(rows.values()))) if rows and numbers else ()
         missing: Any = np.full(width, np.nan) if numbers else None
         return _array([rows.get(row, missing) for row in picked.tolist()], numbers)
-    values = labels if isinstance(labels, np.ndarray) else _array(list(labels), numbers)
+    if hasattr(labels, "detach"):  # a tensor is a list of tensors, of which no two are equal
+        labels = labels.detach().cpu().numpy()
+    as_it_is = isinstance(labels, np.ndarray) and not (numbers and labels.dtype.kind in "OUS")
+    values = np.asarray(labels) if as_it_is else _array(list(labels), numbers)
     if values.shape[:1] not in ((picked.size,), (pool.n_items,)):
         raise InvalidInput(
             f"labels must have one entry per pick ({picked.size}) or one per item of {pool.where} ({pool.n_items}), "
@@ -104,8 +111,6 @@ def _array(values: list[Any], numbers: bool) -> npt.NDArray[Any]:
 
 def _known(values: npt.NDArray[Any], numbers: bool) -> npt.NDArray[np.bool_]:
     if numbers:
-        if values.dtype == object:
-            raise InvalidInput('labels must be numbers for task="regression", got objects. Use NaN for none.')
         table = values.reshape(len(values), -1).astype(np.float64)
         return np.asarray(~np.isnan(table).all(axis=1))
     if values.ndim != 1:
