@@ -149,6 +149,13 @@ def test_groups_are_never_divided(pool):
     assert any("never divided" in note for note in job.notes)
 
 
+@pytest.mark.parametrize("gap", [None, float("nan"), ""])
+def test_items_without_a_group_stand_alone(pool, gap):
+    groups = [gap if i % 2 else f"scene {i // 20}" for i in range(N)]
+    for split in prepare(*pool, ["kmeans"], [8], 5, groups=groups).splits:
+        assert 0 < np.count_nonzero(split.test % 2) < N // 2
+
+
 def test_random_is_always_there_and_first(pool):
     found = quick(pool, ["kmeans"])
     assert found.strategies == ("random", "kmeans")
@@ -227,6 +234,9 @@ def test_items_without_a_label_take_no_part(pool):
     assert any("50 of 200 items take part: 150 have no label" in note for note in found.notes)
     by_name = quick((features, {row: int(labels[row]) for row in range(0, N, 4)}), ["kmeans"])
     assert same(found, by_name)
+    for gap in (float("nan"), "", "-1"):  # in a list of names; "-1" is a name like any other
+        names = [gap if row % 4 else f"class {value}" for row, value in enumerate(labels)]
+        assert prepare(features, names, ["kmeans"], [8], 3, splits=2).classes.size == (N if gap == "-1" else 50)
 
 
 def test_baseline_budgets_lengthen_the_curve_of_random_alone(pool):

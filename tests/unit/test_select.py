@@ -171,6 +171,35 @@ def test_items_without_a_stratum_form_their_own(two):
     assert set(og.select(two, 30, strata=numbers).certificate["strata"]) == {"1.0", "(none)", "3.0"}
 
 
+class Unknown:
+    """Like pandas' NA: comparisons give no truth."""
+
+    def __ne__(self, other):
+        return self
+
+    def __bool__(self):
+        raise TypeError("boolean value of NA is ambiguous")
+
+    __hash__ = None
+
+
+def test_missing_strata_and_groups_in_a_list_of_names(two):
+    for gap in (float("nan"), "", None, Unknown()):
+        names = [gap] * 100 + ["a"] * 200
+        assert set(og.select(two, 30, strata=names).certificate["strata"]) == {"(none)", "a"}
+        grouped = og.select(two, 30, "random", groups=names)  # each of the 100 is a group of its own
+        assert np.count_nonzero(grouped.indices >= 100) <= 1
+        assert set(grouped.groups) <= {None, "a"}
+    priority = np.array([1.0] * 299 + [Unknown()], dtype=object)
+    assert len(og.select(two, 30, "random", priority=priority, exclude=[299])) == 30
+
+
+def test_quotas_of_numbered_strata(two):
+    strata = np.arange(N) % 3
+    found = og.select(two, 30, "random", strata=strata, quotas={0: 20}).certificate["strata"]
+    assert [found[name]["picked"] for name in "012"] == [20, 5, 5]
+
+
 def test_certificate_of_weights(two):
     certificate = og.select(two, 20, p=1.5, tol=1e-5).certificate
     weights = [og.lewis_weights(array, 1.5, tol=1e-5).weights for array in two.values()]

@@ -14,6 +14,7 @@ from ..errors import InvalidInput
 from ..store.files import digest_of
 from ..strategies import Pool, as_pool
 from ..strategies.budget import parse_budget
+from ..strategies.columns import missing
 from .entrants import as_entrants
 from .job import Job, patterns_of
 from .probes import PROBES
@@ -192,20 +193,26 @@ def usable_rows(
 
 
 def read_groups(groups: Any, pool: Pool, kept: IntArray) -> tuple[list[Any] | None, str | None]:
-    """A group per kept item, or None, and where groups come from in words."""
+    """A group per kept item (None where it is missing: such an item stands alone), or None, and where groups come
+    from in words."""
     if groups is None:
         values = pool.columns.get("group")
         if values is None or all(value is None for value in values.tolist()):
             return None, None
-        return values[kept].tolist(), "the column group"
+        return _groups_of(values[kept]), "the column group"
     if isinstance(groups, str):
         if groups not in pool.columns:
             raise InvalidInput(f"groups names the column {groups!r}, but {pool.where} has only {list(pool.columns)}.")
-        return pool.columns[groups][kept].tolist(), f"the column {groups}"
+        return _groups_of(pool.columns[groups][kept]), f"the column {groups}"
     values = np.asarray(groups, dtype=object)
     if values.shape != (pool.n_items,):
         raise InvalidInput(f"groups must hold one group per item, shape ({pool.n_items},), got shape {values.shape}.")
-    return values[kept].tolist(), f"given, {digest_of([repr(values[kept].tolist()).encode()])[:8]}"
+    found = _groups_of(values[kept])
+    return found, f"given, {digest_of([repr(found).encode()])[:8]}"
+
+
+def _groups_of(values: npt.NDArray[Any]) -> list[Any]:
+    return [None if missing(value) else value for value in values.tolist()]
 
 
 def as_test_pool(test: Any, used: Sequence[str]) -> Pool:

@@ -12,6 +12,7 @@ from .._check import positive_int
 from .._types import IntArray
 from ..errors import InvalidInput
 from ..strategies import Pool
+from ..strategies.columns import missing, plain_array
 
 TEST_SHARE, N_SPLITS = 0.2, 5
 
@@ -43,7 +44,7 @@ def as_classes(labels: Any, pool: Pool, name: str = "labels") -> list[str | None
             for row, value in zip(found.tolist(), labels.values(), strict=True):
                 values[row] = value
     else:
-        array = np.asarray(labels.detach().cpu() if hasattr(labels, "detach") else labels)
+        array = plain_array(labels.detach().cpu() if hasattr(labels, "detach") else labels)
         if array.shape != (pool.n_items,):
             raise InvalidInput(
                 f"{name} must hold one class per item, shape ({pool.n_items},), got shape {array.shape}. "
@@ -56,7 +57,7 @@ def as_classes(labels: Any, pool: Pool, name: str = "labels") -> list[str | None
 def _class_name(value: Any, name: str) -> str | None:
     if isinstance(value, bytes):
         value = value.decode()
-    if value is None or value != value or value == "" or (not isinstance(value, (str, bool)) and value == -1):
+    if missing(value) or (not isinstance(value, (str, bool)) and value == -1):
         return None
     if isinstance(value, float):
         if not value.is_integer():

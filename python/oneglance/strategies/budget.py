@@ -78,16 +78,18 @@ def allocate(budget: int, sizes: Mapping[str, int], quotas: Mapping[str, int] | 
     """Picks per stratum: quotas first, the rest in proportion to size (largest remainder).
 
     sizes   available items per stratum, all >= 1
-    quotas  fixed counts for some strata
+    quotas  fixed counts for some strata, which are called by what they are as text: 0 is "0"
 
     Strata without a quota get at least one pick each while the budget allows, and never more than their
     size; what is left goes to the largest remainders, ties to the stratum named first. Raises InvalidInput
     for quotas of unknown strata, above a stratum's size, or that do not fit the budget.
     """
-    fixed = dict(quotas or {})
+    fixed = {str(name): count for name, count in (quotas or {}).items()}
     for name, count in fixed.items():
         if name not in sizes:
-            raise InvalidInput(f"quotas name the stratum {name!r}; available are {sorted(sizes)[:10]}.")
+            raise InvalidInput(
+                f"quotas name the stratum {name!r}; available are {sorted(sizes)[:10]}. Use these names."
+            )
         if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
             raise InvalidInput(f"quotas[{name!r}] must be an integer >= 0, got {count!r}.")
         if count > sizes[name]:

@@ -72,7 +72,7 @@ def select(
     strata           (n,) stratum per item, or the name of a column of the store ("stratum", "label", ...).
                      The budget is divided in proportion to the available items of each stratum (largest
                      remainder), at least one each while the budget allows; each stratum is then sampled on
-                     its own. Items without a stratum form the stratum "(none)"
+                     its own. Items without a stratum (None, NaN, "") form the stratum "(none)"
     quotas           {stratum: count}: fixed counts; the others share what is left
     groups           (n,) group (scene, patient) per item, or a column's name: at most per_group picks each, labelled
                      items included; an item without a group is one of its own. lewis and random keep exact

@@ -24,15 +24,32 @@ def column(pool: Pool, given: Any, name: str, what: str) -> npt.NDArray[Any]:
         if all(value is None for value in values.tolist()):
             raise InvalidInput(f"{name} names the column {given!r} of {pool.where}, which is empty. Use another.")
     else:
-        values = np.asarray(given)
+        values = plain_array(given)
     if values.shape != (pool.n_items,):
         raise InvalidInput(f"{name} must hold one {what} per item, shape ({pool.n_items},), got shape {values.shape}.")
     return values
 
 
+def plain_array(given: Any) -> npt.NDArray[Any]:
+    """An array of what was given; a list of names stays one, where NumPy would call a NaN among them "nan"."""
+    values = np.asarray(given)
+    is_list = values.dtype.kind in "SU" and not hasattr(given, "dtype")
+    return np.array(given, dtype=object) if is_list else values
+
+
 def texts(values: npt.NDArray[Any]) -> list[str | None]:
-    """Values as strings, None for those that are missing (None, NaN)."""
-    return [None if value is None or value != value else str(value) for value in values.tolist()]
+    """Values as strings, None for those that are `missing`."""
+    return [None if missing(value) else str(value) for value in values.tolist()]
+
+
+def missing(value: Any) -> bool:
+    """None, NaN, pandas' NA, empty text."""
+    if value is None or (isinstance(value, str) and not value):
+        return True
+    try:
+        return bool(value != value)
+    except TypeError:  # pandas' NA is neither equal to itself nor not
+        return True
 
 
 def numbers(pool: Pool, given: Any, name: str, candidates: BoolArray, *, above_zero: bool) -> Float64Array:
@@ -57,7 +74,7 @@ def _parsed(values: npt.NDArray[Any], name: str) -> Float64Array:
     found = np.full(values.size, np.nan)
     for row, value in enumerate(values.tolist()):
         try:
-            found[row] = np.nan if value is None or value == "" else float(value)
+            found[row] = np.nan if missing(value) else float(value)
         except (TypeError, ValueError):
             raise InvalidInput(f"{name} must hold numbers, got {value!r} at row {row}.") from None
     return found

@@ -51,7 +51,7 @@ def read_groups(pool: Pool, given: Any, per_group: Any, labelled: IntArray) -> G
         if limit != 1:
             raise InvalidInput(f"per_group is {limit}, but groups= does not say which group an item belongs to.")
         return None
-    names = [name or None for name in texts(column(pool, given, "groups", "group"))]
+    names = texts(column(pool, given, "groups", "group"))
     number: dict[str | int, int] = {}
     keys: list[str | int] = [row if name is None else name for row, name in enumerate(names)]
     of = np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)

@@ -80,7 +80,8 @@ def divided_money(
 
 
 def warn_of_strata_without_picks(parts: Sequence[Part], quotas: Mapping[str, int]) -> None:
-    without = [part.name for part in parts if not part.count and part.name not in quotas]
+    asked = {str(name) for name in quotas}
+    without = [part.name for part in parts if not part.count and part.name not in asked]
     if without:
         shown = ", ".join(map(repr, without[:5])) + (f" and {len(without) - 5} more" if len(without) > 5 else "")
         warnings.warn(
