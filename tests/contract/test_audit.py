@@ -7,7 +7,7 @@ from oneglance._types import RowShards
 from oneglance.auditing.c2st import c2st
 from oneglance.auditing.chance import chi2_tail, coins_tail, share_interval
 from oneglance.auditing.clusters import _silhouette
-from oneglance.auditing.frechet import frechet_distance
+from oneglance.auditing.frechet import frechet_distance, leading_directions
 from oneglance.auditing.imbalance import BETAS, association, evenness
 from oneglance.auditing.links import Groups, bit_count, hamming_links
 from oneglance.auditing.missing import constant_columns, norm_outliers, read_rows, saturated_columns
@@ -183,6 +183,18 @@ def test_frechet(n, m, d):
     assert frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize(("n", "d", "rank"), [(60, 200, 10), (200, 60, 10), (40, 90, 39), (12, 30, 0), (12, 3, 0)])
+def test_leading_directions_are_those_in_which_rows_vary(n, d, rank):
+    """Rows of low rank: rounding spans no directions (divided by its square root it gave some 1e140 long)."""
+    rows = rows_of(n, max(rank, 1)) @ rows_of(max(rank, 1), d) if rank else np.full((n, d), 0.1)
+    mean, directions = leading_directions(rows, 128)
+    k = min(rank, n - 1)
+    assert directions.shape == (d, max(1, k))
+    np.testing.assert_allclose(directions.T @ directions, np.eye(max(1, k)), atol=1e-8)
+    centred = rows - mean
+    np.testing.assert_allclose(centred @ directions @ directions.T, centred, atol=1e-8 * np.abs(rows).max())
+
+
 @pytest.mark.parametrize(("n", "d"), [(80, 24), (20, 60), (700, 13)])
 @pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
 def test_spectrum(n, d, scale):
@@ -316,6 +328,12 @@ def test_reading_of_rows():
     whole = read_rows(RowShards((x,)), valid)
     assert constant_columns(whole).tolist() == [2]
     assert saturated_columns(whole, 8999).tolist() == [3]
+
+
+def test_every_row_of_a_common_pattern_counts():
+    x = rows_of(9000, 8)
+    x[:6000, 3], x[7000] = np.nan, np.nan
+    assert sorted(read_rows(RowShards((x,)), np.ones(9000, dtype=bool)).patterns.values()) == [1, 6000]
 
 
 def test_norm_outliers_of_unit_rows_and_of_a_giant():

@@ -10,18 +10,21 @@ MAX_DIMS = 64
 
 
 def leading_directions(rows: FloatArray, n_dims: int = MAX_DIMS) -> tuple[Float64Array, Float64Array]:
-    """Mean (d,) and principal directions (d, at most n_dims) of rows (n, d)."""
+    """Mean (d,) and principal directions (d, k) of rows (n, d), orthonormal: as many as the rows vary in beyond
+    rounding, at most n_dims, at least 1."""
     wide = np.asarray(rows, dtype=np.float64)
     mean = wide.mean(axis=0)
     x = wide - mean
     n, d = x.shape
-    keep = min(n_dims, n - 1, d)
-    if n < d:
-        values, vectors = np.linalg.eigh(x @ x.T)
-        kept = vectors[:, ::-1][:, :keep]
-        sigma = np.sqrt(np.maximum(values[::-1][:keep], 1e-300))
-        return mean, np.asarray(x.T @ kept / sigma)
-    return mean, np.asarray(np.linalg.eigh(x.T @ x)[1][:, ::-1][:, :keep])
+    values, vectors = np.linalg.eigh(x @ x.T if n < d else x.T @ x)
+    largest = float(values[-1])
+    rank = int(np.count_nonzero(values > max(n, d) * np.finfo(np.float64).eps * largest)) if largest > 0 else 0
+    kept = vectors[:, ::-1][:, : max(1, min(n_dims, rank))]
+    if n >= d:
+        return mean, np.asarray(kept)
+    if rank == 0:
+        return mean, np.eye(d, 1)
+    return mean, np.asarray(x.T @ kept / np.sqrt(values[::-1][: kept.shape[1]]))
 
 
 def frechet_distance(x: Float64Array, y: Float64Array) -> float:

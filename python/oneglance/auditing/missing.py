@@ -15,6 +15,7 @@ OUTLYING = 5.0
 normal law) are outliers."""
 
 _PANEL = 4096
+_PATTERNS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +83,10 @@ def _read_panel(raw: npt.NDArray[np.floating], at: IntArray, out: RowReading) ->
         out.nan[at] = lost.sum(axis=1)
         out.inf[at] = (~finite).sum(axis=1) - out.nan[at]
         np.add(out.column_nan, lost.sum(axis=0), out=out.column_nan)
-        marks = np.packbits(lost[out.nan[at] > 0], axis=1)
-        out.patterns.update(mark.tobytes() for mark in marks[: max(0, 1000 - len(out.patterns))])
+        here = Counter(mark.tobytes() for mark in np.packbits(lost[out.nan[at] > 0], axis=1))
+        for mark, count in here.items():
+            if mark in out.patterns or len(out.patterns) < _PATTERNS:
+                out.patterns[mark] += count
     for side, count, extreme in ((out.low, out.at_low, np.minimum), (out.high, out.at_high, np.maximum)):
         empty = np.inf if extreme is np.minimum else -np.inf
         values = raw if whole else np.where(finite, raw, empty)
