@@ -156,6 +156,16 @@ def test_wrong_stacks_are_refused():
         MaskStack([pack_mask(np.ones(3, bool))]).linear(np.ones((1, 3), np.float32), np.ones(3, np.float32), [0])
 
 
+@pytest.mark.parametrize("by", [1, -1, 700])
+def test_an_overlapping_target_gets_what_the_weights_were(device, by):
+    whole, mask = drawn(1500), pack_mask(drawn(800, seed=1) > 0)
+    first, to = (0, by) if by > 0 else (-by, 0)
+    want = apply_mask(whole[first : first + 800].copy(), mask)
+    there = device.put(whole)
+    apply_mask(there[first : first + 800], mask, out=there[to : to + 800])
+    assert device.get(there)[to : to + 800].tobytes() == want.tobytes()
+
+
 def test_bits_that_are_kept_have_arrived_for_every_stream(device, monkeypatch):
     library, waited = device.library, []
 

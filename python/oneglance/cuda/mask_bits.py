@@ -14,6 +14,7 @@ from .arrays import ROW_TYPES, adopted, is_foreign, library_of, why_not
 from .library import Library
 
 Bits = npt.NDArray[np.uint8]
+_ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
 def library_if_built(tensor: Any, name: str) -> Library | None:
@@ -112,6 +113,10 @@ class DeviceMasks:
         library = self.library
         with library.guard(self.device):
             source = library.contiguous(array)
+            apart = abs(library.address(out) - library.address(source))
+            if 0 < apart < self.n * _ITEM_BYTES[library.dtype_name(array)]:  # else some would be written before read
+                source = library.empty(tuple(array.shape), library.dtype_name(array), self.device)
+                source[...] = array
             library.kernels.apply_masks(
                 library.address(source),
                 ROW_TYPES[library.dtype_name(array)],
