@@ -210,6 +210,11 @@ def test_groups_are_held_out_as_wholes_and_count_once():
         "80 labels are of 16 groups, which are held out as wholes.",
         "1 of 3 classes are in one group only (c): it is never held out.",
     ]
+    two = np.array([0] * 6 + [1] * 6 + [2] * 2)
+    words = list(remarks(two, names, [], np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6])))
+    assert not [text for text in words if "two labels" in text], "of one group, which is never held out"
+    _, other = scored([0.1, 0.9], ["probe", "mask"], n=10)
+    assert -1.0 <= other.gain.low <= other.gain.high <= 1.0
 
 
 def test_a_class_that_may_mean_unknown_is_told():

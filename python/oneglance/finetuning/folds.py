@@ -114,19 +114,24 @@ def remarks(
         yield f"-1 is a class like the others, with {n_minus} labels. Give None where it stands for unknown."
     if groups is not None:
         yield f"{codes.size} labels are of {np.unique(groups).size} groups, which are held out as wholes."
-        within = [np.unique(groups[codes == code]).size for code in range(len(names))]
-        lone = [name for name, size, n_groups in zip(names, sizes, within, strict=True) if size > 1 and n_groups == 1]
-        if lone:
-            shown = ", ".join(str(name) for name in lone[:5]) + (", ..." if len(lone) > 5 else "")
-            yield f"{len(lone)} of {len(names)} classes are in one group only ({shown}): it is never held out."
+        within = np.array([np.unique(groups[codes == code]).size for code in range(len(names))])
+        lone = (sizes > 1) & (within == 1)
+        if lone.any():
+            told = _few_names(names[lone])
+            yield f"{int(lone.sum())} of {len(names)} classes are in one group only ({told}): it is never held out."
+        sizes = np.where(lone, 0, sizes)
     endings = {1: "it is never held out, so accuracy says nothing about it", 2: "each is judged by a head that saw one"}
     for size, ending in endings.items():
-        few = np.flatnonzero(sizes == size)
-        if few.size:
-            shown = ", ".join(str(name) for name in names[few[:5]]) + (", ..." if few.size > 5 else "")
-            yield f"{few.size} of {len(names)} classes have {_WORDS[size]} ({shown}): {ending}."
+        few = sizes == size
+        if few.any():
+            told = _few_names(names[few])
+            yield f"{int(few.sum())} of {len(names)} classes have {_WORDS[size]} ({told}): {ending}."
     if not cells:
         yield (
             f"Too few labels to judge by: {LEAST_JUDGED} in at least two classes of two, and three folds, are needed. "
             "The plain probe is used."
         )
+
+
+def _few_names(names: npt.NDArray[np.object_]) -> str:
+    return ", ".join(str(name) for name in names[:5]) + (", ..." if len(names) > 5 else "")

@@ -132,7 +132,8 @@ def _gain(
     change = np.array([float(mine.mean() - its.mean()) for mine, its in pairs])
     differing = float(np.mean([float((mine != its).mean()) for mine, its in pairs]))
     least = max(0.0, differing - float(change.mean()) ** 2) / n_units
-    return corrected_interval(change, n_left, n_test, n_pictures, level, least=least)
+    reach = corrected_interval(change, n_left, n_test, n_pictures, level, least=least)
+    return replace(reach, low=max(-1.0, reach.low), high=min(1.0, reach.high))
 
 
 def allowed(recipe: Recipe, variants: Sequence[Variant]) -> list[Variant]:
