@@ -7,6 +7,8 @@ import json
 import os
 import struct
 import tracemalloc
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +302,16 @@ def test_bad_files_have_reasons(allowed_elsewhere: bool, monkeypatch: pytest.Mon
         assert words in str(caught.value)
         assert "0x" not in str(caught.value)
     assert allowed_elsewhere == ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+def test_decoding_threads_give_back_the_settings_of_the_process() -> None:
+    data = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)), "JPEG")
+    before, filters = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: decode(data), range(800)))
+    assert before == Image.MAX_IMAGE_PIXELS
+    assert before is not None
+    assert list(warnings.filters) == filters
 
 
 def test_decompression_bomb() -> None:

@@ -12,10 +12,10 @@ import hashlib
 import io
 import os
 import re
+import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,17 +51,37 @@ def plain_reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-@contextmanager
-def _strict_pillow() -> Iterator[None]:
-    """Truncated files are errors whatever the program set before; the pixel limit is ours; no warnings."""
-    before = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
-    ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = False, None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = before
+class _StrictPillow:
+    """Truncated files are errors whatever the program set before; the pixel limit is ours; no warnings.
+
+    Pillow's settings and the filters of warnings belong to the whole process: the first of several decoding threads
+    changes them, the last gives them back.
+    """
+
+    def __init__(self) -> None:
+        self._guard, self._inside = threading.Lock(), 0
+        self._before: tuple[bool, int | None] = (False, None)
+        self._quiet = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._guard:
+            self._inside += 1
+            if self._inside == 1:
+                self._before = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
+                ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = False, None
+                self._quiet = warnings.catch_warnings()
+                self._quiet.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._guard:
+            self._inside -= 1
+            if self._inside == 0:
+                self._quiet.__exit__(None, None, None)
+                ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = self._before
+
+
+_strict_pillow = _StrictPillow()
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
@@ -93,7 +113,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     if not data:
         raise BadPictureError("empty file (0 bytes)")
     try:
-        with _strict_pillow():
+        with _strict_pillow:
             picture: Image.Image = Image.open(io.BytesIO(data))
             width, height = picture.size
             if width * height > max_pixels:
@@ -177,7 +197,7 @@ class MemoryPictures:
 def as_picture(value: Any, name: str) -> Any:
     """An RGB picture, or a float32 array (C, H, W). Raises InvalidInput for anything that is neither."""
     if isinstance(value, Image.Image):
-        with _strict_pillow():
+        with _strict_pillow:
             return to_rgb(value)
     array = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
     if array.dtype.kind == "f" and array.ndim == 3:
