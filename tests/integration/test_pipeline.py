@@ -265,6 +265,18 @@ def test_what_the_audit_leaves_out_reaches_those_who_draw_from_the_rest(place):
     assert f"number of labels {there} -> {found.ledger['labels']}" in why(found, "sensitivity")
 
 
+def test_weights_are_the_same_for_heads_and_for_sensitivity(place):
+    text = TOML.replace("[select]", '[select]\nstrategy = "lewis"')
+    text += '[sensitivity]\nlabels = "pool.npz:y"\nrepeats = 3\npool_shares = [0.5]\ncorruption = [0.5]\n'
+    write(place.parent, text)
+    found = to_the_end(place)
+    assert og_record(found.folder, "adapt")["summary"]["weights"] == "of the selection"
+    write(place.parent, text, ('head = "nearest_mean"', 'head = "nearest_mean"\nweights = "equal"'))
+    found = og.run_pipeline(place)
+    assert why(found, "sensitivity") == "weights True -> False"
+    assert og_record(found.folder, "adapt")["summary"]["weights"] == "equal"
+
+
 def test_an_edited_pool_is_embedded_again(place):
     to_the_end(place)
     vectors(place.parent / "pool.npz", N, 3)

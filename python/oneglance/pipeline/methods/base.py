@@ -21,6 +21,7 @@ MASKS, FINETUNED = "masks", "finetuned"
 """Folders of methods that adapt backbones, below the run's."""
 
 
+_UNBIASED = ("lewis", "random")
 _DECIDE = ("code", "seed", "adapt.method", "result of embed", "result of labels")
 _SETTINGS = {MASKS: ("epochs", "tensors"), FINETUNED: ("recipe", "steps", "folds")}
 
@@ -67,6 +68,12 @@ Method = Callable[[Context, Pool, Known], Adapted]
 def relative(path: Path, folder: Path) -> str:
     """As it is written into records: a moved run finds its own files again."""
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+
+def uses_weights(ctx: Context) -> bool:
+    """Whether the weights of a selection are to count in the loss of heads, where all labels are its picks."""
+    how = ctx.config["adapt"]["weights"]
+    return bool(how == "selection" or (how == "auto" and ctx.config["select"]["strategy"] in _UNBIASED))
 
 
 def check_pictures(ctx: Context) -> None:

@@ -13,12 +13,10 @@ from ...strategies.pool import Pool
 from ...strategies.run_files import SELECTED
 from ..gates import Gate
 from ..methods import Known, method_of
-from ..methods.base import FINETUNED, MASKS, trainings
+from ..methods.base import FINETUNED, MASKS, trainings, uses_weights
 from ..record import Outcome, Record
 from .base import Context, Step, on_gpu
 from .select import FOLDER as SELECTION
-
-_UNBIASED = ("lewis", "random")
 
 
 def known_labels(ctx: Context, pool: Pool) -> Known:
@@ -52,8 +50,7 @@ def _weights(ctx: Context, rows: Any) -> tuple[Any, str]:
             f'[adapt] weights = "selection": {len(strange)} labels are of items outside the selection (of an earlier '
             'one, or given beside it), which have no weight. Use "auto" or "equal".'
         )
-    weighted = how == "selection" or (how == "auto" and ctx.config["select"]["strategy"] in _UNBIASED and not strange)
-    if not weighted:
+    if strange or not uses_weights(ctx):
         return np.ones(rows.size), "equal"
     return np.array([own[row] for row in rows.tolist()]), "of the selection"
 

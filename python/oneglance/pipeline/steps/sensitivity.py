@@ -22,7 +22,7 @@ from ...strategies.registry import STRATEGIES
 from ..cells import Cells
 from ..hashing import key_of
 from ..methods import Known
-from ..methods.base import head_settings
+from ..methods.base import head_settings, uses_weights
 from ..methods.judge import fit
 from ..record import Outcome
 from ..trial import columns_mark, mean_dict, order_of, truth_of, with_label
@@ -31,7 +31,6 @@ from .base import Context, Step, test_pool
 
 FOLDER = "sensitivity"
 _PARTS, _NOISY, _NOISE = 2000, 3000, 4000  # draws: which items are kept, which are corrupted, with what
-_UNBIASED = ("lewis", "random")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +49,7 @@ class _Bench:
     heads: Mapping[str, Any]
     seed: int
     noise: float
+    weighted: bool
 
 
 def run(ctx: Context) -> Outcome:
@@ -133,6 +133,7 @@ def _bench(ctx: Context) -> _Bench:
         {**head_settings(ctx), "backbones": list(pool.features)},
         ctx.config.seed,
         float(given["noise"]),
+        uses_weights(ctx),
     )
 
 
@@ -164,7 +165,7 @@ def _score(bench: _Bench, kind: str, level: float, repeat: int) -> float | None:
         chosen = select(pool, bench.budget, bench.strategy, seed=seed, exclude=others, explain=False, **bench.asked)
         order = np.argsort(chosen.indices, kind="stable")
         rows = chosen.indices[order]
-        weights = chosen.weights[order] if bench.strategy in _UNBIASED else np.ones(rows.size)
+        weights = chosen.weights[order] if bench.weighted else np.ones(rows.size)
         heads = fit(pool, Known(rows, bench.truth[rows], weights, ""), bench.heads)
         return float((heads.predict_ensemble(bench.test, rows=bench.test_rows) == bench.test_truth).mean())
 
@@ -203,6 +204,7 @@ def _parts(ctx: Context) -> dict[str, Any]:
         **columns_mark(ctx, ("sensitivity", "labels"), ("test", "labels"), ("select", "strata")),
         "selection": {name: ctx.config["select"][name] for name in selecting},
         "heads": {name: ctx.config["adapt"][name] for name in used},
+        "weights": uses_weights(ctx),
         "level": ctx.config["evaluate"]["level"],
     }
 
