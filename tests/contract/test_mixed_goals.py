@@ -258,6 +258,16 @@ def test_equal_prices_are_a_budget_of_items(rows, strategy):
         assert found.indices.tolist() == og.select(rows, 20, strategy, seed=4).indices.tolist()
 
 
+@pytest.mark.parametrize("strategy", ["lewis", "random", "kernel", "farthest", "kmeans"])
+def test_money_that_pays_for_all_leaves_nothing_to_rounding(rows, prices, strategy):
+    dimes = np.full(N, 0.1)  # their exact sum is above 15.0, and rounds to it
+    for costs, budget in ((dimes, 15.0), (dimes, "100%"), (dimes * 0.7, "100%"), (prices, "100%")):
+        assert len(og.select(rows, budget, strategy, costs=costs)) == N
+        strata = np.arange(N) % 7
+        assert len(og.select(rows, "100%", strategy, costs=costs, strata=strata)) == N
+    assert len(og.select(rows, 10.0, strategy, costs=dimes)) == 100
+
+
 @coverage_only
 def test_prices_groups_and_strata_together(rows, groups, prices, strategy):
     strata = np.where(np.arange(N) < 100, "a", "b")

@@ -90,6 +90,11 @@ def kernel_coverage(
     most = free.size if k is None else positive_int(k, "k")
     if most > free.size:
         raise InvalidInput(f"k is {k}, but only {free.size} rows can be chosen. Ask for at most that.")
+    a_number = False  # whether the money comes to a number of rows, whichever they are
+    if money is not None and free.size:
+        paid = n_paid(prices[free], money)
+        a_number = paid == free.size or bool(np.ptp(prices[free]) == 0)
+        most = min(most, paid) if a_number else most
     counted = np.empty(0, dtype=np.int64)
     if evaluate is not None and positive_int(evaluate, "evaluate") < there.size:
         counted = np.sort(_drawn(there, evaluate, seed, 0))
@@ -104,14 +109,14 @@ def kernel_coverage(
 
         def greedy(by_cost: bool) -> KernelCoverage:
             width_2 = scale * (2.0 if cosine else 1.0)
-            limit = np.inf if money is None else money
+            asked = (np.empty(0), np.inf) if money is None or a_number else (prices, money)
             indices, gains, coverage, evaluated = _core.kernel_coverage(
-                list(rows), most, width_2, cosine, read, before, counted, importance, prices, limit, by_cost
+                list(rows), most, width_2, cosine, read, before, counted, importance, *asked, by_cost
             )
             spent = None if money is None else math.fsum(prices[indices])
             return KernelCoverage(indices, gains, coverage, scale, evaluated, spent)
 
-        if money is None or np.ptp(prices[free]) == 0:
+        if money is None or a_number:
             return greedy(False)
         by_cost, plain = greedy(True), greedy(False)
     better = by_cost if by_cost.coverage >= plain.coverage else plain
@@ -133,6 +138,16 @@ def _prices(costs: Any, budget: Any, free: IntArray, n_rows: int) -> tuple[Float
             f"budget is {money:g}, but the cheapest row costs {prices[free].min():g}. Give that at least."
         )
     return prices, money
+
+
+def n_paid(costs: Float64Array, money: float) -> int:
+    """How many of the first prices the money pays, by their sum as it is told: math.fsum, rounded once."""
+    count = int(np.searchsorted(np.cumsum(costs), money, side="right"))
+    while count < costs.size and math.fsum(costs[: count + 1]) <= money:
+        count += 1
+    while count and math.fsum(costs[:count]) > money:
+        count -= 1
+    return count
 
 
 def _importance(weights: Any, counted: IntArray, n_rows: int) -> Float64Array:

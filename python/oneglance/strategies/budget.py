@@ -63,7 +63,10 @@ def parse_money(budget: Any, costs: Float64Array, gone: str = "") -> float:
         raise InvalidInput(f"budget is {budget}, but {n_available}. Label fewer, exclude fewer, or add items.")
     total = math.fsum(costs)
     percent = _PERCENT.fullmatch(budget) if isinstance(budget, str) else None
-    money = total * float(percent[1]) / 100 if percent else positive_number(budget, "budget")
+    if percent:
+        money = total if float(percent[1]) == 100 else total * float(percent[1]) / 100
+    else:
+        money = positive_number(budget, "budget")
     if percent and not 0 < float(percent[1]) <= 100:
         raise InvalidInput(f"budget must be above 0% and at most 100% of the total cost {total:g}, got {budget!r}.")
     if money < costs.min():

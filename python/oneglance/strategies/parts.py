@@ -69,7 +69,10 @@ def divided_money(
     total = math.fsum(costs[rows])
     parts = []
     for name, value in _by_stratum(rows, names).items():
-        share = money * (math.fsum(costs[value]) / total)
+        price = math.fsum(costs[value])
+        share = money * (price / total)
+        if money >= total:  # rounding must not leave out an item where all are paid for
+            share = max(share, price)
         here = labelled[names[labelled] == name]
         parts.append(Part(name, value, n_payable(costs[value], share), here, share))
     if not any(part.count for part in parts):

@@ -11,6 +11,7 @@ import numpy as np
 
 from .._types import BoolArray, Float64Array, IntArray
 from ..errors import InvalidInput
+from ..search.kernel import n_paid
 from .groups import PartClaims
 from .space import Space
 
@@ -116,7 +117,7 @@ def _again(task: Task, search: Callable[[Task], Chosen]) -> Chosen:
 
 def n_payable(costs: Float64Array, money: float) -> int:
     """The most items that the money pays: the cheapest first."""
-    return int(np.searchsorted(np.cumsum(np.sort(costs)), money, side="right"))
+    return n_paid(np.sort(costs), money)
 
 
 def _still_wanted(task: Task, free: BoolArray, items: list[int], *, first: bool) -> Task:
@@ -141,10 +142,10 @@ def _still_wanted(task: Task, free: BoolArray, items: list[int], *, first: bool)
 def _accepted(task: Task, offered: IntArray, claims: PartClaims | None) -> list[int]:
     """Places of the offered items that are taken."""
     taken: list[int] = []
-    spent, money = Fraction(0), None if task.money is None else Fraction(task.money)
+    spent, money = Fraction(0), task.money
     for place, item in enumerate(offered.tolist()):
         price = Fraction(0) if task.costs is None else Fraction(float(task.costs[item]))
-        dear = money is not None and spent + price > money
+        dear = money is not None and float(spent + price) > money
         if not dear and (claims is None or claims.take(item)):
             taken.append(place)
             spent += price
@@ -178,7 +179,7 @@ def _first_paid(task: Task, search: Callable[[Task], Chosen], costs: Float64Arra
     count = min(max(task.start.size, guess, 1), task.count)
     while True:
         found = search(replace(task, count=count))
-        paid = int(np.searchsorted(np.cumsum(costs[found.items]), money, side="right"))
+        paid = n_paid(costs[found.items], money)
         if paid < count or count == task.count:
             first = slice(0, paid)
             kept = found.items[first], found.distances[first], found.nearest[first], found.reasons[first]
