@@ -345,6 +345,18 @@ def test_adabn_alone():
     assert not np.array_equal(before, extract(module, pictures()))
 
 
+def test_adabn_sees_the_whole_pool_where_classes_come_one_after_the_other():
+    classes = np.repeat(np.arange(4, dtype=np.float32), 200)
+    noise = np.random.default_rng(0).normal(size=(800, 3, 12, 12)).astype(np.float32)
+    sorted_by_class = 0.5 * noise + 2 * classes[:, None, None, None]
+    module = net()
+    estimate_statistics(module, sorted_by_class, device="cpu")
+    with torch.no_grad():
+        flat = module[0](torch.from_numpy(sorted_by_class)).transpose(0, 1).flatten(1)
+    assert torch.allclose(module[1].running_mean, flat.mean(dim=1), atol=1e-3)
+    assert torch.allclose(module[1].running_var, flat.var(dim=1), rtol=0.05)
+
+
 def test_several_masks_in_one_batch():
     module = net()
     a = adapt_masks(module, pictures(), **FAST, lr=200.0, guard=False)

@@ -23,15 +23,23 @@ def _parts(n_rows: int) -> list[Tensor]:
     return list(torch.arange(n_rows).tensor_split(max(1, -(-n_rows // _BATCH))))
 
 
+def _mixed_parts(n_rows: int) -> list[Tensor]:
+    """The same number of parts of a fixed random order: sources are mostly sorted by class, and batch norms that see
+    one class at a time measure its spread, not the pool's."""
+    order = torch.randperm(n_rows, generator=seeded(0, "statistics"))
+    return [numbers.sort().values for numbers in order.tensor_split(len(_parts(n_rows)))]
+
+
 @torch.no_grad()
 def measure_statistics(
     net: Network, shelf: Shelf, replaced: Mapping[str, Tensor], device: torch.device, compute: str = "float32"
 ) -> dict[str, Tensor]:
-    """AdaBN: means and variances of every batch norm over the plain pictures, from scratch. One pass."""
+    """AdaBN: means and variances of every batch norm over the plain pictures, from scratch, in batches of up to 256
+    that are drawn from the whole pool. One pass."""
     statistics = net.copy_statistics()
     reset_statistics(statistics)
     with net.norms_in_training(momentum=None):
-        for numbers in _parts(len(shelf)):
+        for numbers in _mixed_parts(len(shelf)):
             try:
                 net.features(shelf.plain(numbers, device), replaced, statistics, compute)
             except ValueError as error:  # one picture, and a map of one place
