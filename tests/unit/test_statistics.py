@@ -123,6 +123,13 @@ def test_saving_where_the_curve_of_random_is_flat_takes_the_smaller_budget() -> 
     close(label_saving(np.full(4, 0.4), 10, falling, RANDOM_BUDGETS).factor, 2.0, 1e-12)
 
 
+@pytest.mark.parametrize("budgets", [[10, 1000], [20, 40], [5, 640], [3, 50, 70], [6, 93]])
+def test_saving_where_random_is_met_at_its_ends_is_no_bound(budgets: list[int]) -> None:
+    random = np.tile(np.linspace(0.3, 0.9, len(budgets)), (6, 1))
+    for place, budget in enumerate(budgets):
+        assert str(label_saving(random[:, place], budget, random, budgets)) == "1 [1, 1]"
+
+
 def test_saving_interval_is_the_bootstrap_of_pairs() -> None:
     """The same resamples, each interpolated by hand."""
     rng = np.random.default_rng(0)

@@ -14,6 +14,7 @@ from ..errors import InvalidInput
 from .intervals import expanded_tail
 
 _N_BOOT = 2000
+_ROUNDING = 1e-12  # of sums of accuracies
 
 
 def paired_p_value(differences: npt.ArrayLike) -> float:
@@ -176,13 +177,19 @@ def label_saving(
 
 
 def _reached(curves: Float64Array, wanted: Float64Array, budgets: Sequence[int]) -> tuple[Float64Array, list[str]]:
-    """Per row the smallest budget at which a rising curve reaches `wanted`; +inf: never, -inf: at the first."""
+    """Per row the smallest budget at which a rising curve reaches `wanted`; +inf: never, -inf: before the first.
+
+    Means of accuracies that differ by no more than rounding are equal, so that a budget of the curve is reached there.
+    """
     places = np.log(np.asarray(budgets, dtype=np.float64))
     found = np.full(wanted.size, np.inf)
     for k in range(len(budgets) - 2, -1, -1):  # from the right: what is left in the end is the leftmost crossing
         below, above = curves[:, k], curves[:, k + 1]
-        here = (below < wanted) & (wanted <= above)
+        here = (below + _ROUNDING < wanted) & (wanted <= above + _ROUNDING)
         part = np.where(here, (wanted - below) / np.where(here, above - below, 1.0), 0.0)
-        found = np.where(here, np.exp(places[k] + part * (places[k + 1] - places[k])), found)
-    found = np.where(wanted < curves[:, 0], -np.inf, np.where(wanted == curves[:, 0], budgets[0], found))
+        between = np.exp(places[k] + part * (places[k + 1] - places[k]))
+        at = np.where(wanted >= above - _ROUNDING, budgets[k + 1], np.minimum(between, budgets[k + 1]))
+        found = np.where(here, np.maximum(at, budgets[k]), found)
+    first = curves[:, 0]
+    found = np.where(wanted < first - _ROUNDING, -np.inf, np.where(wanted <= first + _ROUNDING, budgets[0], found))
     return found, [">=" if value == np.inf else "<=" if value == -np.inf else "" for value in found]
