@@ -78,9 +78,19 @@ def test_hamming_links(most):
         hashes[i + 1] = hashes[i] ^ np.bitwise_or.reduce(np.uint64(1) << flips.astype(np.uint64), initial=np.uint64(0))
     hashes[100:110] = hashes[0]
     groups = Groups(hashes.size)
-    groups.link(*hamming_links(hashes, most))
+    for one, other in hamming_links(hashes, most):
+        groups.link(one, other)
     assert groups.lowest().tolist() == scores_by_definition.hamming_groups([int(h) for h in hashes], most)
     assert bit_count(hashes).tolist() == [bin(int(h)).count("1") for h in hashes]
+
+
+def test_links_of_hashes_that_are_all_alike_come_in_blocks():
+    """Every pair of n hashes is near: together they would be n^2 numbers, of 50,000 some hundred GB."""
+    bits = np.random.default_rng(0).integers(0, 16, (600, 4)).astype(np.uint64)
+    hashes = np.unique(np.bitwise_or.reduce(np.uint64(1) << bits, axis=1))
+    blocks = list(hamming_links(hashes, 16))
+    assert max(one.size for one, _ in blocks) <= hashes.size
+    assert sum(one.size for one, _ in blocks) > 20 * hashes.size
 
 
 def test_groups_by_links_in_any_order():

@@ -214,7 +214,45 @@ def test_many_near_duplicates_are_not_dropped():
     assert found.exclude().size == 0
 
 
+def test_a_chain_keeps_what_is_near_none_that_stays():
+    """Rows on an arc, each near the next only: the ends of the chain are no duplicates of each other."""
+    x, _ = pool(400)
+    turn = 0.03 * np.arange(12)
+    x[100:112] = 0
+    x[100:112, 0], x[100:112, 1] = 30 * np.cos(turn), 30 * np.sin(turn)
+    near = math.cos(0.04)
+    found = og.audit(x, near=near).find("near duplicates")
+    assert set(found.groups.tolist()) == {100}
+    assert found.rows[~found.drop].tolist() == list(range(100, 112, 2))
+    assert found.kept[found.drop].tolist() == list(range(100, 112, 2))
+
+
+def test_what_cannot_be_used_stands_for_nothing():
+    """Of three equal pictures the first has NaN under one backbone: the second stays, not none of them."""
+    rng = np.random.default_rng(0)
+    photos = rng.integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
+    photos[9] = photos[30] = photos[3]
+    one, other = rng.normal(size=(2, 60, 8))
+    one[3], other[20] = np.nan, other[5]
+    one[5] = np.inf
+    found = og.audit({"one": one, "other": other}, pictures=photos, workers=0)
+    assert found.exclude().tolist() == [3, 5, 30]
+    assert found.find("exact duplicates", "other").drop.tolist() == [True, False]  # 5 is infinite under one
+    assert found.find("exact duplicates", "pictures").rows.tolist() == [3, 9, 30]
+
+
 # ---- pictures
+
+
+def test_many_look_alikes_are_told_and_none_is_dropped():
+    """One camera that never moves: the hash hardly tells its pictures apart, and all but one would be left out."""
+    rng = np.random.default_rng(1)
+    scene = np.asarray(Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)).resize((64, 64))).astype(int)
+    photos = (scene + rng.normal(0, 14, (60, 64, 64, 1))).clip(0, 255).astype(np.uint8)
+    found = og.audit(photos, workers=0)
+    assert found.find("near duplicates").n_items > 50
+    assert "leaves none of them out" in found.find("near duplicates").advice
+    assert found.exclude().size == 0
 
 
 def test_planted_faults_of_pictures_are_found(photos, tmp_path):

@@ -11,8 +11,8 @@ from ..errors import InvalidInput
 from .feature_checks import Wanted
 from .findings import Finding, counted, finding
 from .near import nearest_in
-from .picture_checks import comparable, near_pictures
 from .picture_pass import PictureTable
+from .picture_repeats import comparable, near_pictures
 from .shift import LEAST_ROWS, shift
 
 SHIFTED = 0.01

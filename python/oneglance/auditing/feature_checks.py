@@ -16,11 +16,11 @@ from .findings import Finding, counted, finding, of_groups
 from .imbalance import association, evenness, surely_uneven
 from .missing import constant_columns, read_rows
 from .near import cosines, equal_rows, near_rows
+from .repeats import MANY, standing
 from .row_checks import SURE, check_reading
 from .spectrum import SAMPLE, spectrum
 
 UNEVEN, TOGETHER, COLLAPSED = 5.0, 0.3, 0.1
-MANY = 0.1  # share of near duplicates beyond which the threshold is more likely wrong than the pool
 _FEW = 20
 
 
@@ -96,6 +96,7 @@ def _duplicates(
                 values=1.0,
                 groups=groups,
                 drop=extra,
+                kept=groups,
             )
         )
     alone = usable & (equal == np.arange(len(rows)))
@@ -115,8 +116,14 @@ def _duplicates(
         values = np.ones(close.size)
         values[extra] = cosines(rows, close[extra], groups[extra])
         share = float(extra.sum() / there.size)
-        advice = "Look at a few groups: films, bursts, crops? Keep one of each (--audit does), or raise --near."
-        if share > MANY:
+        advice = (
+            "Look at a few groups: films, bursts, crops? Keep one of each (--audit does; of a chain as many as it "
+            "takes), or raise --near."
+        )
+        kept = None
+        if share <= MANY:
+            kept = standing(close, groups, lambda one, other: cosines(rows, one, other) >= wanted.near)
+        else:
             advice = (
                 f"So many that {name} may tell these pictures apart badly: look at a few groups, and raise --near. "
                 "--audit leaves none of them out."
@@ -135,7 +142,8 @@ def _duplicates(
                 rows=close,
                 values=values,
                 groups=groups,
-                drop=extra if share <= MANY else False,
+                drop=False if kept is None else kept != close,
+                kept=kept,
             )
         )
     return found

@@ -28,6 +28,8 @@ class Finding:
     values       float64 (m,) per item, NaN where there is none    groups  int64 (m,), duplicates of one group share a
     details      (m,) str per item, "" for none                            number (a row), -1 for none
     drop         (m,) bool: leave the item out of a selection      outside  (m,) bool
+    kept         int64 (m,), of duplicates to leave out the item that each one is near or equal to, itself where it is
+                 the one to keep; -1 where nothing is left out as a duplicate
     """
 
     check: str
@@ -44,6 +46,7 @@ class Finding:
     details: tuple[str, ...] = field(default=(), repr=False)
     drop: BoolArray = field(default_factory=lambda: np.empty(0, dtype=np.bool_), repr=False)
     outside: BoolArray = field(default_factory=lambda: np.empty(0, dtype=np.bool_), repr=False)
+    kept: IntArray = field(default_factory=lambda: _NO_ROWS, repr=False)
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.what} {self.advice}"
@@ -69,6 +72,7 @@ def finding(
     details: Sequence[str] | None = None,
     drop: Any = False,
     outside: Any = False,
+    kept: Any = None,
 ) -> Finding:
     """A Finding with its columns filled in: scalars count for every row."""
     where = np.asarray(rows, dtype=np.int64)
@@ -92,6 +96,7 @@ def finding(
         tuple(details) if details is not None else ("",) * m,
         column(drop, False, np.bool_),
         column(outside, False, np.bool_),
+        column(kept, -1, np.int64),
     )
 
 

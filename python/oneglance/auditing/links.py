@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -38,16 +39,17 @@ class Groups:
         return self._root(np.arange(self._parent.size, dtype=np.int64))
 
 
-def hamming_links(hashes: npt.NDArray[np.uint64], most: int) -> tuple[IntArray, IntArray]:
-    """Pairs (i, j) of positions that link all hashes with at most `most` different bits: equal ones to their first,
-    and different ones pair by pair.
+def hamming_links(hashes: npt.NDArray[np.uint64], most: int) -> Iterator[tuple[IntArray, IntArray]]:
+    """Blocks of at most n pairs (i, j) of positions that link all hashes with at most `most` different bits: equal
+    ones to their first, and different ones pair by pair.
 
     Two hashes that differ in at most `most` of 64 bits agree in one of most + 1 bands of bits, so only those are
-    compared: exact. Cost about n^2 (most + 1) / 2^(64 / (most + 1)) comparisons for hashes that are spread out.
+    compared: exact. Cost about n^2 (most + 1) / 2^(64 / (most + 1)) comparisons for hashes that are spread out, up to
+    n^2 (most + 1) / 2 where all are alike. Memory O(n).
     """
     distinct, first, of = np.unique(hashes, return_index=True, return_inverse=True)
     repeats = np.flatnonzero(first[of] != np.arange(hashes.size))
-    ones, others = [first[of][repeats]], [repeats]
+    yield first[of][repeats], repeats
     borders = [round(64 * i / (most + 1)) for i in range(most + 2)] if most else []
     for low, high in pairwise(borders):
         band = (distinct >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
@@ -60,10 +62,8 @@ def hamming_links(hashes: npt.NDArray[np.uint64], most: int) -> tuple[IntArray, 
             left = left[ordered[left] == ordered[left + step]]
             a, b = order[left], order[left + step]
             near = bit_count(distinct[a] ^ distinct[b]) <= most
-            ones.append(first[a[near]])
-            others.append(first[b[near]])
+            yield first[a[near]], first[b[near]]
             step += 1
-    return np.concatenate(ones).astype(np.int64), np.concatenate(others).astype(np.int64)
 
 
 def bit_count(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:

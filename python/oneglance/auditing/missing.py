@@ -84,9 +84,9 @@ def _read_panel(raw: npt.NDArray[np.floating], at: IntArray, out: RowReading) ->
         out.inf[at] = (~finite).sum(axis=1) - out.nan[at]
         np.add(out.column_nan, lost.sum(axis=0), out=out.column_nan)
         here = Counter(mark.tobytes() for mark in np.packbits(lost[out.nan[at] > 0], axis=1))
-        for mark, count in here.items():
+        for mark, n_rows in here.items():
             if mark in out.patterns or len(out.patterns) < _PATTERNS:
-                out.patterns[mark] += count
+                out.patterns[mark] += n_rows
     for side, count, extreme in ((out.low, out.at_low, np.minimum), (out.high, out.at_high, np.maximum)):
         empty = np.inf if extreme is np.minimum else -np.inf
         values = raw if whole else np.where(finite, raw, empty)

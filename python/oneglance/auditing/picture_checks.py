@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .._types import BoolArray, IntArray
-from .findings import Finding, counted, finding, of_groups
-from .links import Groups, hamming_links
+from .._types import IntArray
+from .findings import Finding, counted, finding
 from .picture_pass import PictureTable
+from .picture_repeats import FLAT, repeated_pictures
 
-DARK, LIGHT, FLAT, BLURRED, NARROW = 0.32, 0.05, 0.3, 0.29, 0.35
+DARK, LIGHT, BLURRED, NARROW = 0.32, 0.05, 0.29, 0.35
 _ODD = 0.2  # a mode, or grey among colours, of at most this share of the pool is odd
 _GREY = 1.0  # mean difference of the channels, of 255
 _SMOOTHER = 3.0  # standard deviations below the pool's median
@@ -27,45 +27,7 @@ def check_pictures(table: PictureTable, hamming: int) -> tuple[list[Finding], di
     if not there.size:
         return findings, metrics
     findings += _exposure(table, there) + _sharpness(table, there) + _shape(table, there) + _modes(table, there)
-    exact = _first_equal(table, there)
-    rows, groups, extra = of_groups(exact, there)
-    metrics["exact_duplicates"] = int(extra.sum())
-    if rows.size:
-        findings.append(
-            finding(
-                "exact duplicates",
-                "warning",
-                "pictures",
-                f"{counted(rows.size, 'picture')} in {counted(np.unique(groups).size, 'group')} have the same pixels.",
-                value=extra.sum() / there.size,
-                threshold=0,
-                measure="share of pictures that repeat another",
-                advice="Keep one of each group (--audit does); put groups on one side of a split.",
-                rows=rows,
-                groups=groups,
-                drop=extra,
-            )
-        )
-    likeness = near_pictures(table, comparable(table) & (exact == np.arange(len(table))), hamming)
-    rows, groups, extra = of_groups(likeness, there)
-    metrics["near_duplicates"] = int(extra.sum())
-    if rows.size:
-        findings.append(
-            finding(
-                "near duplicates",
-                "warning",
-                "pictures",
-                f"{counted(rows.size, 'picture')} in {counted(np.unique(groups).size, 'group')} "
-                "look alike (perceptual hash).",
-                value=extra.sum() / there.size,
-                threshold=0,
-                measure=f"share of pictures within {hamming} of 64 bits of another",
-                advice="Look at a few groups; keep one of each (--audit does), or lower --hamming.",
-                rows=rows,
-                groups=groups,
-                drop=extra,
-            )
-        )
+    findings += repeated_pictures(table, hamming, metrics)
     metrics["sizes"] = _most_common(
         f"{width} x {height}" for width, height in zip(table.width[there], table.height[there], strict=True)
     )
@@ -271,27 +233,3 @@ def _modes(table: PictureTable, there: IntArray) -> list[Finding]:
         )
         for check, what, rows in odd
     ]
-
-
-def _first_equal(table: PictureTable, there: IntArray) -> IntArray:
-    """(n,) the first picture with the same pixels."""
-    lowest = np.arange(len(table), dtype=np.int64)
-    first: dict[bytes, int] = {}
-    for row in there.tolist():
-        lowest[row] = first.setdefault(table.digests[row].tobytes(), row)
-    return lowest
-
-
-def comparable(table: PictureTable) -> BoolArray:
-    """Pictures with enough information for a perceptual hash: of flat ones it is noise."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(table.good & (0.1 * table.entropy >= FLAT))
-
-
-def near_pictures(table: PictureTable, used: BoolArray, hamming: int) -> IntArray:
-    """(n,) the lowest used picture that chains of perceptual hashes link to."""
-    there = np.flatnonzero(used)
-    one, other = hamming_links(table.hashes[there], hamming)
-    groups = Groups(len(table))
-    groups.link(there[one], there[other])
-    return groups.lowest()

@@ -58,7 +58,8 @@ class Audit:
 
     def dropped(self) -> dict[str, IntArray]:
         """Positions to leave out of a selection by the check that says so, each item under its first check: what
-        cannot be used, and all but the first of every group of duplicates."""
+        cannot be used, and duplicates of what stays: all but the first of every group, of a chain of near ones those
+        that are near one that stays."""
         left: BoolArray = np.ones(self.n_items, dtype=np.bool_)
         out: dict[str, IntArray] = {}
         for found in self.findings:

@@ -26,6 +26,7 @@ from .missing import read_rows
 from .opening import Material, open_material
 from .picture_checks import check_pictures
 from .picture_pass import PictureTable, read_pictures
+from .repeats import settled
 from .result import Audit
 from .suitability import CAUTION, suitability
 
@@ -122,6 +123,7 @@ def audit(
         found, metrics["against"] = _compare(mine, theirs, tables, usable, int(hamming), wanted, sample_rows,
                                              permutations)  # fmt: skip
         findings += found
+    findings = settled(findings, mine.n_items)
     findings.sort(key=lambda one: SEVERITIES.index(one.severity))
     read = [table for table in tables if table is not None]
     seconds = {
@@ -205,8 +207,8 @@ def _renumbered(one: Finding, rows: IntArray, others: IntArray | None) -> Findin
     where[~one.outside] = rows[one.rows[~one.outside]]
     if others is not None:
         where[one.outside] = others[one.rows[one.outside]]
-    groups = np.where(one.groups >= 0, rows[np.maximum(one.groups, 0)], -1)
-    return replace(one, rows=where, groups=groups)
+    groups, kept = (np.where(of >= 0, rows[np.maximum(of, 0)], -1) for of in (one.groups, one.kept))
+    return replace(one, rows=where, groups=groups, kept=kept)
 
 
 def _judge(pool: Pool, usable: dict[str, BoolArray], labels: Any, metrics: dict[str, Any], wanted: Wanted) -> None:
