@@ -117,6 +117,30 @@ def test_fewer_than_three_pictures_are_a_no_go():
     assert not judge({"base": looked(1.0, n=2), "mask": looked(0.0, n=2)}, **FACTS).go
 
 
+@pytest.mark.parametrize("n", [3, 5, 400])
+def test_a_handful_of_pictures_that_changed_for_the_better_is_no_certainty(n):
+    """All five of five is a toss of five coins; a bootstrap of ones, or of rare ones, never goes below 0."""
+    few = min(n, 5)
+    rows = np.random.default_rng(0).normal(size=(n, 2 * n))
+    worse = rows.copy()
+    worse[:few] = np.roll(rows[:few], 1, axis=0)
+    verdict = judge({"base": Looked(rows, (rows, worse)), "mask": Looked(rows, (rows, rows))}, **FACTS)
+    assert verdict.consistency["mask"] == 1
+    assert not verdict.go
+    assert "not a gain for certain" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize("with_labels", [False, True])
+def test_features_that_are_not_finite_are_a_no_go(with_labels):
+    rows, classes = labelled(2.0)
+    broken = rows.copy()
+    broken[3] = np.nan
+    facts = {**FACTS, "classes": classes, "labelled_features": {"base": rows, "mask": broken}} if with_labels else FACTS
+    verdict = judge({"base": looked(2.0), "mask": Looked(broken, (broken, broken))}, **facts)
+    assert not verdict.go
+    assert "Features are not finite." in verdict.reasons
+
+
 def test_held_out_hits_never_see_the_row_they_judge():
     rng = np.random.default_rng(0)
     rows, classes = rng.normal(size=(40, 300)), rng.integers(0, 2, 40)  # any labels fit 300 features

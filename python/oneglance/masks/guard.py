@@ -6,6 +6,7 @@ the base). Nothing without labels tells that for certain; a few labels do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -97,7 +98,8 @@ def judge(
     classes, labelled_features   (m,) and network -> (m, d): the labelled pictures, which the training must not have
                                  used as labelled
     With labels: go where the mask's accuracy is above the base's by more than chance and not below AdaBN's. Without:
-    go where views became more consistent by more than chance and RankMe, keep-rate and loss are as they should be.
+    go where views became more consistent by more than chance, by the interval and by an exact sign test of the pictures
+    that changed (a bootstrap takes four of four for certain), and RankMe, keep-rate and loss are as they should be.
     """
     hits = {name: view_hits(*found.views) for name, found in looked.items()}
     consistency = {name: float(found.mean()) if found.size else 0.0 for name, found in hits.items()}
@@ -105,8 +107,11 @@ def judge(
     against = _faults(keep_rate, emptied, rank, None if supervised else loss, ln_k)
     probe: dict[str, Interval] = {}
     gain = over = None
-    if classes is not None and labelled_features is not None:
-        right = held_out_hits(labelled_features, classes, seed)
+    finite = {name: rows for name, rows in (labelled_features or {}).items() if np.isfinite(rows).all()}
+    if not np.isfinite(looked["mask"].plain).all() or len(finite) < len(labelled_features or {}):
+        against.append("Features are not finite.")
+    if classes is not None and {"base", "mask"} <= set(finite):
+        right = held_out_hits(finite, classes, seed)
         if right is not None:
             probe = {name: mean_interval(found, level=level) for name, found in right.items()}
             gain = mean_interval(right["mask"] - right["base"], level=level)
@@ -121,10 +126,10 @@ def judge(
         elif over is not None and over.low <= 0:
             reasons.append("AdaBN alone is not told apart from it.")
     else:
-        if classes is not None:
+        if classes is not None and {"base", "mask"} <= set(finite):
             reasons.append(f"Too few labels to judge by: {_FEW} in two classes with two each are needed.")
         change = _change(hits["base"], hits["mask"], level)
-        better = change is not None and change.low > 0
+        better = change is not None and change.low > 0 and _sign_test(hits["base"], hits["mask"]) <= 1 - level
         if change is None:
             reasons.append("Fewer than three pictures say nothing.")
         else:
@@ -165,9 +170,17 @@ def _change(before: BoolArray, after: BoolArray, level: float) -> Interval | Non
     return mean_interval(after.astype(np.float64) - before.astype(np.float64), level=level)
 
 
+def _sign_test(before: BoolArray, after: BoolArray) -> float:
+    """Two-sided p of so many gains among the pictures that changed, were gain and loss equally likely."""
+    gains, losses = int((after & ~before).sum()), int((before & ~after).sum())
+    changed = gains + losses
+    ways: int = sum(math.comb(changed, count) for count in range(gains, changed + 1))
+    return min(1.0, float(2 * ways / (1 << changed)))
+
+
 def _rank(features: FloatArray) -> float:
-    """RankMe, Garrido et al. 2023 (arXiv 2210.02885); 0 for features that are all zero."""
-    return rank_me(np.asarray(features, dtype=np.float64)) if features.any() else 0.0
+    """RankMe, Garrido et al. 2023 (arXiv 2210.02885); 0 for features that are all zero, or not finite."""
+    return rank_me(np.asarray(features, dtype=np.float64)) if features.any() and np.isfinite(features).all() else 0.0
 
 
 def view_hits(first: FloatArray, second: FloatArray) -> BoolArray:
