@@ -53,3 +53,9 @@ def test_a_full_disk_is_met_before_anything_is_written(pool, scratch, monkeypatc
     with pytest.raises(og.StoreError, match=r"joined features of a\+b need 5.6 kB of scratch space in .*Set TMPDIR"):
         og.select(pool, 20, "kernel")
     assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_rows_whose_squares_leave_float64_are_scaled_first(pool, scale):
+    plain = og.select(pool, 20, "kernel")
+    assert np.array_equal(og.select({"a": scale * pool["a"], "b": pool["b"]}, 20, "kernel").indices, plain.indices)

@@ -57,8 +57,12 @@ def _centred_unit(rows: RowShards, counted: BoolArray, out: FloatArray) -> None:
     mean /= max(1, n_counted)
     for start in range(0, len(rows), _BLOCK):
         block = rows.take(np.arange(start, min(start + _BLOCK, len(rows)))).astype(np.float64) - mean
-        norm = np.linalg.norm(block, axis=1, keepdims=True)
+        largest = np.abs(block).max(axis=1, keepdims=True)
+        extreme = (largest > 1e100) | ((largest < 1e-100) & (largest > 0))  # their squares leave float64
         with np.errstate(invalid="ignore"):  # infinite rows become NaN, and are named as unusable
+            if extreme.any():
+                block /= np.where(extreme, largest, 1.0)
+            norm = np.linalg.norm(block, axis=1, keepdims=True)
             out[start : start + len(block)] = block / np.where(norm == 0, 1.0, norm)
 
 
