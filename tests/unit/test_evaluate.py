@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 
@@ -386,6 +387,16 @@ def test_other_features_and_parameters_do_not_meet_old_cells(pool, tmp_path):
     assert same(quick(pool, other, out=tmp_path), quick(pool, other))
     moved = {name: rows[:, ::-1].copy() ** 3 for name, rows in features.items()}
     assert same(quick((moved, labels), other, out=tmp_path), quick((moved, labels), other))
+
+
+def test_a_lock_that_cannot_be_made_is_an_error_not_a_wait(pool, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("oneglance.store.lock.os.open", full)
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("waits for a lock that nobody holds"))
+    with pytest.raises(og.StoreError, match="disk full while writing .*lock"):
+        quick(pool, ["kmeans"], out=tmp_path / "e")
 
 
 def work(features, labels, out):

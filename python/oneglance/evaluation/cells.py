@@ -190,13 +190,16 @@ class CellStore(Generic[AnyCell]):
 
 
 def _locked(folder: Path, *, wait: bool) -> StoreLock | None:
-    """The folder's lock, held; None if another process holds it and wait is False."""
+    """The folder's lock, held; None if another process holds it and wait is False. Raises StoreError where it cannot
+    be made."""
     lock = StoreLock(folder)
     while True:
         try:
             lock.acquire()
             return lock
-        except StoreError:
+        except StoreError as error:
+            if error.__cause__ is not None:  # a full or read-only disk, say: nobody holds the lock
+                raise
             if not wait:
                 return None
             time.sleep(0.2)
