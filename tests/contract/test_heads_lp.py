@@ -99,6 +99,24 @@ def test_p_1_and_inf_reach_the_linear_program(name):
         assert fit.value[0] - fit.gap[0] <= best * (1 + 1e-9) + 1e-11 * scale  # the certificate is true
 
 
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("p", [1, np.inf])
+def test_a_penalty_leaves_linear_programs_their_proof(p, intercept):
+    """Strong penalties: duals that only come near A'y = K x once proved twenty times the minimum to be it."""
+    rng = np.random.default_rng(4)
+    for ridge in 10.0 ** np.arange(-4.0, 4.0):
+        n, d = int(rng.integers(2, 60)), int(rng.integers(1, 9))
+        rows = rng.standard_normal((n, d))
+        targets = rows @ rng.standard_normal(d) + 10.0 ** rng.uniform(-1, 2) * rng.standard_t(1.5, n)
+        fit = lp_regression(rows, targets, p, ridge=ridge, intercept=intercept)
+        assert fit.converged.all()
+        tried = [lp_regression(rows, targets, q, ridge=ridge, intercept=intercept) for q in (1.01, 1.5, 2, 8)]
+        tried += [lp_regression(rows, targets, p, ridge=ridge * by, intercept=intercept) for by in (0.5, 0.9, 1.1, 2)]
+        for other in tried:
+            off = targets - other.intercept[0]
+            assert lp_objective(rows, off, np.ones(n) / n, other.coef[:, 0], p, ridge) >= fit.value[0] * (1 - 1e-7)
+
+
 @pytest.mark.parametrize("p", [1.2, 1.5, 3, 8])
 def test_the_minimum_of_mpmath(p):
     """Three unknowns, Newton in 40 digits from our answer: the value there is ours."""

@@ -7,6 +7,7 @@ the gap is a proof, as from a simplex solver, at 10-25 weighted Grams. Source: M
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,20 +23,48 @@ _ACCURACY = 1e-9
 
 @dataclass(eq=False)
 class _Path:
-    """What was met on the way: the best point, the best lower bound, and how far z may still go."""
+    """What was met on the way: the best point, the best lower bound (0 to begin with), and how far z may still go.
+
+    inside  y -> the largest factor <= 1 that brings y into the dual's domain
+    """
 
     problem: Problem
+    system: NormalSystem
+    inside: Callable[[Float64Array], float]
     tol: float
     best: Solved
-    bound: float = -np.inf
+    bound: float = 0.0
     reach: float = 0.0
 
-    def ends(self, z: Float64Array, value: float, dual: float, infeasible: Float64Array, step: int) -> bool:
-        """Takes in a point, and the dual value of its y with A'y = K z + infeasible. True when the gap is closed."""
-        self.bound = max(self.bound, dual - self.reach * float(np.linalg.norm(infeasible)))
+    def ends(
+        self,
+        z: Float64Array,
+        r: Float64Array,
+        value: float,
+        y: Float64Array,
+        infeasible: Float64Array,
+        weights: Float64Array | None,
+        step: int,
+        most: int,
+    ) -> bool:
+        """Takes in a point with A'y = K z + infeasible; weights: those of the last system. True when the gap is closed.
+
+        A y that is off bounds nothing: on the way to A'y = K x it may say more than the minimum.
+        """
+        apart = value - float((r * y).sum()) - 0.5 * float(z @ self.problem.penalty @ z)
+        if weights is not None and (apart <= 1e3 * self.tol * value or step == most):
+            more, left = self.system.solve(infeasible, _ACCURACY)
+            y, x = y - weights * self.problem.design.times(more[:, None])[:, 0], z + more
+            self.bound = max(self.bound, self._dual(z, r, y, x, left))
         if value <= self.best.value:
             self.best = Solved(z, value, max(value - self.bound, 0.0), step)
-        return self.best.gap <= self.tol * self.best.value
+        return max(self.best.value - self.bound, 0.0) <= self.tol * self.best.value
+
+    def _dual(self, z: Float64Array, r: Float64Array, y: Float64Array, x: Float64Array, left: Float64Array) -> float:
+        """Lower bound from A'y = K x + left, where left is rounding: up to left' (minimiser - z)."""
+        c, turned = self.inside(y), self.problem.penalty @ x
+        off = self.reach * float(np.linalg.norm(left))
+        return c * (float((r * y).sum()) + float(z @ turned) - off) - 0.5 * c * c * float(x @ turned)
 
     def lengths(self, dz: Float64Array, primal: float, dual: float) -> tuple[float, float]:
         """Steps that stay inside, from the lengths to the boundary; one for both where z stands on both sides."""
@@ -58,14 +87,20 @@ def least_absolute(problem: Problem, z: Float64Array, tol: float, most: int) -> 
     # u - v = r with u, v > 0; y inside its box
     u, v = np.maximum(r, 0.0) + 0.1 * wide, np.maximum(-r, 0.0) + 0.1 * wide
     y = np.zeros_like(s)
-    path = _Path(problem, tol, Solved(z, np.inf, np.inf, 0))
+    weights: Float64Array | None = None
+
+    def inside(y: Float64Array) -> float:
+        size = np.abs(y)
+        return float(np.divide(s, size, out=np.ones_like(size), where=size > s).min())
+
+    path = _Path(problem, system, inside, tol, Solved(z, np.inf, np.inf, 0))
     for step in range(most + 1):
         below, above = np.where(on, s - y, 1.0), np.where(on, s + y, 1.0)  # partners of u and v
         u, v = np.where(on, u, 1.0), np.where(on, v, 1.0)
         r = problem.residuals(z)
         value = float((s * np.abs(r)).sum()) + 0.5 * float(z @ problem.penalty @ z)
         infeasible = problem.sums(y) - problem.penalty @ z
-        if path.ends(z, value, _dual_absolute(problem, y, infeasible, z), infeasible, step) or step == most:
+        if path.ends(z, r, value, y, infeasible, weights, step, most) or step == most:
             break
         weights = np.where(on, 1.0 / (u / below + v / above), 0.0)
         system.prepare(weights.sum(axis=0))
@@ -108,16 +143,18 @@ def least_maximum(problem: Problem, z: Float64Array, tol: float, most: int) -> S
     below, above = np.where(on, top - r, 1.0), np.where(on, top + r, 1.0)
     u = np.where(on, 1.0 / n_pairs, 0.0)
     v = u.copy()
-    path = _Path(problem, tol, Solved(z, np.inf, np.inf, 0))
+    weights: Float64Array | None = None
+    path = _Path(problem, system, lambda y: 1.0 / max(float(np.abs(y).sum()), 1.0), tol, Solved(z, np.inf, np.inf, 0))
     for step in range(most + 1):
         r = problem.residuals(z)
         value = float(np.abs(r)[on].max()) + 0.5 * float(z @ problem.penalty @ z)
         y = u - v
         infeasible = problem.sums(y) - problem.penalty @ z
-        if path.ends(z, value, _dual_maximum(problem, y, infeasible, z), infeasible, step) or step == most:
+        if path.ends(z, r, value, y, infeasible, weights, step, most) or step == most:
             break
         one, two = np.where(on, u / below, 0.0), np.where(on, v / above, 0.0)
-        system.prepare((one + two).sum(axis=0))
+        weights = one + two
+        system.prepare(weights.sum(axis=0))
         border = problem.sums(one - two)
         turned, _ = system.solve(border, _ACCURACY)
         along = problem.design.times(turned[:, None])[:, 0]
@@ -159,15 +196,3 @@ def _longest(x: Float64Array, dx: Float64Array) -> float:
     """The largest t with x + t dx >= 0, inf where nothing falls."""
     falls = dx < 0
     return float((x[falls] / -dx[falls]).min()) if falls.any() else np.inf
-
-
-def _dual_absolute(problem: Problem, y: Float64Array, infeasible: Float64Array, z: Float64Array) -> float:
-    """Lower bound from a y in its box with A'y = K z + infeasible, up to infeasible' (minimiser - z)."""
-    value = float((problem.targets * y).sum()) - 0.5 * float(z @ problem.penalty @ z)
-    return value - float(infeasible @ z)
-
-
-def _dual_maximum(problem: Problem, y: Float64Array, infeasible: Float64Array, z: Float64Array) -> float:
-    size = max(float(np.abs(y).sum()), 1.0)
-    linear = (float((problem.targets * y).sum()) - float(infeasible @ z)) / size
-    return linear - 0.5 * float(z @ problem.penalty @ z) / size**2
