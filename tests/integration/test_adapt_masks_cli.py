@@ -85,6 +85,28 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_goes_on(folder, tmp_path
     assert first == second
 
 
+def test_a_mask_that_cannot_be_written_leaves_the_training(folder, tmp_path, monkeypatch):
+    from oneglance import StoreError
+    from oneglance.masks import self_mask
+
+    command = ("adapt", "masks", folder, "-b", BACKBONE, *FAST, "--out", tmp_path / "m")
+    steps = []
+    monkeypatch.setattr("oneglance.features.progress.Meter.advance", lambda *_: steps.append(1))
+
+    def full(*_, **__):
+        raise StoreError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(self_mask, "write_mask_file", full)
+        _, err = run(*command, code=2)
+    assert "disk full" in err
+    assert [path.name for path in (tmp_path / "m").iterdir()] == ["checkpoint"]
+    before = len(steps)
+    run(*command)
+    assert len(steps) - before == 18  # read again, not trained again
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["mask.safetensors", "report.json"]
+
+
 def test_a_cascade(folder, tmp_path):
     pytest.importorskip("sklearn", reason="the router is fitted by scikit-learn")
     out = tmp_path / "m"

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ pytest.importorskip("sklearn", reason="the router is fitted by scikit-learn")
 
 from torch import nn  # noqa: E402
 
-from oneglance import InvalidInput, StoreError, adapt_cascade, load_cascade  # noqa: E402
+from oneglance import InvalidInput, MissingDependency, StoreError, adapt_cascade, load_cascade  # noqa: E402
 from oneglance.masks.whitening import fit_router, fit_whitening  # noqa: E402
 
 FAST = {"epochs": 2, "batch_size": 8, "device": "cpu", "workers": 1, "n_experts": 2, "lr": 200.0}
@@ -97,8 +98,28 @@ def test_an_interrupted_cascade_goes_on(cascade, tmp_path):
 
 
 def test_too_few_pictures_for_the_experts():
+    seen = []
     with pytest.raises(InvalidInput, match="n_experts=5 needs 10 pictures at least, got 6"):
-        adapt_cascade(net(), pictures(6), epochs=1, device="cpu")
+        adapt_cascade(net(), pictures(6), epochs=1, device="cpu", progress=lambda now: seen.append(now.what))
+    assert set(seen) == {"read"}  # nothing has been trained for it
+
+
+def test_a_missing_scikit_learn_is_told_before_the_training(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.mixture", None)
+    seen = []
+    with pytest.raises(MissingDependency, match="fitting a cascade needs scikit-learn"):
+        adapt_cascade(net(), pictures(), **FAST, progress=lambda now: seen.append(now.what))
+    assert not seen
+
+
+def test_a_router_of_a_later_version_is_refused(cascade, tmp_path):
+    cascade.save(tmp_path)
+    with np.load(tmp_path / "router.npz") as arrays:
+        kept = dict(arrays)
+    kept["facts"] = np.array(str(kept["facts"]).replace('"version": 1', '"version": 2'))
+    np.savez(tmp_path / "router.npz", **kept)
+    with pytest.raises(StoreError, match="version 2, this oneglance reads 1"):
+        load_cascade(tmp_path, net())
 
 
 def test_router_agrees_with_scikit_learn_and_finds_groups():

@@ -151,6 +151,7 @@ def masks(
         "device": device,
         "compute": compute,
         "checkpoint_every_s": 60 * checkpoint_minutes,
+        "keep_checkpoint": True,
         "max_bad_fraction": max_bad_fraction,
         "workers": workers,
         "columns": columns,
@@ -167,6 +168,7 @@ def masks(
             )
             document = _keep_cascade(cascade, out)
     write_atomic(out / _REPORT, [json_bytes(document)])
+    _forget(place)  # not before: a full disk would take the training with it
     if as_json:
         print_json(document)
         return

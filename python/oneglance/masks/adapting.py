@@ -35,6 +35,7 @@ def adapt_masks(
     compute: str = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every_s: float = EVERY_S,
+    keep_checkpoint: bool = False,
     guard: bool = True,
     columns: Columns | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -56,7 +57,7 @@ def adapt_masks(
     n_classes   roughly expected: sets the number of prototypes
     compute     "auto": bfloat16 autocast on CUDA where it has it, float32 elsewhere
     checkpoint  file to write every checkpoint_every_s seconds and on Ctrl-C; the same call goes on from it, and it is
-                removed in the end
+                removed in the end; keep_checkpoint leaves it to the caller, to be removed when the mask is saved
     guard       False leaves the verdict out
     settings    fields of Settings to fix: epochs, batch_size, lr, bn, n_prototypes, queue, eps, seed, ...
 
@@ -95,6 +96,6 @@ def adapt_masks(
     ) as pool:
         known = pool.labels(labels)
         result = job.run(pool, known=known, supervised=supervised, start=start, guard=guard, checkpoint=place)
-    if place is not None:
+    if place is not None and not keep_checkpoint:
         place.unlink(missing_ok=True)
     return result

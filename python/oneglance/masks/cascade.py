@@ -31,7 +31,7 @@ from .pool import Opened, opened
 from .rules import choose_tensors
 from .self_mask import SelfMask, load_mask
 from .train import EVERY_S
-from .whitening import Router, Whitening, fit_router, fit_whitening
+from .whitening import Router, Whitening, fit_router, fit_whitening, scikit_learn
 
 MODES = ("dispatcher", "conditional", "unconditional")
 """dispatcher: its features alone (the control). conditional: beside them those of the expert that a picture is sent to,
@@ -138,6 +138,7 @@ def adapt_cascade(
     columns: Columns | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every_s: float = EVERY_S,
+    keep_checkpoint: bool = False,
     max_bad_fraction: float = 0.1,
     workers: int | None = None,
     progress: bool | Callback = False,
@@ -151,10 +152,13 @@ def adapt_cascade(
     n_router_dims  principal directions that the mixture sees; fewer for small pools
     labels         for `probe`: the accuracy of base, dispatcher and both embeddings, cross-validated
     checkpoint     folder for the checkpoints of all stages; the same call goes on from them; removed at the end
+                   unless keep_checkpoint
     other arguments as for adapt_masks. A part of fewer than 8 pictures keeps the dispatcher's mask.
     Raises as adapt_masks, and MissingDependency without scikit-learn.
     """
-    n_experts = positive_int(n_experts, "n_experts")
+    n_experts, n_router_dims = positive_int(n_experts, "n_experts"), positive_int(n_router_dims, "n_router_dims")
+    n_dims = None if n_dims is None else positive_int(n_dims, "n_dims")
+    scikit_learn()  # before the training, not after it
     (base,) = as_backbones([backbone])
     callback = as_callback(progress)
     chosen = choose_tensors(base.module, tensors, shortcut_norms=shortcut_norms)
@@ -179,13 +183,16 @@ def adapt_cascade(
         workers=workers,
         callback=callback,
     ) as pool:
+        if len(pool.shelf) < 2 * n_experts:
+            raise InvalidInput(
+                f"n_experts={n_experts} needs {2 * n_experts} pictures at least, got {len(pool.shelf)}. Take fewer "
+                "experts, or more pictures."
+            )
         known = pool.labels(labels)
         dispatcher = job.run(pool, known=known, checkpoint=places[0], what="dispatcher")
         seed = int(settings.get("seed", 0))
         features = _features(pool, dispatcher)
-        if len(features) < 2 * n_experts:
-            raise InvalidInput(f"n_experts={n_experts} needs {2 * n_experts} pictures at least, got {len(features)}.")
-        router = fit_router(features, n_experts, positive_int(n_router_dims, "n_router_dims"), seed)
+        router = fit_router(features, n_experts, n_router_dims, seed)
         sent = router(features)
         experts, sizes = [], []
         for number in range(n_experts):
@@ -193,7 +200,7 @@ def adapt_cascade(
             sizes.append(int(rows.size))
             experts.append(_expert(job, pool, rows, dispatcher, places[number + 1], f"expert {number}"))
         cascade = Cascade(dispatcher, tuple(experts), router, {}, tuple(sizes))
-        wanted = min(128, features.shape[1]) if n_dims is None else positive_int(n_dims, "n_dims")
+        wanted = min(128, features.shape[1]) if n_dims is None else n_dims
         found = {}
         for mode in MODES:
             raw = cascade._raw(pool, mode)
@@ -205,7 +212,7 @@ def adapt_cascade(
             hits = held_out_hits({name: rows[numbers] for name, rows in found.items()}, classes, seed)
             cascade.probe.update({name: mean_interval(right) for name, right in (hits or {}).items()})
     for place in places:
-        if place is not None:
+        if place is not None and not keep_checkpoint:
             place.unlink(missing_ok=True)
     return cascade
 
@@ -234,6 +241,8 @@ def load_cascade(folder: str | os.PathLike[str], model: Any) -> Cascade:
         with np.load(place / _ROUTER, allow_pickle=False) as arrays:
             kept = {name: arrays[name] for name in arrays.files}
         facts = json.loads(str(kept["facts"]))
+        if facts["version"] != _VERSION:
+            raise ValueError(f"version {facts['version']}, this oneglance reads {_VERSION}")
         whitenings = {mode: Whitening(kept[f"{mode}.mean"], kept[f"{mode}.directions"]) for mode in ("router", *MODES)}
         router = Router(whitenings.pop("router"), kept["means"], kept["factors"], kept["logs"])
     except Exception as error:  # zip's, zlib's and NumPy's errors

@@ -62,7 +62,7 @@ class Router:
 
 def fit_whitening(rows: FloatArray, n_dims: int, seed: int) -> Whitening:
     """At most n_dims directions, fewer where the rows have fewer. Raises MissingDependency without scikit-learn."""
-    decomposition = _sklearn().decomposition
+    decomposition = scikit_learn().decomposition
     most = max(1, min(n_dims, rows.shape[1], rows.shape[0] - 1))
     with np.errstate(invalid="ignore"):  # of rows that are all the same
         fitted = decomposition.PCA(most, iterated_power=10, random_state=seed % 2**32).fit(
@@ -87,14 +87,15 @@ def fit_router(features: FloatArray, n_experts: int, n_dims: int, seed: int) -> 
     that every component has five rows per dimension."""
     rows = unit_rows(features)
     whitening = fit_whitening(rows, max(1, min(n_dims, len(rows) // (5 * n_experts))), seed)
-    mixture = _sklearn().mixture.GaussianMixture(n_experts, random_state=seed % 2**32, reg_covar=1e-4)
+    mixture = scikit_learn().mixture.GaussianMixture(n_experts, random_state=seed % 2**32, reg_covar=1e-4)
     fitted = mixture.fit(whitening(rows))
     factors = np.asarray(fitted.precisions_cholesky_)
     logs = np.log(fitted.weights_) + np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
     return Router(whitening, np.asarray(fitted.means_), factors, np.asarray(logs))
 
 
-def _sklearn() -> Any:
+def scikit_learn() -> Any:
+    """The package. Raises MissingDependency."""
     try:
         import sklearn.decomposition
         import sklearn.mixture
