@@ -25,6 +25,8 @@ def x():
         ({"labels": "kind"}, r"labels: the pool has no column 'kind', only \[\]\."),
         ({"labels": ["cat"] * 60}, "labels hold one class only, 'cat': suitability needs two"),
         ({"labels": ["cat"] * 7}, "labels must have one entry per pick"),
+        ({"labels": {0: "cat", 1: "", 2: -1, 3: float("nan")}}, "labels hold one class only, 'cat'"),
+        ({"columns": {"site": "a" * 60}}, "columns: 'site' must have one entry per item .60., got the text 'aaaa"),
         ({"columns": {"site": ["a"]}}, r"columns: 'site' must have one entry per item \(60\), got 1\."),
         ({"backbones": ["vit"]}, "backbones must be among"),
     ],

@@ -190,6 +190,36 @@ def test_backbones_are_judged_for_labels():
     assert "Backbones for these labels" in found.to_markdown()
 
 
+def test_a_broken_backbone_does_not_keep_others_from_being_judged():
+    x, labels = pool(300)
+    found = og.audit({"good": x, "broken": np.full_like(x, np.nan)}, labels=labels.tolist())
+    assert found.metrics["features"]["good"]["suitability"]["n_rows"] == 300
+    assert "fewer than 20 usable rows" in found.metrics["features"]["broken"]["suitability"]
+    assert "Backbones for these labels" in found.to_markdown()
+    holes = x.copy()
+    holes[labels != 3] = np.nan
+    found = og.audit({"good": x, "holes": holes}, labels=labels.tolist())
+    assert found.metrics["features"]["good"]["suitability"].endswith("of 1 classes are usable under all backbones")
+
+
+def test_unknown_labels_and_entries_in_any_form():
+    pandas = pytest.importorskip("pandas")
+    x, labels = pool(240)
+    blanks = [None, float("nan"), "", -1, np.int64(-1), -1.0, pandas.NA]
+    some = [blanks[row % 7] if row % 2 else f"c{label}" for row, label in enumerate(labels)]
+    for given in (some, dict(enumerate(some)), np.array([*some, None], dtype=object)[:-1], pandas.Series(some)):
+        told = og.audit(x, labels=given).metrics["features"]["features"]["suitability"]
+        assert (told["n_rows"], told["n_classes"]) == (120, KINDS)
+    site = [["a", None, float("nan"), "", pandas.NA, pandas.NaT][label % 6] for label in labels]
+    notes = []
+    columns = {"site": site, "heat": x[:, 0].tolist()}
+    told = og.audit(x, columns=columns, progress=notes.append).metrics["features"]["features"]["associations"]
+    assert told["site"].startswith("not tested")  # one value, whatever stands for unknown
+    assert told["heat"].startswith("not tested")
+    assert sum("column heat and clusters of features: not tested" in note for note in notes) == 1
+    assert not any("column site" in note for note in notes)
+
+
 def test_collapsed_backbone():
     x = 1 + 1e-3 * np.random.default_rng(0).normal(size=(200, 16))
     found = og.audit(x, near=0.99999999)

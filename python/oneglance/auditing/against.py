@@ -81,6 +81,15 @@ def leaked_pictures(one: PictureTable, other: PictureTable, hamming: int) -> tup
     return findings, {"same_pixels": len(same), "look_alike": len(alike)}
 
 
+def check_widths(name: str, here: int, there: int) -> None:
+    """Raises InvalidInput where a backbone has more features in one pool than in the other."""
+    if here != there:
+        raise InvalidInput(
+            f'against: backbone "{name}" has {there} columns there and {here} here. Embed both pools with the same '
+            "backbone."
+        )
+
+
 def compare_features(
     name: str,
     rows: RowShards,
@@ -92,12 +101,7 @@ def compare_features(
     sample_rows: int,
     permutations: int,
 ) -> tuple[list[Finding], dict[str, Any]]:
-    """Leakage and shift under one backbone. Raises InvalidInput where the widths differ."""
-    if rows.shape[1] != other.shape[1]:
-        raise InvalidInput(
-            f'against: backbone "{name}" has {other.shape[1]} columns there and {rows.shape[1]} here. Embed both '
-            "pools with the same backbone."
-        )
+    """Leakage and shift under one backbone, of one width."""
     findings, metrics = _leaked_rows(name, rows, usable, other, other_usable, wanted)
     there, there_other = (np.flatnonzero(mask).astype(np.int64) for mask in (usable, other_usable))
     if min(there.size // 2, there_other.size) < LEAST_ROWS:

@@ -22,6 +22,7 @@ from .spectrum import SAMPLE, spectrum
 
 UNEVEN, TOGETHER, COLLAPSED = 5.0, 0.3, 0.1
 _FEW = 20
+_NO_KINDS = "not tested: it takes two clusters, and 2 .. 200 values with two items each on average"
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,11 @@ def _kinds(
     for column, values in columns.items():
         together = association(kinds.labels[there], values[there].tolist(), wanted.seed)
         if together is None:
+            n_values = len({str(value) for value in values[there].tolist() if value is not None})
+            if n_values:
+                metrics["associations"][column] = _NO_KINDS
+            if n_values > 1:
+                wanted.note(f"column {column} and clusters of {name}: {_NO_KINDS}")
             continue
         metrics["associations"][column] = asdict(together)
         if column != "label" and together.cramers_v >= TOGETHER and together.p <= SURE:

@@ -45,7 +45,7 @@ def figure_tables(metrics: Mapping[str, Any]) -> Iterator[tuple[str, list[str], 
         header = ["backbone", "features", "RankMe", "alpha-ReQ", "participation", "Vendi", "spread", "clusters",
                   "even clusters", "largest / smallest", "repeats", "near"]  # fmt: skip
         yield "Backbones on this pool", header, [_features_row(name, one) for name, one in features.items()]
-    judged = {name: one["suitability"] for name, one in features.items() if one.get("suitability")}
+    judged = {name: one["suitability"] for name, one in features.items() if isinstance(one.get("suitability"), Mapping)}
     if judged:
         header = ["backbone", "labels", "LogME", "purity of neighbours", "by chance", "held-out accuracy [95 %]"]
         yield "Backbones for these labels", header, [_suitability_row(name, one) for name, one in judged.items()]

@@ -5,33 +5,28 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .._check import positive_int, positive_number, seed_int
 from .._types import BoolArray, IntArray
-from ..adapt.labelled import as_labelled
 from ..errors import InvalidInput
 from ..features.pictures import MAX_PIXELS
 from ..features.progress import Callback
-from ..strategies import Pool
-from ..strategies.pairs import fixed_sample
-from .against import compare_features, leaked_pictures
+from .against import check_widths, compare_features, leaked_pictures
 from .feature_checks import Wanted, check_features
 from .findings import SEVERITIES, Finding, counted, finding
+from .known import judge, known_columns, known_labels
 from .missing import read_rows
 from .opening import Material, open_material
 from .picture_checks import check_pictures
 from .picture_pass import PictureTable, read_pictures
 from .repeats import settled
 from .result import Audit
-from .suitability import CAUTION, suitability
 
 NEAR, HAMMING, PERMUTATIONS, SAMPLE_ROWS = 0.95, 4, 500, 2000
-_LABELLED = 2000
 
 
 def audit(
@@ -63,8 +58,8 @@ def audit(
                  against_pictures: its pictures
     labels       for the suitability of backbones: one per item (None, NaN, "" and -1 for none), {item id or position:
                  class}, or the name of a column of the store
-    columns      what else is known of the items (site, camera, day), by name, one entry per item, None for unknown: do
-                 clusters go with it? A store's own columns and the folders of its sources are looked at as well
+    columns      what else is known of the items (site, camera, day), by name, one entry per item, None, NaN or "" for
+                 unknown: do clusters go with it? A store's own columns and the folders of its sources count as well
     near         least cosine of near duplicates            hamming   most different bits, of 64, of look-alikes
     clusters     how many for imbalance; None: as many kinds as the silhouette finds, 2 .. 50
     permutations of the kernel test                         sample_rows  most rows of each pool in the tests of shift
@@ -99,7 +94,8 @@ def audit(
     if mine.pool is None and (labels is not None or columns):
         given = "labels" if labels is not None else "columns"
         raise InvalidInput(f"{given} are held against features, and source holds pictures only. Embed them first.")
-    known = {**mine.columns, **_checked_columns(columns or {}, mine.n_items)}
+    known = {**mine.columns, **known_columns(columns or {}, mine.n_items)}
+    classes = None if labels is None or mine.pool is None else known_labels(mine.pool, labels)
     findings: list[Finding] = _invalid(mine)
     metrics: dict[str, Any] = {}
     tables = [
@@ -117,8 +113,8 @@ def audit(
             found, figures, usable[name] = check_features(name, rows, mine.pool.valid, known, wanted)
             findings += found
             metrics["features"][name] = figures
-        if labels is not None:
-            _judge(mine.pool, usable, labels, metrics, wanted)
+        if classes is not None:
+            judge(mine.pool, usable, *classes, metrics, wanted)
     if theirs is not None:
         found, metrics["against"] = _compare(mine, theirs, tables, usable, int(hamming), wanted, sample_rows,
                                              permutations)  # fmt: skip
@@ -143,14 +139,6 @@ def audit(
     )
 
 
-def _checked_columns(columns: Mapping[str, Any], n_items: int) -> dict[str, npt.NDArray[Any]]:
-    checked = {name: np.array([*values, None], dtype=object)[:-1] for name, values in columns.items()}
-    for name, values in checked.items():
-        if values.shape != (n_items,):
-            raise InvalidInput(f"columns: {name!r} must have one entry per item ({n_items}), got {len(values)}.")
-    return checked
-
-
 def _speaker(progress: bool | Callable[[str], None] | None) -> Callable[[str], None]:
     if callable(progress):
         return progress
@@ -168,8 +156,12 @@ def _common(mine: Material, theirs: Material) -> dict[str, str]:
 
 
 def _check_alike(mine: Material, theirs: Material) -> None:
-    """Something of both can be compared. Raises InvalidInput."""
-    if not _common(mine, theirs) and (mine.pictures is None or theirs.pictures is None):
+    """Something of both can be compared, and what can has the same width. Raises InvalidInput."""
+    common = _common(mine, theirs)
+    if mine.pool is not None and theirs.pool is not None:
+        for name, other in common.items():
+            check_widths(name, mine.pool.features[name].shape[1], theirs.pool.features[other].shape[1])
+    if not common and (mine.pictures is None or theirs.pictures is None):
         told = [
             f"{one.where} has " + ("pictures" if one.pool is None else f"features of {list(one.pool.features)}")
             for one in (mine, theirs)
@@ -209,41 +201,6 @@ def _renumbered(one: Finding, rows: IntArray, others: IntArray | None) -> Findin
         where[one.outside] = others[one.rows[one.outside]]
     groups, kept = (np.where(of >= 0, rows[np.maximum(of, 0)], -1) for of in (one.groups, one.kept))
     return replace(one, rows=where, groups=groups, kept=kept)
-
-
-def _judge(pool: Pool, usable: dict[str, BoolArray], labels: Any, metrics: dict[str, Any], wanted: Wanted) -> None:
-    """Suitability of every backbone for the labels, on at most 2000 labelled rows, the same for all."""
-    every = np.logical_and.reduce(list(usable.values()))
-    if isinstance(labels, str):
-        if labels not in pool.columns:
-            raise InvalidInput(f"labels: {pool.where} has no column {labels!r}, only {list(pool.columns)}.")
-        labels = pool.columns[labels]
-    shared = Pool(pool.features, np.ones(pool.n_items, dtype=np.bool_), pool.ids, where=pool.where)
-    known = as_labelled(shared, _without_blanks(labels), None, None, numbers=False)
-    kept = every[known.rows]
-    rows, values = known.rows[kept], [str(label) for label in known.labels[kept].tolist()]
-    if not rows.size:
-        raise InvalidInput("labels: no item with a label has usable features.")
-    some = fixed_sample(rows, _LABELLED)
-    classes, codes = np.unique(np.array(values)[some], return_inverse=True)
-    if classes.size < 2:
-        raise InvalidInput(f"labels hold one class only, {str(classes[0])!r}: suitability needs two.")
-    for name, features in pool.features.items():
-        wanted.note(f"suitability of {name} ...")
-        told = suitability(features.take(rows[some]), codes.astype(np.int64), classes.size, seed=wanted.seed)
-        if "spectrum" in metrics["features"][name]:
-            metrics["features"][name]["suitability"] = asdict(told)
-    metrics["caution"] = CAUTION
-
-
-def _without_blanks(labels: Any) -> Any:
-    """Empty strings and -1 mean unlabelled, as for evaluate."""
-    if isinstance(labels, dict):
-        return labels
-    values = np.asarray(labels)
-    if values.dtype.kind in "iu":
-        return np.array([*(None if value == -1 else value for value in values.tolist()), None], dtype=object)[:-1]
-    return np.array([*(None if value == "" else value for value in list(labels)), None], dtype=object)[:-1]
 
 
 def _compare(
