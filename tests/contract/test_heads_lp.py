@@ -99,6 +99,54 @@ def test_p_1_and_inf_reach_the_linear_program(name):
         assert fit.value[0] - fit.gap[0] <= best * (1 + 1e-9) + 1e-11 * scale  # the certificate is true
 
 
+@pytest.mark.parametrize("p", [*NORMS, "huber"])
+@pytest.mark.parametrize(("rows", "intercept"), [(A[:1], True), (np.ones((5, 9)), True), (np.zeros((5, 9)), False)])
+def test_rows_without_any_direction_are_fitted_by_the_constant_alone(rows, intercept, p):
+    asked = {"huber": 1.0} if p == "huber" else {"p": p}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = lp_regression(rows, B[: len(rows)], intercept=intercept, **asked)
+    assert fit.converged.all()
+    assert fit.rank == int(intercept)
+    assert not fit.coef.any()
+    if len(rows) == 1:
+        np.testing.assert_allclose(fit.intercept, B[:1])
+    one = lp_regression(np.zeros((300, 2)), np.repeat(B[:5], 60), intercept=intercept, **asked)
+    if len(rows) == 5:
+        np.testing.assert_allclose(fit.value, one.value, rtol=1e-7)
+
+
+@pytest.mark.parametrize("p", [*NORMS, "huber"])
+def test_equal_targets_and_a_penalty_are_the_intercept(p):
+    asked = {"huber": 1.0} if p == "huber" else {"p": p}
+    fit = lp_regression(A, np.full(300, 3.0), ridge=0.1, intercept=True, **asked)
+    assert fit.converged.all()
+    np.testing.assert_allclose(fit.intercept, 3.0)
+    np.testing.assert_allclose(fit.coef, 0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 1e-3, 10.0, 260.0])
+@pytest.mark.parametrize("p", [1.00001, 1.001])
+def test_p_next_to_1(p, ridge):
+    """The dual's power is in the thousands: a residual a little off overflows it."""
+    for n in (7, 23, 300):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            fit = lp_regression(A[:n], B[:n], p, ridge=ridge)
+        assert fit.converged.all()
+        near = lp_regression(A[:n], B[:n], 1, ridge=ridge)
+        value = lp_objective(A[:n], B[:n], np.ones(n) / n, fit.coef[:, 0], 1, ridge)
+        assert near.value[0] * (1 - 1e-7) - 1e-12 <= value <= near.value[0] * (1 + 1e-2) + 1e-12
+
+
+def test_a_penalty_beyond_all_bounds_is_refused():
+    with pytest.raises(InvalidInput, match="outweighs residuals of size .* to the power 200"):
+        lp_regression(A, 1e-3 * B, 200, ridge=0.1)
+    huge = lp_regression(A, 1e3 * B, 200)
+    assert huge.converged.all()
+    assert not np.isnan(huge.gap).any()
+
+
 @pytest.mark.parametrize("intercept", [False, True])
 @pytest.mark.parametrize("p", [1, np.inf])
 def test_a_penalty_leaves_linear_programs_their_proof(p, intercept):

@@ -72,9 +72,10 @@ class Design:
         kept = lengths > max(rows.shape) * np.finfo(np.float64).eps * max(lengths[0], float(np.abs(center).max()))
         self._outer: Float64Array = vt[kept].T / lengths[kept]
         self._outer_center = center @ self._outer
-        self._inner: Float64Array | None = None
-        self._center = np.zeros(int(kept.sum()))
-        self._shards = [np.ascontiguousarray(u[:, kept])]
+        # Rows that are all alike have no direction left; the products want a column, which then counts for nothing.
+        self._inner: Float64Array | None = None if kept.any() else np.zeros((1, 0))
+        self._center = np.zeros(max(int(kept.sum()), 1))
+        self._shards = [np.ascontiguousarray(u[:, kept]) if kept.any() else np.zeros((len(rows), 1))]
         self._source = RowShards(tuple(self._shards))
 
     def _from_tall(self, n_used: int) -> None:

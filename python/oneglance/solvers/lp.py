@@ -190,12 +190,24 @@ def _one(
     r = np.abs(raw.residuals(start))[shares > 0]
     unit = float(r.max()) if np.isinf(p) else size(r, shares[shares > 0], p)
     without = float(np.abs(b[s > 0]).max()) if np.isinf(p) else size(np.abs(b), s, p)
-    if unit <= 1e-12 * without and ridge == 0 and eps == 0:
-        left = unit if np.isinf(p) else unit**p
-        return Solved(start, left, left, 0), True
     power = 1.0 if np.isinf(p) else p
+    cost = float(start @ design.penalty(ridge) @ start) if ridge else 0.0
+    # What fits every row is as good as it gets where it costs nothing: an equal target, by the intercept alone.
+    with np.errstate(over="ignore"):
+        costs = cost > 1e-24 * np.float64(without) ** power
+    if unit <= 1e-12 * without and not costs and eps == 0:
+        left = unit**power + cost
+        return Solved(start, left, left, 0), True
+    unit = max(unit, 1e-15 * without)
     # In units of `unit` the objective is power * unit^power times the one solved, which has |r|^p / p and z'Kz / 2.
-    K = design.penalty(2.0 * ridge / power * unit ** (2.0 - power) if ridge else 0.0)
+    with np.errstate(over="ignore", under="ignore"):
+        factor = 2.0 * ridge / power * float(np.float64(unit) ** (2.0 - power)) if ridge else 0.0
+    if not np.isfinite(factor):
+        raise InvalidInput(
+            f"ridge={ridge:g} outweighs residuals of size {unit:.2g} to the power {p:g} by more than float64 can hold. "
+            "Give y in units in which residuals are near 1, or a smaller ridge."
+        )
+    K = design.penalty(factor)
     problem = Problem(design, layers / unit, shares, K)
     z = start / unit
     if huber is not None:
@@ -205,12 +217,14 @@ def _one(
     elif np.isinf(p):
         fit = least_maximum(problem, z, tol, most)
     elif p < 2:
-        fit = dual_newton(problem, Power(p), z, tol, most)
+        with np.errstate(over="ignore", invalid="ignore"):  # a step too far along the dual's line, for p near 1
+            fit = dual_newton(problem, Power(p), z, tol, most)
     else:
         fit = newton(problem, Power(p), z, tol, most)
     with np.errstate(over="ignore"):
         back = power * float(np.float64(unit) ** power)
-    return Solved(fit.z * unit, fit.value * back, fit.gap * back, fit.steps), fit.gap <= tol * fit.value
+    gap = fit.gap * back if fit.gap else 0.0  # where |r|^p leaves the range of float64 the value is inf
+    return Solved(fit.z * unit, fit.value * back, gap, fit.steps), fit.gap <= tol * fit.value
 
 
 def size(r: Float64Array, s: Float64Array, p: float) -> float:

@@ -120,7 +120,8 @@ def dual_newton(problem: Problem, loss: Power, z: Float64Array, tol: float, most
         if gap <= tol * value or step == most:
             break
         accuracy = _forcing(gap, value, tol)
-        wanted = loss.residual(s, y)
+        most_wanted = 1e10 * max(float(np.abs(r).max()), 1e-300)  # for p near 1 a slope a little off wants infinity
+        wanted = np.clip(loss.residual(s, y), -most_wanted, most_wanted)
         chord, off = _chords(loss, s, y, wanted, r), r - wanted
         system.prepare(chord.sum(axis=0))
         dz, _ = system.solve(left + K @ (x - z) + problem.sums(chord * off), accuracy)
@@ -169,8 +170,8 @@ def _remaining(loose: float, wanted: float) -> float:
 
 def _dual_start(problem: Problem, loss: Power, z: Float64Array) -> tuple[Float64Array, Float64Array]:
     """The least squares solution z gives the feasible y = c s r, A'y = K x; c is the best one."""
-    s = problem.weights
-    y = s * problem.residuals(z)
+    s, r = problem.weights, problem.residuals(z)
+    y = s * r / max(float(np.abs(r).max()), 1e-300)  # at most s: the power q is in the thousands for p near 1
     # The penalty of z is that of another loss; K x = A'y has to hold for this one.
     x = _least(problem.penalty, problem.sums(y))
     linear = float((problem.targets * y).sum())

@@ -126,6 +126,8 @@ def _proportional(weights: Float64Array, n_wanted: int) -> float:
 def _half_inverse(matrix: Float64Array) -> Float64Array:
     """H with H H' the inverse of a symmetric positive semidefinite matrix; directions lost to rounding are damped, not
     blown up."""
+    if not matrix.size:
+        return matrix
     scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), np.finfo(np.float64).tiny))
     unit = matrix * scale * scale[:, None]
     for jitter in (0.0, 1e-14, 1e-11):
