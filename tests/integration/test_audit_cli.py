@@ -22,11 +22,14 @@ def vectors(tmp_path, monkeypatch):
     np.save("vit.npy", x.astype(np.float32))
     np.save("test.npy", y.astype(np.float32))
     np.save("wide.npy", y[:, :3])
+    (tmp_path / "b").mkdir()
+    for name in ("site.csv", "b/site.csv"):
+        (tmp_path / name).write_text("row_id,site\n1,left\n2,right\n")
     return tmp_path
 
 
 def test_audit_of_vectors_then_select(vectors):
-    out, err = run("audit", "vit.npy", "--near", "0.999", "--permutations", "99")
+    out, err = run("audit", "vit.npy", "--near", "0.999", "--permutations", "199")
     assert "error: 1 row of vit with NaN." in out
     assert "warning: 2 rows in 1 group of vit are identical." in out
     assert "2 items to leave out: oneglance select ... --audit audit" in out
@@ -51,7 +54,7 @@ def test_audit_of_vectors_then_select(vectors):
 
 
 def test_two_files_of_one_backbone_each_are_compared(vectors):
-    args = ("audit", "vit.npy", "--against", "test.npy", "--near", "0.999", "--permutations", "99")
+    args = ("audit", "vit.npy", "--against", "test.npy", "--near", "0.999", "--permutations", "199")
     out, err = run(*args, "--fail-on", "error", code=3)
     assert "error: 3 items of the second pool have the features of one under vit of the first." in out
     assert "2 findings with --fail-on error" in err
@@ -66,7 +69,7 @@ def test_leakage_between_files_of_one_name(vectors):
     np.save("clean.npy", np.delete(np.load("vit.npy"), [5, 6], axis=0))
     (vectors / "c").mkdir()
     np.save("c/vit.npy", np.load("clean.npy"))
-    out, err = run("audit", "c/vit.npy", "--against", "t/vit.npy", "--near", "0.999", "--permutations", "99",
+    out, err = run("audit", "c/vit.npy", "--against", "t/vit.npy", "--near", "0.999", "--permutations", "199",
                    "--fail-on", "error", code=3)  # fmt: skip
     assert "error: 3 items of the second pool have the features of one under vit of the first." in out
     assert "Shift" in out
@@ -74,7 +77,7 @@ def test_leakage_between_files_of_one_name(vectors):
     rows = pq.read_table("audit/findings.parquet").to_pylist()
     leaked = [row["row_id"] for row in rows if row["check"] == "leakage" and row["pool"] == "against"]
     assert leaked == [0, 1, 2]
-    out, _ = run("audit", "c/vit.npy", "--against", "t/vit.npy", "--near", "0.999", "--permutations", "99", "--json")
+    out, _ = run("audit", "c/vit.npy", "--against", "t/vit.npy", "--near", "0.999", "--permutations", "199", "--json")
     assert json.loads(out)["n_against"] == 60
     _, err = run("audit", "c/vit.npy", "--near", "0.99", code=2)
     assert "--out audit holds something else (different:" in err
@@ -141,6 +144,8 @@ def test_dry_run_writes_nothing(vectors):
         (("audit", "vit.npy", "test.npy", "--against", "test.npy"), "all backbones must have the same number of rows"),
         (("audit", "vit.npy", "--against", "wide.npy"), 'against: backbone "vit" has 3 columns there and 20 here.'),
         (("audit", "vit.npy", "--labels", "kind"), "--labels: 'kind' is neither a column of vit.npy"),
+        (("audit", "vit.npy", "--column", "test.npy"), "--column: test.npy must be a .txt, .csv,"),
+        (("audit", "vit.npy", "--column", "site.csv", "--column", "b/site.csv"), "there is another column called site"),
         (("audit", "nothing.npy"), "nothing.npy does not exist"),
         (("select", "vit.npy", "--budget", "5", "--audit", "."), "--audit . holds no finished audit"),
     ],

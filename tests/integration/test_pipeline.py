@@ -34,7 +34,7 @@ vector_columns = ["X"]
 labels = "test.npz:y"
 [audit]
 near = 0.9999
-permutations = 99
+permutations = 199
 sample_rows = 100
 clusters = 3
 [select]
@@ -631,7 +631,7 @@ backbones = ["torchscript:one.pt?size=24&mean=0.5&std=0.5"]
 source = "test"
 [audit]
 workers = 0
-permutations = 99
+permutations = 199
 sample_rows = 100
 clusters = 3
 hamming = 0

@@ -18,7 +18,7 @@ def x():
         ({"near": -0.5}, "near must be a finite number > 0, got -0.5"),
         ({"hamming": 17}, r"hamming must be an integer in 0\.\.16 \(of 64 bits\), got 17\."),
         ({"hamming": True}, r"hamming must be an integer in 0\.\.16"),
-        ({"permutations": 50}, "permutations must be at least 99, for p values of 0.01 and less, got 50"),
+        ({"permutations": 50}, "permutations must be at least 199, for p values of 0.01 and less after doubling"),
         ({"sample_rows": 7}, "sample_rows must be at least 100, got 7"),
         ({"clusters": 0}, "clusters must be an integer >= 1, got 0"),
         ({"seed": -1}, "seed must be an integer"),

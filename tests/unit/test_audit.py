@@ -396,7 +396,7 @@ def test_files_and_figures(tmp_path):
     x, _ = pool(400)
     x[3] = np.nan
     x[10] = x[11]
-    found = og.audit(x, against=x[300:] + 1, permutations=99)
+    found = og.audit(x, against=x[300:] + 1, permutations=199)
     folder = found.save(tmp_path / "out")
     told = json.loads((folder / "audit.json").read_text())
     assert told == found.as_dict()
@@ -408,7 +408,7 @@ def test_files_and_figures(tmp_path):
         assert one.what in text
         assert one.advice in text
         assert str(one).startswith(one.severity)
-    again = og.audit(x, against=x[300:] + 1, permutations=99)
+    again = og.audit(x, against=x[300:] + 1, permutations=199)
     assert again.as_dict() == found.as_dict()
     assert len(found.to_pandas()) == len(table)
     severities = [one.severity for one in found.findings]
@@ -418,9 +418,9 @@ def test_files_and_figures(tmp_path):
 def test_figures_stay_finite_on_tiny_pools():
     for n in (1, 2, 19, 20, 45):
         x, _ = pool(n)
-        found = og.audit(x, against=pool(max(n, 30), seed=1)[0], permutations=99)
+        found = og.audit(x, against=pool(max(n, 30), seed=1)[0], permutations=199)
         json.dumps(found.as_dict(), allow_nan=False)
-    nothing = og.audit(np.full((30, 24), np.nan), against=x, permutations=99)
+    nothing = og.audit(np.full((30, 24), np.nan), against=x, permutations=199)
     assert nothing.exclude().size == 30
     assert all(math.isfinite(one.value) for one in nothing.findings)
 

@@ -27,6 +27,8 @@ from .repeats import settled
 from .result import Audit
 
 NEAR, HAMMING, PERMUTATIONS, SAMPLE_ROWS = 0.95, 4, 500, 2000
+LEAST_PERMUTATIONS = 199
+"""With fewer the kernel test alone could never raise the alarm."""
 
 
 def audit(
@@ -80,8 +82,11 @@ def audit(
         raise InvalidInput(f"near is a cosine below 1, got {near:g}. Rows that are equal are always found.")
     if isinstance(hamming, bool) or not isinstance(hamming, (int, np.integer)) or not 0 <= hamming <= 16:
         raise InvalidInput(f"hamming must be an integer in 0..16 (of 64 bits), got {hamming!r}.")
-    if positive_int(permutations, "permutations") < 99:
-        raise InvalidInput(f"permutations must be at least 99, for p values of 0.01 and less, got {permutations}.")
+    if positive_int(permutations, "permutations") < LEAST_PERMUTATIONS:
+        raise InvalidInput(
+            f"permutations must be at least {LEAST_PERMUTATIONS}, for p values of 0.01 and less after doubling "
+            f"(two tests), got {permutations}."
+        )
     if positive_int(sample_rows, "sample_rows") < 100:
         raise InvalidInput(f"sample_rows must be at least 100, got {sample_rows}.")
     if clusters is not None:

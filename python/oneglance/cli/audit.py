@@ -15,7 +15,7 @@ from ..auditing.opening import Material, is_store, open_material
 from ..auditing.plan import AuditPlan, plan_audit
 from ..auditing.report import figure_tables, how_bad
 from ..auditing.result import FILES, Audit
-from ..auditing.run import HAMMING, NEAR, PERMUTATIONS, SAMPLE_ROWS
+from ..auditing.run import HAMMING, LEAST_PERMUTATIONS, NEAR, PERMUTATIONS, SAMPLE_ROWS
 from ..auditing.run import audit as run
 from ..errors import BadData, InvalidInput
 from ..features.listfile import LIST_SUFFIXES
@@ -75,7 +75,11 @@ _SHOWN = 12
     "--clusters", type=click.IntRange(2), help="Clusters for imbalance; as many as there seem to be by default."
 )
 @click.option(
-    "--permutations", type=click.IntRange(99), default=PERMUTATIONS, show_default=True, help="Of the kernel test."
+    "--permutations",
+    type=click.IntRange(LEAST_PERMUTATIONS),
+    default=PERMUTATIONS,
+    show_default=True,
+    help="Of the kernel test.",
 )
 @click.option(
     "--sample-rows",
@@ -145,6 +149,10 @@ def audit(
     for path in column_files:
         if mine.pool is None:
             raise InvalidInput("--column is held against features: INPUT holds pictures only. Embed them first.")
+        if path.stem in columns or path.stem in mine.columns:
+            raise InvalidInput(f"--column: there is another column called {path.stem}. Rename the file {path}.")
+        if path.suffix.lower() not in LIST_SUFFIXES:
+            raise InvalidInput(f"--column: {path} must be a {', '.join(LIST_SUFFIXES)} file.")
         columns[path.stem] = read_column(str(path), mine.pool, "--column", path.stem)
     if dry_run:
         plan = plan_audit(mine, theirs, sample_rows=options["sample_rows"], workers=options["workers"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..adapt.fit import HEADS
 from ..adapt.head import SCALES
-from ..auditing.run import HAMMING, NEAR, PERMUTATIONS, SAMPLE_ROWS
+from ..auditing.run import HAMMING, LEAST_PERMUTATIONS, NEAR, PERMUTATIONS, SAMPLE_ROWS
 from ..features.pictures import MAX_PIXELS
 from ..strategies import strategy_names
 
@@ -106,7 +106,7 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "hamming": Key("whole", HAMMING, "most different bits, of 64, of look-alikes", least=0),
         "clusters": Key("whole", None, "for imbalance; by default as many as the silhouette finds", example=20,
                         least=1),
-        "permutations": Key("whole", PERMUTATIONS, "of the kernel test of shift", least=99),
+        "permutations": Key("whole", PERMUTATIONS, "of the kernel test of shift", least=LEAST_PERMUTATIONS),
         "sample_rows": Key("whole", SAMPLE_ROWS, "most rows of either pool in tests of shift", least=100),
         "workers": Key("whole", None, "decoding processes", example=4, least=0, free=True),
     },
