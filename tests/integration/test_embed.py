@@ -365,6 +365,13 @@ def test_a_dataset_that_fails_on_an_item_or_gives_no_pictures(tmp_path: Path, wo
     assert "Traceback" not in str(caught.value)
 
 
+def test_a_list_of_pictures_with_a_bad_one(tmp_path: Path) -> None:
+    pictures = [Image.new("RGB", (20, 20), (9, 30, 50)), Image.new("F", (20, 20))]
+    store = og.embed(pictures, backbone(), tmp_path / "s", max_bad_fraction=0.5)
+    assert store.valid.tolist() == [True, False]
+    assert "floating-point picture" in store.column("reason")[1]
+
+
 def test_a_list_with_a_folder_in_it(tmp_path: Path, make_pictures: Any) -> None:
     paths = make_pictures(tmp_path / "pool", 1)
     with pytest.raises(InvalidInput, match="a list may hold files only, but .*pool is a folder"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import struct
 import tracemalloc
 import warnings
@@ -20,10 +21,10 @@ from PIL import Image, ImageFile
 
 from oneglance.errors import InvalidInput
 from oneglance.features.listfile import Columns
-from oneglance.features.pictures import BadPictureError, as_picture, decode
+from oneglance.features.pictures import BadPictureError, FilePictures, as_picture, decode
 from oneglance.features.preprocess import Preprocess, in_words
 from oneglance.features.source import open_source
-from oneglance.features.vectors import array_digest
+from oneglance.features.vectors import array_digest, from_parquet
 
 
 def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -89,8 +90,39 @@ def test_paths_that_are_no_source(tmp_path: Path, make_pictures: Any) -> None:
 def test_names_that_are_not_utf8(tmp_path: Path, make_pictures: Any) -> None:
     path = make_pictures(tmp_path, 1)[0]
     os.rename(path, os.fsencode(tmp_path) + b"/\xff.png")
-    with pytest.raises(InvalidInput, match=r"1 file names are not UTF-8 \(b'\\xff.png'\). Rename"):
+    with pytest.raises(InvalidInput, match=r"1 names are not UTF-8 \(b'\\xff.png'\). Rename"):
         open_source(tmp_path)
+
+
+def test_a_folder_above_that_is_not_utf8_is_told_before_the_work(tmp_path: Path, make_pictures: Any) -> None:
+    make_pictures(tmp_path / "p", 1)
+    (tmp_path / "p/l.txt").write_text("000.png\n")
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    os.rename(tmp_path / "p", odd)
+    for source in (odd, f"{odd}/l.txt", [f"{odd}/000.png", f"{odd}/l.txt"]):
+        with pytest.raises(InvalidInput, match="are not UTF-8"):
+            open_source(source)
+
+
+def test_links_to_themselves_are_bad_pictures(tmp_path: Path, make_pictures: Any) -> None:
+    make_pictures(tmp_path, 1)
+    (tmp_path / "b.png").symlink_to("b.png")
+    (tmp_path / "loop").symlink_to("loop")
+    source = open_source(tmp_path)
+    assert list(source.items.ids) == ["000.png", "b.png"]
+    assert source.pictures is not None
+    with pytest.raises(BadPictureError, match="cannot read: Too many levels of symbolic links"):
+        source.pictures.load(1)
+
+
+def test_a_long_path_does_not_widen_all_others() -> None:
+    paths = ["/a/b.png"] * 10_000 + ["/x" * 2000, "/ä.png"]
+    pictures = FilePictures(paths)
+    assert [str(pictures.path(row)) for row in (0, 9_999, 10_000, 10_001)] == [paths[row] for row in (0, 9999, -2, -1)]
+    assert len(pictures) == 10_002
+    assert len(pickle.dumps(pictures)) < 20 * len(pictures)
+    with pytest.raises(IndexError):
+        pictures.path(-1)
 
 
 # ---------------------------------------------------------------- list files
@@ -131,6 +163,15 @@ def test_text_list(tmp_path: Path, make_pictures: Any) -> None:
         source.pictures.load(2)
 
 
+def test_a_nul_in_a_path_is_a_bad_picture(tmp_path: Path, make_pictures: Any) -> None:
+    make_pictures(tmp_path, 1)
+    (tmp_path / "l.jsonl").write_text('{"path": "000.png"}\n{"path": "a\\u0000.png"}\n')
+    source = open_source(tmp_path / "l.jsonl")
+    assert source.pictures is not None
+    with pytest.raises(BadPictureError, match="cannot read: embedded null byte"):
+        source.pictures.load(1)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "columns", "words"),
     [
@@ -142,6 +183,8 @@ def test_text_list(tmp_path: Path, make_pictures: Any) -> None:
         ("l.csv", 'path,b\n000.png,1\n"",2\n', {}, "column 'path' of"),
         ("l.csv", "path\n000.png\n000.png\n", {}, "'000.png' (rows 0 and 1) come twice"),
         ("l.jsonl", '{"path": "000.png"}\n{"path"\n', {}, "line 2 is not JSON"),
+        ("l.csv", "path,b,b\n000.png,1,2\n", {}, "has two columns 'b'"),
+        ("l.jsonl", '{"path": "000.png", "y": "\\ud800"}\n', {"label": "y"}, "labels hold '\\ud800' in row 0"),
         ("l.jsonl", "[1]\n", {}, "line 1 must be a JSON object, got list"),
         ("l.txt", "\n\n", {}, "lists no pictures"),
         ("l.txt", "a.png\nb.png\n", {}, "none of the 2 files listed in"),
@@ -223,6 +266,38 @@ def test_bad_vector_files(tmp_path: Path) -> None:
         with pytest.raises(InvalidInput) as caught:
             open_source(tmp_path / name)
         assert words in str(caught.value)
+
+
+def test_objects_in_an_npz_are_never_unpickled(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", X=np.ones((2, 3)), names=np.array(["a", "b"], dtype=object))
+    source = open_source(tmp_path / "a.npz")
+    assert source.vectors is not None
+    assert list(source.vectors.arrays) == ["a"]
+    with pytest.raises(InvalidInput, match=r"array 'names' of .* holds Python objects, which are not read"):
+        open_source(tmp_path / "a.npz", Columns(id="names"))
+    whole = (tmp_path / "a.npz").read_bytes()
+    at = whole.index(b"NUMPY") + 140
+    (tmp_path / "torn.npz").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(InvalidInput, match="array 'X' of .* cannot be read"):
+        open_source(tmp_path / "torn.npz")
+
+
+def test_vector_columns_of_an_npy_are_not_ignored(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones((2, 3)))
+    with pytest.raises(InvalidInput, match=r"--vector-column names arrays of an .npz .*; a.npy holds one array"):
+        open_source(tmp_path / "a.npy", Columns(vectors=("x",)))
+
+
+def test_parquet_vectors_in_several_chunks(tmp_path: Path) -> None:
+    rows = [[float(i), float(-i)] for i in range(10)]
+    pq.write_table(pa.table({"v": rows}), tmp_path / "v.parquet", row_group_size=3)
+    column = pa.chunked_array([rows[:4], [], rows[4:]], type=pa.list_(pa.float64()))
+    for vectors in (
+        open_source(tmp_path / "v.parquet").vectors,
+        from_parquet({"v": column}, tmp_path / "v.parquet", Columns()),
+    ):
+        assert vectors is not None
+        np.testing.assert_array_equal(vectors.arrays["v"], rows)
 
 
 # ---------------------------------------------------------------- decoding

@@ -74,6 +74,9 @@ def _read_csv(text: str, path: Path, delimiter: str) -> dict[str, list[str | Non
     if not rows:
         raise InvalidInput(f"source: {path} is empty; a header line with column names was needed.")
     header = [name.strip() for name in rows[0]]
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if twice:
+        raise InvalidInput(f"source: {path} has two columns {twice[0]!r}. Give each a name of its own.")
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
             raise InvalidInput(f"source: {path}, row {number} has {len(row)} fields, the header has {len(header)}.")

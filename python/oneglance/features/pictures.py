@@ -144,6 +144,8 @@ def read_bytes(path: Path) -> bytes:
             return path.read_bytes()
         except FileNotFoundError:
             raise BadPictureError("file not found") from None
+        except ValueError as error:  # a NUL in the name
+            raise BadPictureError(f"cannot read: {error}") from None
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
                 raise
@@ -157,15 +159,24 @@ class FilePictures:
     """Pictures in files."""
 
     def __init__(self, paths: Sequence[str], max_pixels: int = MAX_PIXELS) -> None:
-        # One block of bytes: forked workers would copy a million strings, one reference count after another.
-        self._paths = np.array([os.fsencode(path) for path in paths], dtype=np.bytes_)
+        # One block of bytes: forked workers would copy a million strings, one reference count after another. With
+        # offsets, as one long path among them would widen every entry of a NumPy array of strings.
+        encoded = [os.fsencode(path) for path in paths]
+        self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+        self._paths = b"".join(encoded)
         self._max_pixels = max_pixels
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._ends) - 1
+
+    def path(self, row: int) -> Path:
+        """Where the picture is."""
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        return Path(os.fsdecode(self._paths[self._ends[row] : self._ends[row + 1]]))
 
     def load(self, row: int) -> tuple[Any, bytes]:
-        data = read_bytes(Path(os.fsdecode(bytes(self._paths[row]))))
+        data = read_bytes(self.path(row))
         return decode(data, self._max_pixels), hashlib.blake2b(data, digest_size=16).digest()
 
 

@@ -16,7 +16,7 @@ from ..store import Items, SourceInfo
 from ..store.files import digest
 from ..store.manifest import MANIFEST
 from .listfile import LIST_SUFFIXES, Columns, choose_path_column, column_of, read_list, without_gaps
-from .pictures import MAX_PIXELS, FilePictures, MemoryPictures, Pictures
+from .pictures import MAX_PIXELS, BadPictureError, FilePictures, MemoryPictures, Pictures
 from .vectors import VECTOR_SUFFIXES, Vectors, from_arrays, from_files, from_parquet, vector_columns
 
 IMAGE_SUFFIXES = frozenset(
@@ -130,8 +130,9 @@ def _from_folder(folder: Path, max_pixels: int) -> Source:
         )
     found.sort()
     names, sizes = [name for name, _ in found], [size for _, size in found]
-    _refuse_strange_names(names)
     root = Path(os.path.abspath(folder))
+    _refuse_strange_names([str(root)])
+    _refuse_strange_names(names)
     labels = [name.rpartition("/")[0] or None for name in names]
     paths = [str(root / name) for name in names]
     items = Items(names, paths, labels if any(labels) else None, where=f"source {folder}")
@@ -156,7 +157,7 @@ def _walk(
         if entry.name.startswith("."):
             continue
         suffix = os.path.splitext(entry.name)[1].lower()
-        if entry.is_dir():
+        if _is_folder(entry):
             _walk(folder / entry.name, f"{inside}{entry.name}/", found, other, above | {here})
         elif suffix in IMAGE_SUFFIXES:
             found.append((inside + entry.name, file_size(entry.path)))
@@ -164,11 +165,19 @@ def _walk(
             other[suffix or "no suffix"] += 1
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """False for a link that leads nowhere, to itself or to where one may not look; a picture by its name is then bad."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def file_size(path: str) -> int:
     """Bytes, -1 where there is no file (the item will be listed as bad)."""
     try:
         return os.stat(path).st_size
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the name
         return -1
 
 
@@ -176,7 +185,7 @@ def _refuse_strange_names(names: Sequence[str]) -> None:
     strange = [name for name in names if not _is_utf8(name)]
     if strange:
         shown = ", ".join(repr(os.fsencode(name)) for name in strange[:3])
-        raise InvalidInput(f"source: {len(strange)} file names are not UTF-8 ({shown}). Rename these files.")
+        raise InvalidInput(f"source: {len(strange)} names are not UTF-8 ({shown}). Rename these files or folders.")
 
 
 def _is_utf8(name: str) -> bool:
@@ -204,6 +213,7 @@ def _from_list(path: Path, columns: Columns, max_pixels: int, for_backbones: boo
     given = {role: column_of(table, name, role, columns, path) for role, name in columns.named().items()}
     ids = without_gaps(given["id"], f"column {columns.id!r}", path) if "id" in given else written
     base = Path(os.path.abspath(path)).parent
+    _refuse_strange_names([str(base)])
     paths = [str(base / name) for name in written]
     items = Items(ids, paths, given.get("label"), given.get("stratum"), given.get("group"), where=f"source {path}")
     sizes = [file_size(file) for file in paths]
@@ -215,7 +225,7 @@ def _from_list(path: Path, columns: Columns, max_pixels: int, for_backbones: boo
 
 def _from_paths(paths: Sequence[Path], max_pixels: int) -> Source:
     names = [path.as_posix() for path in paths]
-    _refuse_strange_names(names)
+    _refuse_strange_names([*names, os.getcwd()])
     files = [os.path.abspath(path) for path in paths]
     items = Items(names, files, where="source")
     sizes = [file_size(file) for file in files]
@@ -223,6 +233,13 @@ def _from_paths(paths: Sequence[Path], max_pixels: int) -> Source:
         raise InvalidInput(f"source: none of the {len(paths)} files exists; the first is {files[0]}.")
     mark = digest(items.digest().encode(), repr(sizes).encode())
     return Source(SourceInfo("list of paths", "list of paths", mark), items, FilePictures(files, max_pixels))
+
+
+def _mark_of(pictures: Pictures, row: int) -> bytes:
+    try:
+        return pictures.load(row)[1]
+    except BadPictureError as error:  # listed as bad when its turn comes
+        return str(error).encode()
 
 
 def _in_memory(pictures: Any) -> Source:
@@ -234,7 +251,7 @@ def _in_memory(pictures: Any) -> Source:
     kind = type(pictures).__name__
     loader = MemoryPictures(pictures)
     if isinstance(pictures, (list, tuple, np.ndarray)) or hasattr(pictures, "detach"):
-        mark = digest(*(loader.load(row)[1] for row in range(n_items)))
+        mark = digest(*(_mark_of(loader, row) for row in range(n_items)))
     else:  # a Dataset may be slow: its pictures are compared shard by shard through their digests
         mark = digest(repr((kind, n_items)).encode())
     info = SourceInfo("pictures in memory", f"{n_items} pictures in memory ({kind})", mark)

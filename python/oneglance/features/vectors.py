@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .._check import as_matrix
 from .._types import FloatArray
@@ -74,6 +76,11 @@ def from_files(paths: Sequence[Path], columns: Columns) -> Vectors:
             raise InvalidInput(f"source: two of the files give vectors named {twice[0]!r}. Rename one file.")
         arrays.update(found)
     names = ", ".join(path.name for path in paths)
+    if columns.vectors and all(path.suffix.lower() == ".npy" for path in paths):
+        raise InvalidInput(
+            f"vector_columns= / --vector-column names arrays of an .npz or columns of a .parquet; {names} holds one "
+            "array. Leave it out."
+        )
     return _build(arrays, columns, f"vectors {names}", names)
 
 
@@ -99,15 +106,36 @@ def _from_npz(archive: Any, stem: str, columns: Columns, path: Path) -> dict[str
             raise InvalidInput(f"{option}: {path} has no array {key!r}, only {archive.files}.")
     wanted = list(columns.vectors)
     if not wanted:
-        wanted = [key for key in archive.files if key not in named and _is_matrix(archive[key])]
+        wanted = [key for key in archive.files if key not in named and _is_matrix(archive, key, path)]
     if not wanted:
         raise InvalidInput(f"source: {path} has no 2-D array of numbers, only {archive.files}.")
-    found = {stem if len(wanted) == 1 else f"{stem}.{default_name(key)}": archive[key] for key in wanted}
-    return {**found, **{key: archive[key] for key in named}}
+    found = {stem if len(wanted) == 1 else f"{stem}.{default_name(key)}": _member(archive, key, path) for key in wanted}
+    return {**found, **{key: _member(archive, key, path) for key in named}}
 
 
-def _is_matrix(array: Any) -> bool:
+def _is_matrix(archive: Any, key: str, path: Path) -> bool:
+    try:
+        array = _member(archive, key, path)
+    except _HoldsObjectsError:  # names and the like, which nobody asked for
+        return False
     return array.ndim == 2 and array.dtype.kind in "fiu"
+
+
+class _HoldsObjectsError(InvalidInput):
+    """An array of Python objects."""
+
+
+def _member(archive: Any, key: str, path: Path) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = archive[key]
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if "Object arrays" in str(error):
+            raise _HoldsObjectsError(
+                f"source: array {key!r} of {path} holds Python objects, which are not read: they can run code. Save it "
+                "as numbers or text, e.g. array.astype(str)."
+            ) from None
+        raise InvalidInput(f"source: array {key!r} of {path} cannot be read: {error}. Write the file again.") from None
+    return array
 
 
 def vector_columns(table: Mapping[str, Any]) -> list[str]:
@@ -123,21 +151,26 @@ def from_parquet(table: Mapping[str, Any], path: Path, columns: Columns) -> Vect
             raise InvalidInput(f"vector_column: {path} has no list column {name!r}, only {available}.")
     arrays: dict[str, Any] = {}
     for name in columns.vectors or available:
-        arrays[default_name(name)] = _matrix_of(table[name].combine_chunks(), name, path)
+        arrays[default_name(name)] = _matrix_of(table[name], name, path)
     for role, column in columns.named().items():
         arrays[column] = np.array([*column_of(dict(table), column, role, columns, path), None], dtype=object)[:-1]
     return _build(arrays, columns, f"vectors {path.name}", str(path))
 
 
 def _matrix_of(column: Any, name: str, path: Path) -> FloatArray:
-    lengths = column.value_lengths().to_numpy(zero_copy_only=False) if len(column) else np.zeros(0)
-    if column.null_count or len(set(lengths.tolist())) != 1:
+    """Chunk by chunk: as one Arrow list, more than 2**31 numbers would overflow its offsets."""
+    chunks = [chunk for chunk in column.chunks if len(chunk)]
+    lengths: set[int] = set()
+    for chunk in chunks:
+        found = chunk.value_lengths().to_numpy(zero_copy_only=False)
+        lengths |= {int(length) for length in np.unique(found[np.isfinite(found)])}
+    if column.null_count or len(lengths) != 1:
         raise InvalidInput(
             f"source: column {name!r} of {path} must hold vectors of one length without gaps, got "
-            f"{column.null_count} empty rows and lengths {sorted(set(lengths.tolist()))[:4]}."
+            f"{column.null_count} empty rows and lengths {sorted(lengths)[:4]}."
         )
-    values: FloatArray = column.flatten().to_numpy(zero_copy_only=False)
-    return values.reshape(len(column), -1)
+    blocks = [chunk.flatten().to_numpy(zero_copy_only=False).reshape(len(chunk), -1) for chunk in chunks]
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def _build(arrays: Mapping[str, Any], columns: Columns, description: str, where: str) -> Vectors:

@@ -57,6 +57,22 @@ class Items:
                 "Remove the repeated rows, or name a column of unique ids with id_column= / --id-column."
             )
 
+        self._refuse_half_characters()
+
+    def _refuse_half_characters(self) -> None:
+        # JSON can spell them; items.parquet cannot, and would say so after the last forward pass.
+        for name in ("ids", "sources", "labels", "strata", "groups"):
+            for row, value in enumerate(getattr(self, name) or ()):
+                if value is None or value.isascii():
+                    continue
+                try:
+                    value.encode()
+                except UnicodeEncodeError:
+                    raise InvalidInput(
+                        f"{self.where}: {name} hold {value!r} in row {row}, which is no Unicode text (half of a "
+                        "surrogate pair). Write it anew."
+                    ) from None
+
     def __len__(self) -> int:
         return len(self.ids)
 
