@@ -114,3 +114,25 @@ def test_options_that_need_another(here):
     ):
         _, err = run("select", "vit.npy", "--budget", 3, option, value, code=2)
         assert f"{option} has no meaning without {partner}" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--strata", "groups.csv", "--quota", "nobody=3"), "quotas name the stratum 'nobody'"),
+        (("--strata", "weather"), "strata names the column 'weather'"),
+        (("--groups", "groups.csv", "--budget", 115), "with per_group=1 only"),
+        (("--priority", "costs.csv", "--strategy", "kmeans"), "has no place for a priority"),
+        (("two.npy", "--explain"), "measures distances under one backbone"),
+        (("two.npy", "--dedup", 0.1), "under one backbone"),
+        (("--strata", "groups.csv", "--quota", "g1=\u00b2"), "must be STRATUM=COUNT"),
+        (("--strategy", "hierarchical", "--levels", "\u00b2"), "must be numbers like 2000,200"),
+    ],
+)
+def test_a_plan_refuses_what_the_run_would(here, options, words):
+    np.save("two.npy", np.load("vit.npy")[:, :3])
+    if "--groups" in options:
+        options = (*options, "--strategy", "farthest")
+    for more in ((), ("--dry-run",)):
+        _, err = run("select", "vit.npy", "--budget", 9, *options, *more, code=2)
+        assert words in " ".join(err.split())

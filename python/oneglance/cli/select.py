@@ -15,7 +15,9 @@ from ..strategies import select as choose
 from ..strategies.auto import auto_space, evaluated
 from ..strategies.budget import parse_budget, parse_money
 from ..strategies.candidates import gone
+from ..strategies.choose import check_select
 from ..strategies.columns import numbers
+from ..strategies.goals import Goals
 from ..strategies.joint import joint_shape
 from ..strategies.pairs import KEPT_BYTES
 from ..strategies.plan import plan_coverage, plan_lewis
@@ -33,20 +35,15 @@ from .select_text import print_selection
 from .strategy_options import strategy_options
 
 _SPACES = {"auto": auto_space, "freesel": pattern_space, "kernel": joint_shape}
-_ALL_PAIRS = {
-    "auto": 2.0,
-    "kernel": 2.0,
-    "probcover": 2.0,
-    "herding": 2.0,
-    "facility": 1.0,
-}  # products of all rows with all; float64 is two
+# Products of all rows with all; float64 is two.
+_ALL_PAIRS = {"auto": 2.0, "kernel": 2.0, "probcover": 2.0, "herding": 2.0, "facility": 1.0}
 
 
 def _quota(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
     quotas: dict[str, int] = {}
     for value in values:
         name, equals, count = value.rpartition("=")
-        if not equals or not name or not count.isdigit():
+        if not equals or not name or not count.isdecimal():
             raise click.BadParameter(f"must be STRATUM=COUNT like night=100, got {value!r}.")
         if name in quotas:
             raise click.BadParameter(f"names the stratum {name!r} twice.")
@@ -205,6 +202,8 @@ def select(
     start = read_items(params.get("start"), "--start", pool)
     n_picks = _most_picks(budget, found, goals)
     if dry_run:
+        limits = {"labelled": found.labelled, "exclude": found.unwanted, "strata": spread, "quotas": quotas or None}
+        check_select(pool, budget, strategy, params, Goals(**goals), dedup=dedup, explain=explain, **limits)
         _print_plan(pool, n_candidates, n_picks, strategy, params, as_json)
         return
     request = {

@@ -19,7 +19,7 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str | None) -> li
     if value is None:
         return None
     parts = value.split(",")
-    if not all(part.strip().isdigit() for part in parts):
+    if not all(part.strip().isdecimal() for part in parts):
         raise click.BadParameter(f"must be numbers like 2000,200, got {value!r}.")
     return [int(part) for part in parts]
 

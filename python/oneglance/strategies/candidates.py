@@ -124,13 +124,18 @@ def _on_topic(
     }
 
 
+def check_dedup(pool: Pool) -> None:
+    """Raises InvalidInput where near-duplicates cannot be told: under several backbones, or none."""
+    if len(pool.features) != 1:
+        have = f"the pool has {list(pool.features)}" if pool.features else f"{pool.where} holds patterns only"
+        raise InvalidInput(f"dedup compares global features under one backbone, {have}. Name one with backbones=.")
+
+
 def _without_duplicates(
     pool: Pool, candidates: BoolArray, labelled: IntArray, eps: float, seed: int, note: Callable[[str], None]
 ) -> tuple[BoolArray, dict[str, Any]]:
     """Candidates that are no near-duplicates, and the list of those that are."""
-    if len(pool.features) != 1:
-        have = f"the pool has {list(pool.features)}" if pool.features else f"{pool.where} holds patterns only"
-        raise InvalidInput(f"dedup compares global features under one backbone, {have}. Name one with backbones=.")
+    check_dedup(pool)
     space = feature_space(pool, "cosine", "dedup")
     note(f"near-duplicates under {space.backbone} (cosine distance below {eps:g}) ...")
     if not candidates.any():

@@ -15,7 +15,7 @@ from .._check import positive_number, seed_int
 from ..cuda.arrays import checked_device, computing_on
 from ..errors import InvalidInput
 from .budget import parse_budget, parse_money
-from .candidates import gone, narrowed, usable_labelled
+from .candidates import check_dedup, gone, narrowed, usable_labelled
 from .explain import explain as explained
 from .goals import Goals, blended, check_room, prices, told
 from .groups import read_groups
@@ -120,6 +120,7 @@ def select(
     where = checked_device(device)
     pool = as_pool(store_or_arrays, backbones)
     goals.check(strategy, pool)
+    _check_explained(pool, strategy, explain)
     with computing_on(where):
         selection = None
         while selection is None:  # once more per reader that asks more of rows than the one before
@@ -135,6 +136,45 @@ def select(
     if where == "cpu":
         return selection
     return replace(selection, certificate={**selection.certificate, "device": where})
+
+
+def check_select(
+    pool: Pool,
+    budget: int | float | str,
+    strategy: str,
+    params: Mapping[str, Any],
+    goals: Goals,
+    *,
+    labelled: Any = None,
+    exclude: Any = None,
+    strata: Any = None,
+    quotas: Mapping[str, int] | None = None,
+    dedup: float | None = None,
+    explain: bool | None = None,
+) -> None:
+    """For plans: raises InvalidInput where `select` would, as far as can be told without reading features."""
+    resolve(strategy, params)
+    goals.check(strategy, pool)
+    _check_explained(pool, strategy, explain)
+    if dedup is not None:
+        positive_number(dedup, "dedup")
+        check_dedup(pool)
+    names = read_strata(pool, strata)
+    groups = read_groups(pool, goals.groups, goals.per_group, pool.positions(labelled, "labelled"))
+    if goals.relevant_to is not None or dedup is not None:
+        return  # who is a candidate is not known
+    candidates, counts, _ = narrowed(pool, labelled, exclude, groups, goals, None, 0, noter(None))
+    blended(pool, goals, candidates)
+    done = usable_labelled(pool, labelled)
+    if goals.costs is None:
+        parts = divided(candidates, names, parse_budget(budget, counts["n_candidates"], gone(counts)), quotas, done)
+        some = tuple(part for part in parts if part.count)
+        check_room(Request(pool, candidates, some, done, 0, noter(None), groups=groups))
+
+
+def _check_explained(pool: Pool, strategy: str, explain: bool | None) -> None:
+    if explain and strategy in ("lewis", "random"):
+        feature_space(pool, "sqeuclidean", strategy)
 
 
 def noter(progress: Any) -> Callable[[str], None]:
