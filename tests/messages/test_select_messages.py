@@ -188,6 +188,21 @@ def test_strategy_and_parameters():
         og.select(X, 3, backbones=["vit"])
 
 
+def test_positions_in_other_dress():
+    for given in (np.array([1, 2], dtype=object), {1: "a", 2: "b"}.keys(), [np.int32(1), 2, 2]):
+        assert og.select(X, 3, "random", labelled=given).certificate["n_labelled"] == 2
+    with pytest.raises(InvalidInput, match=r"dtype float64 \(1.0, ...\). Convert them with astype"):
+        og.select(X, 3, "random", labelled=[1.0])
+
+
+def test_priorities_that_draw_too_few():
+    few = (np.arange(40) < 5).astype(float)
+    with pytest.raises(InvalidInput, match="only 5 of the 40 .* a priority above 0 .* a priority_weight below 1"):
+        og.select(X, 9, "random", priority=few, priority_weight=1)
+    huge = np.full(40, 1e308)
+    assert og.select(X, 9, "random", priority=huge).inclusion_prob == pytest.approx(9 / 40)
+
+
 def test_strata(store):
     with pytest.raises(InvalidInput, match=r"one stratum per item, shape \(40,\), got shape \(3,\)"):
         og.select(X, 3, strata=[1, 2, 3])
@@ -208,6 +223,8 @@ def test_strata(store):
         og.select(X, 30, strata=halves, quotas={"a": 4})
     with pytest.raises(InvalidInput, match=r"quotas\['a'\] must be an integer >= 0, got 1.5"):
         og.select(X, 3, strata=halves, quotas={"a": 1.5})
+    with pytest.raises(InvalidInput, match=r"quotas must be \{stratum: count\} .*, got \['a'\]"):
+        og.select(X, 3, strata=halves, quotas=["a"])
     with pytest.raises(InvalidInput, match="quotas need strata="):
         og.select(X, 3, quotas={"a": 1})
 

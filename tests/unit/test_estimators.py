@@ -104,3 +104,11 @@ def test_its_parameters_reach_the_strategy():
     assert np.array_equal(fitted.selected_idx_, og.select(x, 12, "kernel", width=2.0).indices)
     with pytest.raises(og.InvalidInput, match='"kernel" does not know sigma'):
         StrategySelector(12, strategy="kernel", params={"sigma": 2.0}).fit(x)
+
+
+def test_params_are_those_of_the_strategy_alone():
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    with pytest.raises(og.InvalidInput, match='strategy "lewis" does not know seed; it takes p, tol'):
+        StrategySelector(5, strategy="lewis", params={"seed": 3}).fit(X)
+    with pytest.raises(og.InvalidInput, match="params must be a dict of the strategy's own parameters"):
+        StrategySelector(5, params=["p"]).fit(X)

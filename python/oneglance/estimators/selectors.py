@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._types import BoolArray, IntArray
 from ..errors import InvalidInput
 from ..strategies import select
+from ..strategies.registry import resolve
 
 
 class _Selector(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -203,4 +205,7 @@ class StrategySelector(_Selector):
         return self.strategy
 
     def _own(self) -> dict[str, Any]:
+        if not isinstance(self.params or {}, Mapping):
+            raise InvalidInput(f"params must be a dict of the strategy's own parameters, got {self.params!r}.")
+        resolve(self.strategy, self.params or {})  # an argument of select, such as seed, is no parameter
         return dict(self.params or {})

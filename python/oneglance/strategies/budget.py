@@ -87,6 +87,8 @@ def allocate(budget: int, sizes: Mapping[str, int], quotas: Mapping[str, int] | 
     size; what is left goes to the largest remainders, ties to the stratum named first. Raises InvalidInput
     for quotas of unknown strata, above a stratum's size, or that do not fit the budget.
     """
+    if not isinstance(quotas or {}, Mapping):
+        raise InvalidInput(f'quotas must be {{stratum: count}} such as {{"night": 100}}, got {quotas!r}.')
     fixed = {str(name): count for name, count in (quotas or {}).items()}
     for name, count in fixed.items():
         if name not in sizes:

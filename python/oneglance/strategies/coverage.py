@@ -91,8 +91,8 @@ def _check_start(request: Request, start: IntArray) -> None:
     outside = start[~request.candidates[start]]
     if outside.size:
         raise InvalidInput(
-            f"start holds item {outside[0]}, which is labelled, excluded, invalid or in a stratum without picks. "
-            "Leave it out."
+            f"start holds item {outside[0]}, which is no candidate: it is labelled, excluded, invalid, in a full "
+            "group, off topic or a near-duplicate. Leave it out."
         )
     for part in request.parts:
         here = int(np.isin(start, part.rows).sum())

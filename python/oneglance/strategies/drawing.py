@@ -44,8 +44,12 @@ def drawn(
             "groups with items in several strata leave no draw with exact inclusion probabilities. Use groups that lie "
             'within strata, or a strategy of coverage, like "kernel".'
         )
+    alike = importance is None
     if request.priority is not None:
         importance = request.priority if importance is None else importance * request.priority
+    for part in request.parts:
+        if importance is not None:
+            _enough(importance[part.rows], part, request, alike)
     return [_of_part(request, part, stream, importance, sampler, points) for stream, part in enumerate(request.parts)]
 
 
@@ -61,7 +65,6 @@ def _of_part(
     if importance is None and request.groups is None and request.costs is None:
         return equal(rows, part.count, seed=seed)
     p = np.ones(rows.size) if importance is None else importance[rows]
-    _enough(p, part, request)
     if request.costs is not None and part.money is not None:
         sample = priced(p, request.costs[rows], part.money, seed=seed, stream=stream)
     elif request.groups is not None:
@@ -72,14 +75,18 @@ def _of_part(
     return Sample(rows[sample.indices], sample.inclusion_prob, sample.weights, sample.counts, sample.n_draws)
 
 
-def _enough(p: Float64Array, part: Part, request: Request) -> None:
+def _enough(p: Float64Array, part: Part, request: Request, alike: bool) -> None:
+    """Raises InvalidInput where too few items can be drawn; alike: items differ in priority alone."""
     n_positive = int(np.count_nonzero(p))
     least = 1 if request.costs is not None else part.count
     if least > n_positive:
         where = f" of stratum {part.name!r}" if part.name else ""
-        what = "a Lewis weight" if request.priority is None else "an importance (priority included)"
+        what, others, cure = "a Lewis weight", "are rows of zeros", 'use strategy="random"'
+        if request.priority is not None:
+            what, others = "an importance (priority included)", "are rows of zeros, or of no priority"
+        if alike:
+            what, others, cure = "a priority", "have none", "use a priority_weight below 1"
         raise InvalidInput(
             f"budget is {part.count}, but only {n_positive} of the {part.rows.size} available items{where} have "
-            f"{what} above 0 (the others are rows of zeros{'' if request.priority is None else ', or of no priority'})."
-            f' Ask for at most {n_positive}, exclude the others, or use strategy="random".'
+            f"{what} above 0 (the others {others}). Ask for at most {n_positive}, exclude the others, or {cure}."
         )

@@ -16,6 +16,7 @@ from .pool import Pool
 from .relevance import check_relevance
 from .request import Request
 
+_HUGE = 1e290
 WITH_PRIORITY = ("lewis", "random", "kernel", "auto")
 
 
@@ -55,13 +56,16 @@ def blended(pool: Pool, goals: Goals, candidates: BoolArray) -> tuple[Float64Arr
     candidates, 1 for items without a number that are none. None without priority. Raises InvalidInput."""
     if goals.priority is None:
         return None
-    given = numbers(pool, goals.priority, "priority", candidates, above_zero=False)
-    mean = float(given[candidates].mean()) if candidates.any() else 1.0
+    told_of = given = numbers(pool, goals.priority, "priority", candidates, above_zero=False)
+    here = given[candidates]
+    if here.size and here.max() > _HUGE:  # so that their sum stays finite
+        given, here = given / here.max(), here / here.max()
+    mean = float(here.mean()) if here.size else 1.0
     if mean == 0:
         raise InvalidInput("priority is 0 for every item that may be picked: it tells nothing. Leave it out.")
     a = float(goals.priority_weight)
     blend = (1.0 - a) + a * (given / mean)
-    return given, np.where(np.isfinite(blend), blend, 1.0)
+    return told_of, np.where(np.isfinite(blend), blend, 1.0)
 
 
 def prices(pool: Pool, goals: Goals, candidates: BoolArray) -> Float64Array | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
@@ -64,7 +64,7 @@ class Pool:
     def _listed_positions(self, items: Any, name: str) -> IntArray:
         if items is None:
             return np.empty(0, dtype=np.int64)
-        values = np.asarray(list(items) if isinstance(items, (set, frozenset)) else items)
+        values = np.asarray(list(items) if isinstance(items, Set) else items)
         if values.ndim != 1:
             came = f"shape {values.shape}" if values.ndim else f"{type(items).__name__} {items!r:.60}"
             cure = " Pass its ids." if hasattr(items, "ids") else ""
@@ -77,12 +77,15 @@ class Pool:
             return np.flatnonzero(values).astype(np.int64)
         if values.size == 0:
             return np.empty(0, dtype=np.int64)
+        if values.dtype.kind == "O" and all(_is_position(value) for value in values.tolist()):
+            values = values.astype(np.int64)
         if values.dtype.kind in "iu":
             return self._checked_positions(values, name)
         if values.dtype.kind in "UOT" and all(isinstance(value, str) for value in values.tolist()):
             return self._positions_of_ids(values.tolist(), name)
         raise InvalidInput(
-            f"{name} must hold item ids (str), positions (int) or a boolean mask, got dtype {values.dtype}."
+            f"{name} must hold item ids (str), positions (int) or a boolean mask, got dtype {values.dtype} "
+            f"({_listed(values.tolist()[:3])}, ...). Convert them with astype(str) or astype(int)."
         )
 
     def _checked_positions(self, values: npt.NDArray[Any], name: str) -> IntArray:
@@ -106,6 +109,10 @@ class Pool:
                 f"Its ids look like {_listed(self.ids[:2].tolist())}."
             )
         return np.array([row_of[item] for item in wanted], dtype=np.int64)
+
+
+def _is_position(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and abs(int(value)) < 2**63
 
 
 def _listed(values: Sequence[Any]) -> str:
