@@ -1,5 +1,6 @@
 """Heads: logistic paths against scikit-learn and finite differences; what fit_heads takes, refuses, says and saves."""
 
+import json
 import subprocess
 import sys
 import warnings
@@ -9,10 +10,12 @@ import pytest
 
 import oneglance as og
 from oneglance.adapt.classify import Problem, fit_nearest_mean, make_folds
+from oneglance.adapt.predictions import predictions_of
 from oneglance.adapt.temperature import best_temperature, log_loss
 from oneglance.reference.heads import logistic_objective
 from oneglance.solvers import logistic, logistic_path, single_index
 from oneglance.solvers.logistic import _Batch
+from oneglance.store.files import digest
 from oneglance.strategies.pool import Pool, as_pool
 
 RNG = np.random.default_rng(3)
@@ -413,6 +416,11 @@ def test_another_backbone_is_refused():
         patch.setattr(module, "as_named", lambda source, names: (pool, {"small": "b" * 64, "other": "a" * 64}))
         with pytest.raises(og.InvalidInput, match=f"hash {'b' * 16} and 20 columns, the head has {'a' * 16} and 20"):
             hashed.predict(BOTH)
+        alone = hashed.only(["small"])
+        one = as_pool(POOL)
+        patch.setattr(module, "as_named", lambda source, names: (one, {"features": "b" * 64}))
+        with pytest.raises(og.InvalidInput, match=f"hash {'b' * 16} and 20 columns"):
+            alone.predict(POOL)
 
 
 @pytest.mark.parametrize(
@@ -469,6 +477,74 @@ def test_damaged_files_are_refused(tmp_path):
     (folder / "heads.safetensors").write_bytes(content)
     with pytest.raises(og.StoreError, match="has another content"):
         og.load_heads(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"temperature": 0}, "do not go together"),
+        ({"temperature": float("nan")}, "do not go together"),
+        ({"kind": "tree"}, "do not go together"),
+        ({"kind": "knn"}, "is damaged"),
+        ({"scale": "weird"}, "do not go together"),
+        ({"seen": [True]}, "do not go together"),
+        ({"seen": None}, "do not go together"),
+        ({"n_dims": -3}, "do not go together"),
+        ({"arrays": ["coef"]}, "is damaged"),
+        (3, "is damaged"),
+        (None, "is damaged"),
+        (b"\xff" * 8, "is no safetensors file"),
+    ],
+)
+def test_files_made_by_others_are_refused(change, words, tmp_path):
+    """The hash guards against accidents only: whoever writes the arrays can write their hash."""
+    pytest.importorskip("safetensors")
+    folder = og.fit_heads(POOL, NAMES[:20], np.arange(20)).save(tmp_path / "heads")
+    facts = json.loads((folder / "heads.json").read_text())
+    if isinstance(change, bytes):
+        (folder / "heads.safetensors").write_bytes(change)
+        facts["arrays_blake2b"] = digest(change)
+    elif isinstance(change, dict):
+        facts["heads"]["features"].update(change)
+    else:
+        facts["heads"] = {} if change is None else {"features": change}
+    (folder / "heads.json").write_text(json.dumps(facts))
+    with pytest.raises(og.StoreError, match=words):
+        og.load_heads(folder)
+
+
+def test_rows_of_zeros_are_never_of_a_class_without_labels():
+    near = og.fit_heads(np.abs(POOL), ["ant", "bee"] * 200, head="knn", classes=["ant", "bee", "cat"])
+    np.testing.assert_array_equal(near.predict_proba(np.zeros((1, 20)))["features"], [[0.5, 0.5, 0.0]])
+
+
+def test_rows_to_predict_as_positions_or_a_mask():
+    heads = og.fit_heads(POOL, NAMES[:60], np.arange(60))
+    mask = np.zeros(400, dtype=bool)
+    mask[[5, 9, 300]] = True
+    want = heads.predict(POOL)["features"][mask]
+    for rows in (mask, [5, 9, 300]):
+        np.testing.assert_array_equal(heads.predict(POOL, rows=rows)["features"], want)
+        np.testing.assert_array_equal(predictions_of(heads, POOL, rows=rows).rows, [5, 9, 300])
+    for wrong in (mask[:9], [0.5], [[1]]):
+        with pytest.raises(og.InvalidInput, match="rows must be positions"):
+            heads.predict(POOL, rows=wrong)
+    bad = POOL.copy()
+    bad[300] = np.nan
+    with pytest.raises(og.InvalidInput, match="in 1 rows, first 300"):
+        heads.predict(bad, rows=[5, 300])
+
+
+def test_calibration_refuses_labels_that_it_cannot_use():
+    heads = og.fit_heads(POOL, NAMES[TRUE < 2], np.flatnonzero(TRUE < 2), classes=["ant", "bee", "cat"])
+    rows = np.flatnonzero(TRUE < 3)
+    with pytest.raises(og.InvalidInput, match="labels hold 'cat', of which the heads had no label"):
+        heads.calibrated(POOL, NAMES[rows], rows=rows)
+    with pytest.raises(og.InvalidInput, match="labels hold 'dog', which is no class"):
+        heads.calibrated(POOL, NAMES)
+    rows = np.flatnonzero(TRUE < 2)
+    with pytest.raises(og.InvalidInput, match=f"weights must be {rows.size} finite numbers"):
+        heads.calibrated(POOL, NAMES[rows], rows=rows, weights=-np.ones(rows.size))
 
 
 def test_heads_load_neither_torch_nor_scipy_nor_scikit_learn():

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..errors import MissingDependency, StoreError
 from ..store.files import digest, json_bytes, make_folder, write_atomic
-from .head import Head
+from .head import ACTIVATIONS, HEADS, SCALES, TASKS, Head
 
 ARRAYS, FACTS = "heads.safetensors", "heads.json"
 _VERSION = 1
@@ -77,7 +77,10 @@ def read_heads(folder: Path) -> tuple[dict[str, Head], str, npt.NDArray[Any] | N
         raise StoreError(
             f"{folder / ARRAYS} has another content than {FACTS} says: it is damaged. Save the heads again."
         )
-    tensors = library.load(content)
+    try:
+        tensors = library.load(content)
+    except Exception as error:  # the library's own kind of error derives from nothing else
+        raise StoreError(f"{folder / ARRAYS} is no safetensors file: {error}. Save the heads again.") from error
     try:
         classes = None if facts["classes"] is None else as_classes(facts["classes"])
         heads = {}
@@ -96,9 +99,30 @@ def read_heads(folder: Path) -> tuple[dict[str, Head], str, npt.NDArray[Any] | N
                 float(fact["temperature"]),
                 fact["info"],
             )
+            _check_head(heads[name])
+        if not heads:
+            raise ValueError("no head")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{folder / FACTS} is damaged ({type(error).__name__}: {error}). Save again.") from error
     return heads, facts["task"], classes
+
+
+def _check_head(head: Head) -> None:
+    """ValueError for facts and arrays that do not belong together."""
+    width = head.arrays["codes" if head.kind == "knn" else "intercept"].shape
+    n_outputs = int(width[0]) if head.classes is None else len(head.classes)
+    coef: tuple[int, ...] = (head.n_dims, n_outputs)
+    if head.kind == "knn":
+        coef, codes, k = (*width, head.n_dims), head.arrays["codes"], head.info["k"]
+        fits = head.arrays["rows"].shape == coef and codes.dtype.kind == "i" and 1 <= k <= codes.size
+        fits = fits and int(codes.min()) >= 0 and int(codes.max()) < n_outputs
+    else:
+        fits = head.arrays["coef"].shape == coef and width == (n_outputs,)
+    known = head.task in TASKS and head.kind in HEADS and head.scale in SCALES
+    known = known and head.activation in (None, *ACTIVATIONS) and (head.classes is None) == (head.task == "regression")
+    seen = head.seen is None if head.classes is None else head.seen is not None and len(head.seen) == n_outputs
+    if not (fits and known and seen and 0 < head.temperature < np.inf):
+        raise ValueError(f'the facts of "{head.backbone}" and its arrays do not go together')
 
 
 def as_classes(values: list[Any]) -> npt.NDArray[Any]:

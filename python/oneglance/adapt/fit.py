@@ -15,14 +15,11 @@ from ..solvers.lp import LpFit, lp_regression
 from ..solvers.single_index import SingleIndexFit, single_index
 from .classify import LAMBDAS, Problem, fit_linear, fit_nearest_mean, fit_neighbours, make_folds
 from .files import as_classes
-from .head import ACTIVATIONS, SCALES, Head, scale_rows
+from .head import ACTIVATIONS, HEADS, SCALES, TASKS, Head, scale_rows
 from .heads import Heads
 from .labelled import Labelled, as_labelled
 from .named import as_named
 from .spread import Spread
-
-TASKS = ("classification", "regression")
-HEADS = ("linear", "nearest_mean", "knn")
 
 
 def fit_heads(

@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .._check import as_shards
-from .._types import Float64Array, FloatArray, RowShards
+from .._types import Float64Array, FloatArray, IntArray, RowShards
 from ..errors import InvalidInput
 from ..search.nearest import Nearest, nearest
 
+TASKS = ("classification", "regression")
+HEADS = ("linear", "nearest_mean", "knn")
 ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid")
 SCALES = ("none", "normalise", "standardise")
 _PANEL = 4096
@@ -52,7 +54,7 @@ class Head:
         """(n, K) float64: logits of classes, or predicted targets. Memory: the answer and a panel of 4096 rows.
 
         X     (n, d) features of this backbone: array, memory map, RowShards, torch tensor on the CPU
-        rows  positions to predict; default all. Raises InvalidInput (width, rows with NaN).
+        rows  positions or a mask of what to predict; default all. Raises InvalidInput (width, rows with NaN).
         """
         shards = as_shards(X, f'features of backbone "{self.backbone}"')
         if shards.shape[1] != self.n_dims:
@@ -60,9 +62,13 @@ class Head:
                 f'features of backbone "{self.backbone}" have {shards.shape[1]} columns, its head was fitted on '
                 f"{self.n_dims}. They come from another backbone."
             )
-        if rows is not None:
-            shards = RowShards((shards.take(np.asarray(rows, dtype=np.int64)),))
-        answers = [self._panel(panel, first) for first, panel in _panels(shards)]
+        names = None if rows is None else as_rows(rows, len(shards))
+        if names is not None:
+            shards = RowShards((shards.take(names),))
+        answers = [
+            self._panel(panel, np.arange(first, first + len(panel)) if names is None else names[first:])
+            for first, panel in _panels(shards)
+        ]
         return np.concatenate(answers) if answers else np.empty((0, self.n_outputs))
 
     @property
@@ -70,20 +76,21 @@ class Head:
         """Classes or targets."""
         return len(self.classes) if self.classes is not None else int(self.arrays["intercept"].size)
 
-    def _panel(self, panel: Float64Array, first: int) -> Float64Array:
+    def _panel(self, panel: Float64Array, names: IntArray) -> Float64Array:
         bad = np.flatnonzero(~np.isfinite(panel).all(axis=1))
         if bad.size:
             raise InvalidInput(
                 f'features of backbone "{self.backbone}" have NaN or infinity in {bad.size} rows, first '
-                f"{first + int(bad[0])}. Leave them out with rows=numpy.flatnonzero(store.valid)."
+                f"{int(names[bad[0]])}. Leave them out with rows=numpy.flatnonzero(store.valid)."
             )
         scaled = scale_rows(panel, self.scale)
         if self.kind == "knn":
-            return self._votes(scaled)
-        out = scaled @ self.arrays["coef"] + self.arrays["intercept"]
-        if self.task == "regression":
-            return activate(out, self.activation)
-        out /= self.temperature
+            out = self._votes(scaled)
+        else:
+            out = scaled @ self.arrays["coef"] + self.arrays["intercept"]
+            if self.task == "regression":
+                return activate(out, self.activation)
+            out /= self.temperature
         out[:, ~self._seen] = -np.inf
         return np.asarray(out)
 
@@ -107,6 +114,18 @@ class Head:
         """Classes (n,), ties to the lower one; or targets (n, c) of a regression."""
         out = self.outputs(X, rows=rows)
         return out if self.classes is None else np.asarray(self.classes[out.argmax(axis=1)])
+
+
+def as_rows(rows: Any, n_rows: int) -> IntArray:
+    """Positions in 0..n_rows-1, in the order given, or those of a mask (n_rows,). Raises InvalidInput."""
+    given = np.asarray(rows)
+    if given.dtype == np.bool_ and given.shape == (n_rows,):
+        return np.flatnonzero(given).astype(np.int64)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+        raise InvalidInput(
+            f"rows must be positions (int) or a mask of {n_rows} entries, got {given.dtype} of shape {given.shape}."
+        )
+    return given.astype(np.int64)
 
 
 def _panels(shards: RowShards) -> Iterator[tuple[int, Float64Array]]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .._types import Float64Array
 from ..errors import InvalidInput
+from ..solvers.lp import as_weights
 from .files import read_heads, write_heads
 from .head import Head, softmax
 from .named import as_named
@@ -56,7 +57,7 @@ class Heads(Mapping[str, Head]):
         """Per backbone (n, K): logits or predicted targets.
 
         source  a store or its path, a dict of arrays by backbone, or one array where there is one head
-        rows    positions to predict; default all items, which must have features
+        rows    positions or a mask of what to predict; default all items, which must have features
 
         Raises InvalidInput for a missing backbone, another width, or a store whose backbone of this name was computed
         otherwise (model, preprocessing, pooling): both hashes are named.
@@ -66,8 +67,8 @@ class Heads(Mapping[str, Head]):
     def _features(self, source: Any) -> dict[str, Any]:
         pool, hashes = as_named(source, None)
         if len(self) == 1 and list(pool.features) == ["features"]:  # one array for one head
-            pool = replace(pool, features={next(iter(self)): pool.features["features"]})
-            hashes = dict.fromkeys(pool.features)
+            name = next(iter(self))
+            pool, hashes = replace(pool, features={name: pool.features["features"]}), {name: hashes["features"]}
         for name, head in self.heads.items():
             if name not in pool.features:
                 raise InvalidInput(f'{pool.where} has no backbone "{name}", only {list(pool.features)}.')
@@ -125,13 +126,25 @@ class Heads(Mapping[str, Head]):
     def calibrated(self, source: Any, labels: Any, *, rows: Any = None, weights: Any = None) -> Heads:
         """The same heads with the temperature of least log loss on labelled items that they were not fitted on.
 
-        labels (n,) of the items or of `rows`, classes the heads have seen. Raises InvalidInput.
+        labels (n,) of the items or of `rows`, classes the heads have seen; weights (n,) >= 0. Raises InvalidInput.
         """
-        classes, truth = self._classes.tolist(), list(labels)
-        unknown = [label for label in truth if label not in classes]
+        truth = list(labels.tolist() if hasattr(labels, "tolist") else labels)
+        code_of = {label: code for code, label in enumerate(self._classes.tolist())}
+        unknown = [label for label in truth if label not in code_of]
         if unknown:
-            raise InvalidInput(f"labels hold {unknown[0]!r}, which is no class of the heads. They have {classes[:8]}.")
-        codes = np.array([classes.index(label) for label in truth], dtype=np.int64)
+            raise InvalidInput(
+                f"labels hold {unknown[0]!r}, which is no class of the heads. They have {list(code_of)[:8]}. "
+                "Leave such items out with rows=."
+            )
+        codes = np.array([code_of[label] for label in truth], dtype=np.int64)
+        weights = None if weights is None else as_weights(weights, len(codes), "weights")
+        for head in self.heads.values():
+            blank = np.flatnonzero(~head.seen[codes]) if head.seen is not None else codes[:0]
+            if blank.size:
+                raise InvalidInput(
+                    f"labels hold {truth[blank[0]]!r}, of which the heads had no label: no temperature gives it a "
+                    "chance. Leave such items out with rows=, or fit heads with a label of it."
+                )
         cooled = {}
         for name, out in self.outputs(source, rows=rows).items():
             if len(out) != len(codes):

@@ -17,7 +17,7 @@ from .._types import Float64Array, IntArray
 from ..store import open_store
 from ..store.files import write_atomic
 from ..strategies.result import write_table
-from .head import softmax
+from .head import as_rows, softmax
 from .heads import Heads
 from .named import as_named
 from .uncertainty import spread_of, uncertainty_of
@@ -82,7 +82,7 @@ def predictions_of(
 ) -> Predictions:
     """What all heads together, and each, say about the items of a pool.
 
-    source  as Heads.outputs      rows  positions; default: the valid items      kind  as Heads.uncertainty
+    source  as Heads.outputs      rows  positions or a mask; default: the valid items      kind  as Heads.uncertainty
     probabilities  keep those of all classes: 8 m K bytes
 
     One reading of the features of every backbone, 8192 items at a time. Raises as Heads.outputs and uncertainty.
@@ -90,7 +90,7 @@ def predictions_of(
     if isinstance(source, (str, PathLike)):
         source = open_store(source)
     pool = as_named(source, None)[0]
-    wanted = np.flatnonzero(pool.valid) if rows is None else np.asarray(rows, dtype=np.int64)
+    wanted = np.flatnonzero(pool.valid) if rows is None else as_rows(rows, pool.n_items)
     parts = [
         _panel(heads, source, wanted[start : start + _PANEL], kind, probabilities)
         for start in range(0, max(wanted.size, 1), _PANEL)

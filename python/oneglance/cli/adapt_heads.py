@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 from .._types import Float64Array, IntArray
 from ..adapt import Heads, fit_heads
 from ..adapt.files import ARRAYS, FACTS, heads_library
-from ..adapt.fit import HEADS, TASKS
-from ..adapt.head import ACTIVATIONS, SCALES
+from ..adapt.head import ACTIVATIONS, HEADS, SCALES, TASKS
 from ..adapt.labelled import as_labelled
 from ..errors import InvalidInput
 from ..store.files import file_digest, human_bytes, json_bytes, write_atomic
