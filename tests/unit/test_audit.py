@@ -147,6 +147,41 @@ def test_shift_by_corruption_and_leakage():
     assert quiet.find("leakage") is None
 
 
+def test_equal_but_for_rounding_is_leakage_and_a_cosine_near_one_is_not():
+    """In two dimensions, or around a large mean, strangers have a cosine of 1 - 1e-6 too."""
+    rng = np.random.default_rng(0)
+    for x, y in (rng.normal(size=(2, 1000, 2)), 1 + 1e-3 * rng.normal(size=(2, 500, 32))):
+        found = og.audit(x, against=y, permutations=199, near=0.99999)
+        sure = found.find("leakage")
+        assert sure is None or sure.value < 0.01
+        assert found.find("likely leakage").value > 0.5
+    x, _ = pool(300)
+    x += 20
+    for dtype in (np.float16, np.float32):
+        found = og.audit(x, against=x[:50].astype(dtype), near=0.9999, permutations=199)
+        assert found.find("leakage").outside.sum() == 50
+    doubled = og.audit(x, against=2 * x[:50], near=0.9999, permutations=199)
+    assert doubled.find("leakage") is None
+    assert doubled.find("likely leakage").outside.sum() >= 49
+
+
+def test_what_cannot_be_used_of_a_second_pool_is_said(photos, tmp_path):
+    x, _ = pool(100)
+    y, _ = pool(60, seed=1)
+    y[4], y[7] = np.nan, 0.0
+    found = og.audit(x, against=y, permutations=199)
+    lost = found.find("unusable")
+    assert (lost.rows.tolist(), lost.outside.all(), lost.drop.any()) == ([4, 7], True, False)
+    assert found.metrics["against"]["features"]["n_unusable"] == 2
+    assert found.exclude().size == 0
+    other = copied(photos, tmp_path)
+    (other / "p003.png").write_bytes(b"")
+    told = og.audit(str(photos), against=str(other), workers=0)
+    lost = told.find("unreadable")
+    assert (lost.rows.tolist(), lost.outside.all(), lost.details) == ([3], True, ("empty file (0 bytes)",))
+    assert told.exclude().size == 0
+
+
 def test_quiet_on_clean_pools():
     """100 splits of one pool: findings of the alarms that a clean pool may raise by chance."""
     x, _ = pool(24_000)
@@ -362,7 +397,7 @@ def test_pictures_in_both_pools(photos, tmp_path):
     assert same.rows[same.outside].tolist() == list(range(10))
     assert same.rows[~same.outside].tolist() == list(range(100, 110))
     assert alike.rows[alike.outside].tolist() == [10, 11, 12]
-    assert found.metrics["against"]["pictures"] == {"same_pixels": 10, "look_alike": 3}
+    assert found.metrics["against"]["pictures"] == {"same_pixels": 10, "look_alike": 3, "n_unreadable": 0}
     table = found.to_table().to_pylist()
     assert {row["item_id"] for row in table if row["pool"] == "against" and row["check"] == "leakage"} == {
         f"q{i}.png" for i in range(100, 110)

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from .._types import BoolArray, RowShards
+from .._types import BoolArray, IntArray, RowShards
 from ..errors import InvalidInput
+from ..strategies.pairs import fixed_sample
 from .feature_checks import Wanted
 from .findings import Finding, counted, finding
 from .near import nearest_in
+from .picture_checks import unreadable
 from .picture_pass import PictureTable
 from .picture_repeats import comparable, near_pictures
 from .shift import LEAST_ROWS, shift
@@ -20,6 +22,8 @@ _SHOWN = 100
 _LEAK = "Drop them from one side: a test that holds them measures memory."
 _LIKE = "Look at a few pairs. The same things? Drop them from one side: a test that holds them measures memory."
 _SAME = 1 - 1e-6
+_EQUAL = 1e-3  # of the pool's spread: farther apart are rows that are more than rounding
+_FOR_SPREAD, _PANEL = 1000, 8192
 
 
 def _leaks(
@@ -70,7 +74,7 @@ def leaked_pictures(one: PictureTable, other: PictureTable, hamming: int) -> tup
     )
     groups = near_pictures(both, comparable(both), hamming)
     alike = {row: int(groups[n_one + row]) for row in there if row not in same and groups[n_one + row] < n_one}
-    findings = []
+    findings = unreadable(other, outside=True)
     for found, what, measure, surely in (
         (same, "have the pixels of one", "share of the second pool with the pixels of a picture of the first", True),
         (alike, "look like one", f"share of the second pool linked to the first by {hamming} of 64 bits", False),
@@ -78,7 +82,28 @@ def leaked_pictures(one: PictureTable, other: PictureTable, hamming: int) -> tup
         if found:
             pairs = [(mine, theirs) for theirs, mine in found.items()]
             findings.append(_leaks("pictures", what, measure, pairs, len(there), surely=surely))
-    return findings, {"same_pixels": len(same), "look_alike": len(alike)}
+    unread = len(other) - len(there)
+    return findings, {"same_pixels": len(same), "look_alike": len(alike), "n_unreadable": unread}
+
+
+def unusable_rows(name: str, rows: IntArray, n: int) -> list[Finding]:
+    """The finding of rows of the second pool, of n, that nothing can be compared with, if any."""
+    if not rows.size:
+        return []
+    return [
+        finding(
+            "unusable",
+            "error",
+            name,
+            f"{counted(rows.size, 'row')} of the second pool under {name} with NaN, infinity or zeros only.",
+            value=rows.size / n,
+            threshold=0,
+            measure="share of rows of the second pool",
+            advice="Embed these items again: nothing is compared with them.",
+            rows=rows,
+            outside=True,
+        )
+    ]
 
 
 def check_widths(name: str, here: int, there: int) -> None:
@@ -140,21 +165,40 @@ def _leaked_rows(
     if not usable.any() or not other_usable.any():
         return [], {"near": 0, "cosine": wanted.near}
     found, cosine = nearest_in(rows, usable, other, other_usable)
+    equal = np.zeros(len(other), dtype=np.bool_)
+    alike = np.flatnonzero(cosine >= _SAME)
+    equal[alike] = _equal(rows, np.flatnonzero(usable), found[alike], other, alike)
     metrics = {
         "near": int(np.count_nonzero(cosine >= wanted.near)),
-        "identical": int(np.count_nonzero(cosine >= _SAME)),
+        "identical": int(np.count_nonzero(equal)),
         "cosine": wanted.near,
         "largest_cosine": float(np.nanmax(cosine)),
     }
     findings = []
-    for low, high, surely, what in (
-        (_SAME, np.inf, True, f"have the features of one under {name}"),
-        (wanted.near, _SAME, False, f"are of cosine {wanted.near:g} and more under {name} with one"),
+    near = (cosine >= wanted.near) & ~equal
+    for mask, surely, what, measure in (
+        (equal, True, f"have the features of one under {name}", "equal to one of the first but for rounding"),
+        (near, False, f"are of cosine {wanted.near:g} and more under {name} with one", f"of cosine {wanted.near:g}"),
     ):
-        theirs = np.flatnonzero((cosine >= low) & (cosine < high))
+        theirs = np.flatnonzero(mask)
         if theirs.size:
             pairs = list(zip(found[theirs].tolist(), theirs.tolist(), strict=True))
-            measure = f"share of the second pool with an item of the first of cosine {low:.6g}"
+            measure = f"share of the second pool with an item {measure}"
             n = int(np.count_nonzero(other_usable))
             findings.append(_leaks(name, what, measure, pairs, n, cosine[theirs], surely=surely))
     return findings, metrics
+
+
+def _equal(rows: RowShards, there: IntArray, mine: IntArray, other: RowShards, theirs: IntArray) -> BoolArray:
+    """Which pairs are one row but for rounding: by how far rows of the pool lie apart, not by the cosine alone, which
+    is near 1 for strangers too in few dimensions or around a large mean."""
+    sample = rows.take(there[fixed_sample(there, _FOR_SPREAD)]).astype(np.float64)
+    spread = float(np.sqrt(np.square(sample - sample.mean(axis=0)).sum(axis=1).mean()))
+    rounding = 4 * max(float(np.finfo(part.dtype).eps) for part in (rows, other))
+    same = np.zeros(mine.size, dtype=np.bool_)
+    for start in range(0, mine.size, _PANEL):
+        part = slice(start, start + _PANEL)
+        one, two = rows.take(mine[part]).astype(np.float64), other.take(theirs[part]).astype(np.float64)
+        reach = _EQUAL * spread + rounding * np.linalg.norm(one, axis=1)
+        same[part] = np.linalg.norm(one - two, axis=1) <= reach
+    return same

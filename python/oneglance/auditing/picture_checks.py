@@ -21,7 +21,7 @@ _SMOOTHER = 3.0  # standard deviations below the pool's median
 def check_pictures(table: PictureTable, hamming: int) -> tuple[list[Finding], dict[str, Any]]:
     """Findings, and the pool's figures. hamming: most different bits of two perceptual hashes that count as one."""
     good = table.good
-    findings = _unreadable(table)
+    findings = unreadable(table)
     there = np.flatnonzero(good)
     metrics: dict[str, Any] = {"n_pictures": len(table), "n_unreadable": int(len(table) - there.size)}
     if not there.size:
@@ -62,7 +62,8 @@ def _aspect(table: PictureTable) -> Any:
     return np.minimum(table.width, table.height) / np.maximum(np.maximum(table.width, table.height), 1)
 
 
-def _unreadable(table: PictureTable) -> list[Finding]:
+def unreadable(table: PictureTable, *, outside: bool = False) -> list[Finding]:
+    """The finding of pictures that cannot be used, if any; outside: the table is that of the second pool."""
     bad = np.flatnonzero(~table.good)
     if not bad.size:
         return []
@@ -73,14 +74,17 @@ def _unreadable(table: PictureTable) -> list[Finding]:
             "unreadable",
             "error",
             "pictures",
-            f"{counted(bad.size, 'picture')} cannot be decoded: {told}.",
+            f"{counted(bad.size, 'picture')}{' of the second pool' * outside} cannot be decoded: {told}.",
             value=bad.size / len(table),
             threshold=0,
             measure="share of pictures",
-            advice="Fetch these files again, or leave them out (--audit does).",
+            advice="Fetch these files again: nothing is compared with them."
+            if outside
+            else "Fetch these files again, or leave them out (--audit does).",
             rows=bad,
             details=[str(reason) for reason in table.reasons[bad]],
-            drop=True,
+            drop=not outside,
+            outside=outside,
         )
     ]
 

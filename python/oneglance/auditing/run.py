@@ -15,7 +15,7 @@ from .._types import BoolArray, IntArray
 from ..errors import InvalidInput
 from ..features.pictures import MAX_PIXELS
 from ..features.progress import Callback
-from .against import check_widths, compare_features, leaked_pictures
+from .against import check_widths, compare_features, leaked_pictures, unusable_rows
 from .feature_checks import Wanted, check_features
 from .findings import SEVERITIES, Finding, counted, finding
 from .known import judge, known_columns, known_labels
@@ -176,9 +176,9 @@ def _check_alike(mine: Material, theirs: Material) -> None:
         )
 
 
-def _invalid(mine: Material) -> list[Finding]:
-    """Items that the store lists as invalid."""
-    rows = np.flatnonzero(~mine.pool.valid) if mine.pool is not None else np.empty(0, dtype=np.int64)
+def _invalid(one: Material, *, outside: bool = False) -> list[Finding]:
+    """Items that the store lists as invalid; outside: that of the second pool."""
+    rows = np.flatnonzero(~one.pool.valid) if one.pool is not None else np.empty(0, dtype=np.int64)
     if not rows.size:
         return []
     return [
@@ -186,14 +186,17 @@ def _invalid(mine: Material) -> list[Finding]:
             "invalid",
             "error",
             "the store",
-            f"{counted(rows.size, 'item')} could not be embedded.",
-            value=rows.size / mine.n_items,
+            f"{counted(rows.size, 'item')}{' of the second pool' * outside} could not be embedded.",
+            value=rows.size / one.n_items,
             threshold=0,
             measure="share of items",
-            advice="select leaves them out; the detail says why.",
+            advice="Nothing is compared with them; the detail says why."
+            if outside
+            else "select leaves them out; the detail says why.",
             rows=rows,
-            details=[mine.reasons.get(int(row), "") for row in rows],
-            drop=True,
+            details=[one.reasons.get(int(row), "") for row in rows],
+            drop=not outside,
+            outside=outside,
         )
     ]
 
@@ -218,7 +221,7 @@ def _compare(
     sample_rows: int,
     permutations: int,
 ) -> tuple[list[Finding], dict[str, Any]]:
-    findings: list[Finding] = []
+    findings: list[Finding] = _invalid(theirs, outside=True)
     metrics: dict[str, Any] = {}
     if tables[0] is not None and tables[1] is not None:
         found, metrics["pictures"] = leaked_pictures(tables[0], tables[1], hamming)
@@ -231,9 +234,12 @@ def _compare(
                 continue
             other = theirs.pool.features[common[name]]
             other_usable = read_rows(other, theirs.pool.valid).usable & theirs.pool.valid
+            lost = np.flatnonzero(theirs.pool.valid & ~other_usable)
+            findings += unusable_rows(common[name], lost, len(other))
             found, metrics[name] = compare_features(
                 name, rows, usable[name], other, other_usable,
                 wanted=wanted, sample_rows=sample_rows, permutations=permutations,
             )  # fmt: skip
+            metrics[name]["n_unusable"] = int(lost.size)
             findings += found
     return findings, metrics
