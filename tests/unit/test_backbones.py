@@ -185,6 +185,13 @@ def test_float_arrays_skip_preprocessing() -> None:
         features.extract(torch.nn.Flatten(), [])
 
 
+def test_the_way_to_call_a_module_is_part_of_its_hash() -> None:
+    module = torch.nn.Conv2d(3, 4, 3)
+    plain, one, two = (Backbone(module, call=call) for call in (None, lambda m, b: m(b), lambda m, b: m(b).relu()))
+    assert len({plain.hash(), one.hash(), two.hash()}) == 3
+    assert plain.hash() == model_hash(module)
+
+
 def test_names_and_kinds_of_backbones() -> None:
     flat = torch.nn.Flatten
     assert [b.name for b in as_backbones([flat(), torch.nn.Identity()])] == ["Flatten", "Identity"]

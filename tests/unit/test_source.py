@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -470,3 +471,48 @@ def test_words_for_functions_tell_their_code_apart() -> None:
     two.__qualname__ = one.__qualname__
     assert in_words(one) != in_words(two)
     assert "0x" not in in_words(lambda picture: picture)
+
+
+def test_words_tell_apart_what_a_preprocessing_holds() -> None:
+    """Else a store is continued with pictures of another size."""
+
+    def sized(side: int, *, mean: Any = None) -> Any:
+        return lambda picture: (picture.resize((side, side)), mean)
+
+    class Sized:
+        def __init__(self, side: int) -> None:
+            self.side = side
+
+        def __call__(self, picture: Any) -> Any:
+            return picture.resize((self.side, self.side))
+
+    def resized(picture: Any, side: int) -> Any:
+        return picture.resize((side, side))
+
+    def with_default(side: int) -> Any:
+        def inner(picture: Any, *, side: int = side) -> Any:
+            return resized(picture, side)
+
+        return inner
+
+    for make in (
+        sized,
+        Sized,
+        with_default,
+        lambda side: Sized(side).__call__,
+        lambda side: functools.partial(resized, side=side),
+        lambda side: functools.partial(sized(side), 1),
+        lambda side: sized(8, mean=np.full(4000, side)),
+    ):
+        assert in_words(make(8)) == in_words(make(8))
+        assert in_words(make(8)) != in_words(make(9))
+        assert "0x" not in in_words(make(8))
+    held: list[Any] = []
+
+    def first(picture: Any) -> Any:
+        return second(picture)
+
+    def second(picture: Any) -> Any:
+        return first(picture) if held else picture
+
+    assert "first" in in_words(first)

@@ -11,6 +11,7 @@ import torch
 
 from ..errors import InvalidInput
 from ..store import BackboneInfo
+from ..store.files import digest
 from .pattern_spec import PatternHooks
 from .pooling import POOLS, pick_output, pool_output, prefix_tokens
 from .preprocess import IMAGENET, in_words
@@ -29,7 +30,8 @@ class Backbone:
     name        folder name in the store; default: the module's class
     pool        "auto", "mean", "cls" or "pooler": see pooling.pool_output
     output      key of the output to take, where the module returns a dict
-    call        how to call the module, (module, batch) -> output; default module(batch)
+    call        how to call the module, (module, batch) -> output; default module(batch). Of a module from Python it
+                counts for the store's hash of the model
     autocast    False keeps float32 arithmetic even where the device has better (TorchScript)
     hooks       PatternHooks: where the patches are, for patterns= of a module that is built in a way of its own
     rebuild     string from which the same architecture can be made again; None for a module from Python
@@ -132,6 +134,13 @@ class Backbone:
             )
         return features
 
+    def hash(self) -> str:
+        """Of the module, and of the way to call it; a string says that for the networks that are built from one."""
+        own = model_hash(self.module)
+        if self.call is None or self.rebuild is not None:
+            return own
+        return digest(own.encode(), in_words(self.call).encode())
+
     def info(self, compute: str, dtype: str, preprocessing: str) -> BackboneInfo:
         """For the manifest; after a first batch."""
         if self.n_dims is None:
@@ -139,7 +148,7 @@ class Backbone:
         return BackboneInfo(
             name=self.name,
             spec=self.spec,
-            model_hash=model_hash(self.module),
+            model_hash=self.hash(),
             preprocessing=preprocessing,
             pooling=self.pooling,
             compute=compute,

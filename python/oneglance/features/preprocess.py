@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import types
 from collections.abc import Callable, Sequence
@@ -131,10 +132,59 @@ IMAGENET = Preprocess(size=224, resize=256)
 
 
 def in_words(preprocess: Callable[..., Any]) -> str:
-    """A text that changes when the preprocessing does; functions are told apart by their code."""
-    if isinstance(preprocess, types.FunctionType):
-        code = preprocess.__code__
-        constants = _ADDRESS.sub("", repr(code.co_consts) + repr(preprocess.__defaults__))
-        mark = digest(code.co_code, constants.encode(), repr(code.co_names).encode())[:16]
-        return f"function {preprocess.__module__}.{preprocess.__qualname__} (code {mark})"
-    return " ".join(_ADDRESS.sub("", str(preprocess)).split())
+    """A text that changes when the preprocessing does: functions are told apart by their code, defaults and what they
+    hold of the function around them; objects that do not print themselves by their fields."""
+    try:
+        return _words(preprocess)
+    except RecursionError:  # two functions that hold each other
+        return f"{type(preprocess).__name__} {getattr(preprocess, '__qualname__', '')}".strip()
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, types.FunctionType):
+        return f"function {value.__module__}.{value.__qualname__} (code {_mark(value)})"
+    if isinstance(value, types.MethodType):
+        return f"{_words(value.__func__)} of {_words(value.__self__)}"
+    if isinstance(value, functools.partial):
+        given = [_content(part) for part in (*value.args, *value.keywords.items())]
+        return f"partial of {_words(value.func)} with ({', '.join(given)})"
+    kind: Any = type(value)
+    if kind.__repr__ is object.__repr__ and kind.__str__ is object.__str__:
+        fields = "; ".join(f"{name} {_content(part)}" for name, part in sorted(getattr(value, "__dict__", {}).items()))
+        return f"object {kind.__module__}.{kind.__qualname__} (fields {digest(fields.encode())[:16]})"
+    return " ".join(_ADDRESS.sub("", str(value)).split())
+
+
+def _mark(function: types.FunctionType) -> str:
+    code = function.__code__
+    constants = _ADDRESS.sub("", _constants(code) + repr(function.__defaults__))
+    parts = [code.co_code, constants.encode(), repr(code.co_names).encode()]
+    held = [_held(cell) for cell in function.__closure__ or ()]
+    parts += [_content(value).encode() for value in (function.__kwdefaults__, *held) if value is not None]
+    return digest(*parts)[:16]
+
+
+def _constants(code: types.CodeType) -> str:
+    """Inner functions by their code, not by the line that they stand on; sets in one order."""
+    special = (types.CodeType, frozenset)
+    return repr(tuple(_content(value) if isinstance(value, special) else value for value in code.co_consts))
+
+
+def _held(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return None
+
+
+def _content(value: Any) -> str:
+    """A value as text: arrays and tensors by their bytes."""
+    if isinstance(value, types.CodeType):
+        return digest(value.co_code, _constants(value).encode(), repr(value.co_names).encode())
+    if isinstance(value, (set, frozenset)):
+        return repr(sorted(map(_content, value)))
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape} {digest(np.ascontiguousarray(value).tobytes())}"
+    return _words(value) if callable(value) and not isinstance(value, type) else _ADDRESS.sub("", repr(value))

@@ -166,7 +166,7 @@ def _walk(
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """False for a link that leads nowhere, to itself or to where one may not look; a picture by its name is then bad."""
+    """False for a link that leads nowhere, to itself or where one may not look; a picture by its name is then bad."""
     try:
         return entry.is_dir()
     except OSError:

@@ -25,7 +25,6 @@ from ..features.backbones import Backbone, as_backbones
 from ..features.pictures import DECODING
 from ..features.saved import backbone_files
 from ..features.specs import BACKBONE_FILE, default_name
-from ..features.weights import model_hash
 from ..features.zoo_pretrained import WEIGHTS_FILE
 from ..store.files import digest, json_bytes, make_folder, write_atomic
 from .choosing import Used
@@ -39,7 +38,7 @@ from .tunable import LinearHead
 def heads_of(backbone: Backbone, head: LinearHead, labels: Labels, used: Used, *, ready: bool) -> Heads:
     """The head as `fit_heads` would give it; backbone: has seen a batch. ready: pictures come preprocessed."""
     words = "none: float arrays" if ready else f"{DECODING}; {backbone.preprocessing}"
-    entry = {"model_hash": model_hash(backbone.module), "preprocessing": words, "pooling": backbone.pooling}
+    entry = {"model_hash": backbone.hash(), "preprocessing": words, "pooling": backbone.pooling}
     one = Head(
         backbone.name,
         hash_of_entry(entry),

@@ -17,7 +17,6 @@ from .._types import IntArray
 from ..errors import InvalidInput
 from ..features.backbones import Backbone, pick_compute
 from ..features.progress import Callback
-from ..features.weights import model_hash
 from ..store.files import digest
 from .crops import Crops, crops_for
 from .evaluate import measure_statistics
@@ -216,5 +215,5 @@ def _mark(
     scores = weights_hash({**trainee.scores, **goal.tensors()})
     parts = (repr(plan), repr(cut), repr(chosen.names), pool.shelf.content, repr(shelf.rows.tolist()), codes, scores)
     base = pool.net.backbone
-    who = (model_hash(base.module), repr((base.preprocessing, base.pool, base.output)))
+    who = (base.hash(), repr((base.preprocessing, base.pool, base.output)))
     return digest(*(part.encode() for part in (*who, *parts)))
