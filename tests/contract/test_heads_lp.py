@@ -8,7 +8,7 @@ import pytest
 from oneglance import _core
 from oneglance.errors import InvalidInput
 from oneglance.reference.heads import least_norm, lp_dual, lp_objective
-from oneglance.solvers import design, losses, lp_regression, normal
+from oneglance.solvers import design, losses, lp_regression, normal, single_index
 from oneglance.solvers.design import Design
 
 RNG = np.random.default_rng(7)
@@ -269,6 +269,21 @@ def test_least_norm_where_columns_depend(p):
     assert np.abs(null @ fit.coef).max() <= 1e-9 * np.abs(fit.coef).max()
     wide = lp_regression(A[:6], B[:6], p)
     np.testing.assert_allclose(wide.coef[:, 0], least_norm(A[:6], B[:6], np.ones(6)), atol=1e-10)
+
+
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("p", [1, 1.5, 2, 3, np.inf])
+def test_targets_on_other_rows_do_not_meet(p, intercept):
+    targets = np.stack([B, B[::-1], 2 * B], axis=1)
+    targets[6:, 1] = np.nan
+    both = lp_regression(A, targets, p, intercept=intercept)
+    for j, rows in enumerate((slice(None), slice(6), slice(None))):
+        alone = lp_regression(A[rows], targets[rows, j], p, intercept=intercept)
+        np.testing.assert_allclose(both.coef[:, j], alone.coef[:, 0], atol=1e-7)
+        assert both.value[j] == pytest.approx(alone.value[0], rel=1e-9, abs=1e-12)
+    few = single_index(np.where(np.arange(300)[:, None] < 6, A, np.nan), targets[:, 1], "tanh", intercept=intercept)
+    want = single_index(A[:6], targets[:6, 1], "tanh", intercept=intercept)
+    np.testing.assert_array_equal(few.coef, want.coef)
 
 
 def test_p_2_is_least_squares_for_all_targets_at_once():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._check import as_mask, as_shards, positive_int, positive_number
-from .._types import BoolArray, Float64Array
+from .._types import BoolArray, Float64Array, IntArray, RowShards
 from ..errors import InvalidInput
 from .design import Design
 from .interior import least_absolute, least_maximum
@@ -26,7 +26,7 @@ class LpFit:
     gap        float64 (c,): proven bound on value - minimum, from a dual point (up to rounding, about 1e-14 value)
     steps      int64 (c,): steps of Newton or of the interior point method; 0 where the start was already optimal
     converged  bool (c,): gap <= tol * value, or value below rounding (1e-24 of that of no features)
-    rank       columns of the rows that are independent, the constant included
+    rank       columns of the rows that are independent, the constant included; the most over targets
     """
 
     coef: Float64Array
@@ -89,12 +89,12 @@ def lp_regression(
         raise InvalidInput(
             "y, weights and mask leave no row to fit: every target needs a finite value with a weight > 0."
         )
-    keep: BoolArray | None = None
-    at = np.flatnonzero(s.any(axis=1))
-    if 2 * at.size <= n_rows or at.size <= min(n_rows - 1, rows.shape[1]):
-        rows, targets, s = as_shards(rows.take(at), "X"), targets[at], s[at]
-    elif at.size < n_rows:
-        keep = np.asarray(s.any(axis=1))
+    alike = np.unique(s > 0, axis=1, return_inverse=True)[1].reshape(-1)
+    if alike.any():  # targets on other rows have other least norms: each sort by itself
+        same: dict[str, Any] = {"weights": weights, "ridge": ridge, "eps": eps, "intercept": intercept, "huber": huber}
+        same |= {"mask": mask, "tol": tol, "max_steps": max_steps}
+        return _merged(alike, [lp_regression(X, targets[:, alike == sort], p, **same) for sort in np.unique(alike)])
+    rows, targets, s, keep = only_used(rows, targets, s)
     s = s / s.sum(axis=0)
     b = np.where(s > 0, targets, 0.0)
     plain, c = p == 2 and huber is None and eps == 0, b.shape[1]
@@ -107,6 +107,27 @@ def lp_regression(
     value, gap = np.array([fit.value for fit, _ in fits]), np.array([fit.gap for fit, _ in fits])
     done = np.array([converged for _, converged in fits])
     return LpFit(coef, constant, value, gap, np.array([fit.steps for fit, _ in fits]), done, design.rank)
+
+
+def only_used(
+    rows: RowShards, targets: Float64Array, s: Float64Array
+) -> tuple[RowShards, Float64Array, Float64Array, BoolArray | None]:
+    """Rows with a weight > 0 for some target: taken into memory where they are few, else a mask for a Design."""
+    at, n_rows = np.flatnonzero(s.any(axis=1)), len(rows)
+    if 2 * at.size <= n_rows or at.size <= min(n_rows - 1, rows.shape[1]):
+        return as_shards(rows.take(at), "X"), targets[at], s[at], None
+    return rows, targets, s, np.asarray(s.any(axis=1)) if at.size < n_rows else None
+
+
+def _merged(sort: IntArray, parts: list[LpFit]) -> LpFit:
+    """Fits of sorts of targets as one, the targets in their order."""
+    back = np.argsort(np.argsort(sort, kind="stable"), kind="stable")
+
+    def joined(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in parts], axis=-1)[..., back]
+
+    names = ("coef", "intercept", "value", "gap", "steps", "converged")
+    return LpFit(**{name: joined(name) for name in names}, rank=max(part.rank for part in parts))
 
 
 def _loss(p: Any, huber: Any) -> tuple[float, float | None]:

@@ -11,7 +11,7 @@ from .._check import as_shards, positive_int, positive_number
 from .._types import BoolArray, Float64Array, IntArray
 from ..errors import InvalidInput
 from .design import Design
-from .lp import as_targets, as_weights, least_squares
+from .lp import as_targets, as_weights, least_squares, only_used
 from .normal import NormalSystem
 
 
@@ -69,8 +69,9 @@ def single_index(
     s = np.where(np.isfinite(targets), share[:, None], 0.0)
     if not (s.sum(axis=0) > 0).all():
         raise InvalidInput("y and weights leave no row to fit: some target needs a finite value and a weight > 0.")
+    rows, targets, s, keep = only_used(rows, targets, s)
     s, b = s / s.sum(axis=0), np.where(s > 0, targets, 0.0)
-    design = Design(rows, None, bool(intercept), "X")
+    design = Design(rows, keep, bool(intercept), "X")
     starts = [
         least_squares(design, start, s, design.penalty(ridge), tol, certify=False)[0]
         for start in (b, np.where(s > 0, _pre_image(activation, b), 0.0))
