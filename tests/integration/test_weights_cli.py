@@ -62,6 +62,8 @@ def test_json_and_left_out_items(pool, tmp_path):
 
 def test_dry_run_and_overwrite(pool, tmp_path):
     assert "passes" in run("vit.npy", "--dry-run")
+    with pytest.raises(InvalidInput, match="p must be a finite number > 0, got 0"):
+        run("vit.npy", "--dry-run", "--p", 0)
     assert not (tmp_path / "weights.parquet").exists()
     run("vit.npy")
     with pytest.raises(InvalidInput, match=r"--out weights.parquet exists. .* add --overwrite"):

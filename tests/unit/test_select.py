@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -288,6 +290,17 @@ def test_written_files_hold_the_selection(store, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.csv", "s.parquet"]
     assert "15 items" in repr(selection)
     assert selection.ids[0] in repr(selection)
+
+
+def test_ids_of_any_text_come_back_from_csv(tmp_path):
+    names = ["a,b", 'say "x"', "two\nlines", "a\rreturn", "both\r\n", "=1+1", "é", "007"]
+    pool = replace(as_pool(np.eye(8)), ids=np.array(names, dtype=object))
+    path = og.select(pool, 8, "random").to_csv(tmp_path / "s.csv")
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["item_id"] for row in rows} == set(names)
+    assert path.read_bytes().startswith(b"rank,row_id,item_id,score,inclusion_prob,weight,reason\n")
+    assert og.select(pool, 1, "random", exclude=[row["item_id"] for row in rows[:-1]]).ids == [rows[-1]["item_id"]]
 
 
 def test_pandas_is_optional(two, monkeypatch):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .._check import positive_number
 from .pool import Pool
 from .space import Space
 
@@ -58,7 +59,7 @@ def plan_lewis(pool: Pool, n_candidates: int, n_rows_written: int, *, p: float, 
 
     Flops are 2 n d^2 per pass; the rate is measured here with a small matrix product (about 50 ms).
     """
-    passes = min(max_passes, expected_passes(p))
+    passes = min(max_passes, expected_passes(positive_number(p, "p")))
     backbones: dict[str, dict[str, Any]] = {}
     flops, read_bytes, widest = 0.0, 0, 0
     for name, rows in pool.features.items():

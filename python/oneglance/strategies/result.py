@@ -142,12 +142,12 @@ class Selection:
     def to_csv(self, path: str | PathLike[str]) -> Path:
         """Writes to_table() as UTF-8 CSV with a header, whole or not at all. Raises StoreError."""
         target = Path(path)
-        text = io.StringIO()
+        lines = _Lines()
         table = self.to_table()
-        writer = csv.writer(text, lineterminator="\n")
+        writer = csv.writer(lines, lineterminator="\r\n")
         writer.writerow(table.column_names)
         writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
-        write_atomic(target, [text.getvalue().encode()])
+        write_atomic(target, ["".join(lines).encode()])
         return target
 
     def to_pandas(self) -> Any:
@@ -157,6 +157,13 @@ class Selection:
         except ImportError:
             raise MissingDependency("to_pandas needs pandas: pip install pandas. to_table() works without.") from None
         return self.to_table().to_pandas()
+
+
+class _Lines(list[str]):
+    """Lines of a csv writer. Told that lines end with both, it quotes fields with either; they end with one here."""
+
+    def write(self, line: str) -> None:
+        self.append(line.removesuffix("\r\n") + "\n")
 
 
 def _numbers(values: Float64Array) -> pa.Array:
