@@ -18,7 +18,7 @@ from oneglance.evaluation.intervals import NO_DIFFERENCE
 from oneglance.evaluation.plot import plot_evaluation
 from oneglance.evaluation.probes import PROBES, RIDGE_PENALTY, fit_logistic, knn_probe, linear_probe, ridge_probe
 from oneglance.evaluation.report import conclusions, score_tables, warnings_of
-from oneglance.evaluation.splits import make_splits
+from oneglance.evaluation.splits import codes_of, make_splits
 from oneglance.solvers import logistic_path
 
 N = 200
@@ -238,6 +238,18 @@ def test_items_without_a_label_take_no_part(pool):
     for gap in (float("nan"), "", "-1"):  # in a list of names; "-1" is a name like any other
         names = [gap if row % 4 else f"class {value}" for row, value in enumerate(labels)]
         assert prepare(features, names, ["kmeans"], [8], 3, splits=2).classes.size == (N if gap == "-1" else 50)
+
+
+def test_names_of_classes_that_look_like_numbers():
+    assert codes_of(["10", "9", "-1", None])[1] == ["-1", "9", "10"]
+    assert codes_of(["1", "01", "001", "2"])[1] == ["001", "01", "1", "2"]  # not in the order of a set
+    assert codes_of(["\u00b2", "1"])[1] == ["1", "\u00b2"]
+    assert codes_of(["--1", "1"])[1] == ["--1", "1"]
+
+
+def test_numbers_of_numpy_are_shares_and_budgets(pool):
+    job = prepare(*pool, ["kmeans"], np.int64(8), 3, test=np.float32(0.25), splits=2)
+    assert (list(job.budgets), job.n_test) == ([8], 50)
 
 
 def test_baseline_budgets_lengthen_the_curve_of_random_alone(pool):

@@ -58,7 +58,7 @@ def prepare(
     notes: list[str] = []
     names = as_classes(labels, pool)
     kept, features = usable_rows(pool, used, [name is not None for name in names], notes, "items")
-    own_test = None if test is None or isinstance(test, (int, float)) else test
+    own_test = None if test is None or isinstance(test, (int, float, np.number)) else test
     if own_test is None:
         (codes,), class_names = codes_of([names[row] for row in kept])
         grouping, how_grouped = read_groups(groups, pool, kept)
@@ -141,7 +141,7 @@ def read_seeds(seeds: Any) -> list[int]:
 
 def read_budgets(budgets: Any, n_pool: int, notes: list[str], name: str) -> list[int]:
     """Counts, ascending and distinct, of counts and percentages of the pool."""
-    asked = [budgets] if isinstance(budgets, (str, int)) else list(budgets)
+    asked = [budgets] if isinstance(budgets, (str, int, np.integer)) else list(budgets)
     if not asked:
         raise InvalidInput(f'{name} must hold at least one count or percentage like "2%", got none.')
     try:
@@ -197,7 +197,7 @@ def read_groups(groups: Any, pool: Pool, kept: IntArray) -> tuple[list[Any] | No
     from in words."""
     if groups is None:
         values = pool.columns.get("group")
-        if values is None or all(value is None for value in values.tolist()):
+        if values is None or all(missing(value) for value in values.tolist()):
             return None, None
         return _groups_of(values[kept]), "the column group"
     if isinstance(groups, str):

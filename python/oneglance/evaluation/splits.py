@@ -69,8 +69,8 @@ def _class_name(value: Any, name: str) -> str | None:
 def codes_of(*parts: list[str | None]) -> tuple[list[IntArray], list[str]]:
     """Classes as 0 .. n_classes - 1 over all parts, in sorted order (numbers by value); -1 for no label."""
     names = {value for part in parts for value in part if value is not None}
-    whole = all(value.lstrip("-").isdigit() for value in names)
-    classes = sorted(names, key=int) if whole else sorted(names)
+    whole = all(value.removeprefix("-").isdecimal() for value in names)
+    classes = sorted(names, key=lambda value: (int(value), value)) if whole else sorted(names)  # "1" and "01" differ
     code = {value: number for number, value in enumerate(classes)}
     return [
         np.array([-1 if value is None else code[value] for value in part], dtype=np.int64) for part in parts
