@@ -147,6 +147,17 @@ def test_shift_by_corruption_and_leakage():
     assert quiet.find("leakage") is None
 
 
+def test_repeats_are_no_shift():
+    """Rows that come five times each are told as duplicates; as rows drawn one by one they made every p value tiny."""
+    rng = np.random.default_rng(0)
+    x, y = np.repeat(rng.normal(size=(100, 16)), 5, axis=0), rng.normal(size=(300, 16))
+    for one, other in ((x, y), (y, x)):
+        found = og.audit(one, against=other, permutations=199)
+        assert found.find("shift") is None
+        told = found.metrics["against"]["features"]["shift"]
+        assert sorted((told["n_pool"], told["n_against"])) == [100, 300]
+
+
 def test_equal_but_for_rounding_is_leakage_and_a_cosine_near_one_is_not():
     """In two dimensions, or around a large mean, strangers have a cosine of 1 - 1e-6 too."""
     rng = np.random.default_rng(0)

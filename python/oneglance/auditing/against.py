@@ -11,7 +11,7 @@ from ..errors import InvalidInput
 from ..strategies.pairs import fixed_sample
 from .feature_checks import Wanted
 from .findings import Finding, counted, finding
-from .near import nearest_in
+from .near import equal_rows, nearest_in
 from .picture_checks import unreadable
 from .picture_pass import PictureTable
 from .picture_repeats import comparable, near_pictures
@@ -126,11 +126,19 @@ def compare_features(
     sample_rows: int,
     permutations: int,
 ) -> tuple[list[Finding], dict[str, Any]]:
-    """Leakage and shift under one backbone, of one width."""
+    """Leakage and shift under one backbone, of one width.
+
+    The tests of shift take rows as drawn one by one, so that of equal rows only one counts, in either pool.
+    """
     findings, metrics = _leaked_rows(name, rows, usable, other, other_usable, wanted)
-    there, there_other = (np.flatnonzero(mask).astype(np.int64) for mask in (usable, other_usable))
+    there, there_other = (
+        np.flatnonzero(mask & (equal_rows(part, mask) == np.arange(len(part)))).astype(np.int64)
+        for part, mask in ((rows, usable), (other, other_usable))
+    )
     if min(there.size // 2, there_other.size) < LEAST_ROWS:
-        metrics["shift"] = f"not tested: it takes {2 * LEAST_ROWS} usable rows here and {LEAST_ROWS} there"
+        metrics["shift"] = (
+            f"not tested: it takes {2 * LEAST_ROWS} usable rows here and {LEAST_ROWS} there, no two equal"
+        )
         return findings, metrics
     wanted.note(f"shift under {name} ...")
     found = shift(rows, there, other, there_other, sample_rows=sample_rows, permutations=permutations, seed=wanted.seed)

@@ -120,11 +120,11 @@ def audit(
             metrics["features"][name] = figures
         if classes is not None:
             judge(mine.pool, usable, *classes, metrics, wanted)
+    findings = settled(findings, mine.n_items)
     if theirs is not None:
         found, metrics["against"] = _compare(mine, theirs, tables, usable, int(hamming), wanted, sample_rows,
                                              permutations)  # fmt: skip
         findings += found
-    findings = settled(findings, mine.n_items)
     findings.sort(key=lambda one: SEVERITIES.index(one.severity))
     read = [table for table in tables if table is not None]
     seconds = {
