@@ -320,6 +320,17 @@ def test_what_cannot_be_used_stands_for_nothing():
 # ---- pictures
 
 
+def test_sizes_that_hardly_differ_are_not_odd_and_no_pixels_are_a_reason():
+    rng = np.random.default_rng(0)
+    photos = [Image.fromarray(rng.integers(0, 256, (40, side, 3), dtype=np.uint8)) for side in [50] * 30 + [51, 90]]
+    found = og.audit([*photos, Image.new("RGB", (0, 0)), np.zeros((0, 5, 3), dtype=np.uint8)], workers=0)
+    odd = found.find("odd size")
+    assert odd.rows.tolist() == [31]
+    assert odd.value == pytest.approx(math.sqrt(40 * 90) - math.sqrt(40 * 50))
+    assert found.find("unreadable").rows.tolist() == [32, 33]
+    assert found.find("unreadable").details[0] == "no pixels: 0 x 0"
+
+
 def test_many_look_alikes_are_told_and_none_is_dropped():
     """One camera that never moves: the hash hardly tells its pictures apart, and all but one would be left out."""
     rng = np.random.default_rng(1)

@@ -14,6 +14,7 @@ from .picture_repeats import FLAT, repeated_pictures
 
 DARK, LIGHT, BLURRED, NARROW = 0.32, 0.05, 0.29, 0.35
 _ODD = 0.2  # a mode, or grey among colours, of at most this share of the pool is odd
+_ODD_SIZE = 0.1  # of the median side: nearer sizes are not odd, where all others are of one size too
 _GREY = 1.0  # mean difference of the channels, of 255
 _SMOOTHER = 3.0  # standard deviations below the pool's median
 
@@ -194,8 +195,9 @@ def _shape(table: PictureTable, there: IntArray) -> list[Finding]:
     )
     side = np.sqrt(table.width * table.height)
     low, high = np.percentile(side[there], [25, 75])
-    reach = 3 * (high - low)
-    rows = there[(side[there] < low - reach) | (side[there] > high + reach)]
+    reach = max(3 * (high - low), _ODD_SIZE * np.median(side[there]))
+    away = np.maximum(low - side, side - high)
+    rows = there[away[there] > reach]
     if rows.size:
         found.append(
             finding(
@@ -203,7 +205,7 @@ def _shape(table: PictureTable, there: IntArray) -> list[Finding]:
                 "note",
                 "pictures",
                 f"{counted(rows.size, 'picture')} far larger or smaller than the rest.",
-                value=float(np.abs(side[rows] - np.median(side[there])).max()),
+                value=float(away[rows].max()),
                 threshold=float(reach),
                 measure="distance of sqrt(width height) from the pool's quartiles, in pixels",
                 advice="Another camera, thumbnails, or crops? Embed them at one size, or apart.",

@@ -173,6 +173,9 @@ def score_rows(pictures: Pictures, first: int, stop: int) -> PictureTable:
                 f"source[{first + row}] is a float array: an audit of pictures needs 8-bit pixels. Give pictures as "
                 "they come from their files, or audit the features."
             )
+        if 0 in picture.size:
+            table.reasons[row] = f"no pixels: {picture.width} x {picture.height}"
+            continue
         pixels = picture.tobytes()
         table.width[row], table.height[row] = picture.size
         table.modes[row] = picture.info.get(STORED_MODE, "")
