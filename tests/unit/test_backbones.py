@@ -300,6 +300,8 @@ def test_timm_models(torchvision: Any, tmp_path: Path) -> None:
     (mean,) = as_backbones(f"timm:{name}=random?pool=mean")
     assert np.abs(features.extract(mean, pictures(1)) - cls).max() > 1e-3
     assert "without the first 1" in mean.pooling
+    (swin,) = as_backbones("timm:swin_tiny_patch4_window7_224=random?pool=mean")  # its map is (N, h, w, d)
+    assert features.extract(swin, pictures(1)).shape == (1, 768)
     full = timm.create_model("resnet10t", pretrained=False)
     torch.save(full.state_dict(), tmp_path / "w.pth")
     (loaded,) = as_backbones(f"timm:resnet10t={tmp_path / 'w.pth'}")

@@ -13,7 +13,7 @@ from ..errors import InvalidInput
 from ..store import BackboneInfo
 from ..store.files import digest
 from .pattern_spec import PatternHooks
-from .pooling import POOLS, pick_output, pool_output, prefix_tokens
+from .pooling import POOLS, has_channels_last, pick_output, pool_output, prefix_tokens
 from .preprocess import IMAGENET, in_words
 from .specs import default_name, parse_spec
 from .weights import model_hash
@@ -118,7 +118,9 @@ class Backbone:
         """The features in what forward() returned for this batch."""
         with torch.inference_mode():
             tensor, where = pick_output(result, self.name, self.output, self.pool)
-            pooled, self.pooling = pool_output(tensor, self.name, where, self.pool, self._n_prefix)
+            pooled, self.pooling = pool_output(
+                tensor, self.name, where, self.pool, self._n_prefix, has_channels_last(self.module)
+            )
             features = pooled.detach().float().cpu()
         if features.shape[0] != batch.shape[0]:
             raise InvalidInput(

@@ -15,7 +15,7 @@ from .backbones import Backbone
 from .pattern_attention import kind_of
 from .pattern_maps import Call, find_map, trace
 from .pattern_spec import PatternSpec
-from .pooling import has_class_token, pick_output, prefix_tokens
+from .pooling import has_channels_last, has_class_token, pick_output, prefix_tokens
 
 CURE = (
     "Pass attention=False / --no-attention to keep all patches (uniform attention), name the modules with "
@@ -75,7 +75,7 @@ def find_anatomy(backbone: Backbone, spec: PatternSpec, batch: Tensor, compute: 
     if unread is not None and spec.attention:
         why = f"it has {len(stacks)} stacks of blocks" if stacks else f"nothing is known about its {unread}"
         raise unreachable(backbone, f"{why}, one stack of blocks with one self-attention each was looked for")
-    channels_last = getattr(module, "output_fmt", None) == "NHWC"
+    channels_last = has_channels_last(module)
     if len(shape) == 4:
         return Anatomy(None, is_map=True, channels_last=channels_last)
     found = None if _has_tokens(module) else find_map(calls)

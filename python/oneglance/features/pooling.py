@@ -28,6 +28,11 @@ def prefix_tokens(module: torch.nn.Module) -> int:
     return 1 + registers + ("distillation_token" in names)
 
 
+def has_channels_last(module: torch.nn.Module) -> bool:
+    """True where the module says that its maps are (N, h, w, d), as timm's Swin does."""
+    return getattr(module, "output_fmt", None) == "NHWC"
+
+
 def has_class_token(module: torch.nn.Module) -> bool:
     """True if some parameter is a class token by its name; registers alone are none."""
     return any(name.rpartition(".")[2] in _CLS for name, _ in module.named_parameters())
@@ -64,11 +69,12 @@ def pick_output(output: Any, name: str, key: str | None = None, pool: str = "aut
 
 
 def pool_output(
-    tensor: torch.Tensor, name: str, where: str, pool: str = "auto", n_prefix: int = 0
+    tensor: torch.Tensor, name: str, where: str, pool: str = "auto", n_prefix: int = 0, channels_last: bool = False
 ) -> tuple[torch.Tensor, str]:
     """(N, d) features and how they were pooled, in words.
 
-    (N, d)        kept                         (N, d, h, w)  mean over the map (also (N, d, ...) beyond 4-D)
+    (N, d)        kept                         (N, d, h, w)  mean over the map (also (N, d, ...) beyond 4-D);
+                                               channels_last: (N, h, w, d)
     (N, T, d)     the class token if the network has one (n_prefix > 0), else the mean over tokens;
                   "mean" leaves the n_prefix tokens out, "cls" takes the first
 
@@ -83,6 +89,8 @@ def pool_output(
         return tensor.float().mean(dim=1), f"{where}: mean over tokens"
     if pool == "cls":
         raise InvalidInput(f'backbone "{name}": pool="cls" needs tokens (N, T, d), got shape {shape}. Use pool="mean".')
+    if tensor.ndim == 4 and channels_last:
+        tensor = tensor.movedim(3, 1)
     if tensor.ndim >= 4:
         return tensor.float().flatten(2).mean(dim=2), f"{where}: mean over the {tensor.ndim - 2}-D map"
     if tensor.ndim == 2:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .._types import Float64Array, FloatArray, IntArray
 from ..adapt.head import scale_rows
 from ..features.backbones import Backbone
-from ..features.pooling import pick_output, pool_output, prefix_tokens
+from ..features.pooling import has_channels_last, pick_output, pool_output, prefix_tokens
 from ..masks.shelf import Shelf
 from .penalties import unit
 
@@ -57,7 +57,8 @@ class Tunable:
         tensor, where = pick_output(
             self.backbone.answer(pictures), self.backbone.name, self.backbone.output, self.backbone.pool
         )
-        return pool_output(tensor, self.backbone.name, where, self.backbone.pool, self._n_prefix)[0].float()
+        name, last = self.backbone.name, has_channels_last(self.module)
+        return pool_output(tensor, name, where, self.backbone.pool, self._n_prefix, last)[0].float()
 
     def logits(self, features: Tensor) -> Tensor:
         """(B, d) -> (B, K)."""

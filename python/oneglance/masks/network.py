@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from ..errors import InvalidInput
 from ..features.backbones import Backbone
-from ..features.pooling import pick_output, pool_output, prefix_tokens
+from ..features.pooling import has_channels_last, pick_output, pool_output, prefix_tokens
 
 BN_MODES = ("train", "frozen", "adabn")
 _NORMS = nn.modules.batchnorm._BatchNorm
@@ -43,6 +43,7 @@ class Network:
         self.backbone = backbone
         self._called = _Called(backbone)
         self._n_prefix = prefix_tokens(backbone.module)
+        self._channels_last = has_channels_last(backbone.module)
         self.tensors = {name: value.detach() for name, value in backbone.module.named_parameters()}
         self._buffers = {name: value.detach() for name, value in backbone.module.named_buffers()}
         self._norms = norms_of(backbone.module)
@@ -70,7 +71,9 @@ class Network:
         with torch.autocast(pictures.device.type, dtype=torch.bfloat16) if half else contextlib.nullcontext():
             answer = functional_call(self._called, {_PREFIX + name: value for name, value in given.items()}, pictures)
         tensor, where = pick_output(answer, self.backbone.name, self.backbone.output, self.backbone.pool)
-        pooled, _ = pool_output(tensor, self.backbone.name, where, self.backbone.pool, self._n_prefix)
+        pooled, _ = pool_output(
+            tensor, self.backbone.name, where, self.backbone.pool, self._n_prefix, self._channels_last
+        )
         return pooled.float()
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ from ..errors import InvalidInput
 from ..features.backbones import Backbone
 from ..features.encoders import SmallResNet, SmallViT
 from ..features.pattern_anatomy import block_stacks, final_norm
-from ..features.pooling import pick_output, pool_output, prefix_tokens
+from ..features.pooling import has_channels_last, pick_output, pool_output, prefix_tokens
 
 _NORMS = nn.modules.batchnorm._BatchNorm
 
@@ -61,7 +61,7 @@ class BackboneEncoder(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         name, pool = self.backbone.name, self.backbone.pool
         tensor, where = pick_output(self._answer(pictures), name, self.backbone.output, pool)
-        return pool_output(tensor, name, where, pool, self._n_prefix)[0]
+        return pool_output(tensor, name, where, pool, self._n_prefix, has_channels_last(self.module))[0]
 
     def takes(self, size: tuple[int, int]) -> bool:
         """Whether it runs on pictures of that size beside its own; transformers with fixed positions do not, nor do
