@@ -123,6 +123,23 @@ def test_labels_that_were_not_picked_do_not_reach_the_heads(pool):
     assert (one.per_seed("first", 10) == other.per_seed("first", 10)).all()
 
 
+def test_a_function_cannot_change_the_features_of_others(pool):
+    def centred(features, budget, seed):
+        rows = features["a"]
+        rows -= rows.mean(axis=0)
+        return np.arange(budget)
+
+    with pytest.raises(ValueError, match="read-only"):
+        quick(pool, {"centred": centred, "kmeans": "kmeans"}, [8])
+    assert pool[0]["a"].flags.writeable
+
+
+@pytest.mark.parametrize("answer", [np.arange(8) + 0.5, None, np.ones(8, dtype=bool), np.zeros((8, 1), dtype=int)])
+def test_a_function_answers_positions(pool, answer):
+    with pytest.raises(og.InvalidInput, match="strategy 'own' must return positions of rows"):
+        quick(pool, {"own": lambda *_: answer}, [8])
+
+
 def test_random_labels_show_no_difference(pool):
     found = quick((pool[0], np.random.default_rng(5).integers(0, 4, N)), ["kmeans", "farthest"], seeds=8)
     assert {contrast.verdict for contrast in found.contrasts()} == {NO_DIFFERENCE}

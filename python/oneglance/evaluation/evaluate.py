@@ -36,7 +36,8 @@ def evaluate(
     labels           (n,) classes; or the name of a column of the store; or {item id: class}. None, NaN, "" and -1
                      are no label: such items take no part at all
     strategies       names of registered strategies (all by default), "kmeans:metric=cosine" with parameters, or
-                     {name: text, (strategy, {parameter: value}) or function (features, budget, seed) -> positions}.
+                     {name: text, (strategy, {parameter: value}) or function (features, budget, seed) -> positions},
+                     whose features are read-only: {backbone: (n, d)}.
                      "random" is always there. use_weights=true among the parameters puts the strategy's weights
                      into the heads' loss
     budgets          counts, or percentages of the pool of a split: "2%"

@@ -89,6 +89,24 @@ def unit_rows(features: Mapping[str, FloatArray]) -> Float64Array:
     return UnitLength.of(features).apply(features)
 
 
+def read_only(rows: FloatArray) -> FloatArray:
+    """The same rows for a stranger: what it wrote into them would change the features of all who come after."""
+    view = rows.view()
+    view.flags.writeable = False
+    return view
+
+
+def as_picked(answer: Any, strategy: str) -> IntArray:
+    """The positions that a function answered. Raises InvalidInput for anything else."""
+    rows = np.asarray(answer)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise InvalidInput(
+            f"strategy {strategy!r} must return positions of rows (a 1-D array of int), got {rows.dtype} of shape "
+            f"{rows.shape}. For a mask return numpy.flatnonzero(mask)."
+        )
+    return rows.astype(np.int64)
+
+
 def check_picks(picks: Picks, strategy: str, budget: int, n_rows: int) -> None:
     """A strategy that cheats on its budget must not enter a table. Raises InvalidInput."""
     rows = np.asarray(picks.indices)

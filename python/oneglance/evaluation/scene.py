@@ -14,7 +14,7 @@ from ..store.files import digest
 from ..strategies import Pool, select
 from .cells import Cell
 from .entrants import Entrant
-from .pickers import Picks, UnitLength, check_picks
+from .pickers import Picks, UnitLength, as_picked, check_picks, read_only
 from .probes import PROBES
 from .threads import one_thread
 
@@ -45,7 +45,7 @@ class Scene:
         self.labels, self.test_labels = labels, test_labels
         n_rows = len(labels)
         everyone = np.ones(n_rows, dtype=np.bool_)
-        self._features = dict(features)
+        self._handed_out = {name: read_only(rows) for name, rows in features.items()}
         self._pool = Pool({name: RowShards((rows,)) for name, rows in features.items()}, everyone, patterns=patterns)
         self._stacked = self._pool if len(features) == 1 else Pool({STACKED: RowShards((self.rows,))}, everyone)
         self._covered = np.arange(n_rows)
@@ -79,8 +79,8 @@ class Scene:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             if entrant.pick is not None:
-                answer: Any = entrant.pick(self._features, budget, seed)
-                picks = answer if isinstance(answer, Picks) else Picks(np.asarray(answer, dtype=np.int64), None)
+                answer: Any = entrant.pick(self._handed_out, budget, seed)
+                picks = answer if isinstance(answer, Picks) else Picks(as_picked(answer, entrant.name), None)
             else:
                 pool = self._pool if entrant.several else self._stacked
                 chosen = select(pool, budget, entrant.strategy or "", seed=seed, explain=False, **entrant.params)
