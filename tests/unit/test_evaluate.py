@@ -428,6 +428,20 @@ def test_a_lock_that_cannot_be_made_is_an_error_not_a_wait(pool, tmp_path, monke
         quick(pool, ["kmeans"], out=tmp_path / "e")
 
 
+def test_cells_that_stay_behind_are_an_error_not_the_new_answer(pool, tmp_path, monkeypatch):
+    features, labels = pool
+    quick(pool, ["kmeans"], out=tmp_path)
+
+    def refused(path, *args, **kwargs):
+        if kwargs.get("ignore_errors"):
+            return
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("shutil.rmtree", refused)
+    with pytest.raises(og.StoreError, match="finished cells cannot be removed .Permission denied"):
+        quick((features, labels[::-1].copy()), ["kmeans"], out=tmp_path, fresh=True)
+
+
 def work(features, labels, out):
     og.evaluate(features, labels, ["kmeans"], [8, 16], 4, heads=("ridge", "knn"), splits=2, out=out)
 

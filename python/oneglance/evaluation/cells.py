@@ -132,11 +132,23 @@ class CellStore(Generic[AnyCell]):
             if path.exists():
                 self._check_head(path, head, fresh)
             if fresh:
-                shutil.rmtree(self.folder / CELLS, ignore_errors=True)
+                self._forget()
             write_atomic(path, [json_bytes(head)])
         finally:
             if lock is not None:
                 lock.release()
+
+    def _forget(self) -> None:
+        """Removes all cells. What stayed behind could be taken for cells of other labels, so that is an error."""
+        cells = self._folder_of_cells()
+        try:
+            if cells.exists():
+                shutil.rmtree(cells)
+        except OSError as error:
+            raise StoreError(
+                f"out {self.folder}: finished cells cannot be removed ({error.strerror}: {error.filename}). Is another "
+                "run at work there? Choose another folder, or remove this one."
+            ) from error
 
     def _check_head(self, path: Path, head: dict[str, Any], fresh: bool) -> None:
         try:
@@ -179,11 +191,14 @@ class CellStore(Generic[AnyCell]):
         make_folder(folder)
         return _locked(folder, wait=wait)
 
-    def _unit_folder(self, unit: tuple[str, str, int]) -> Path:
+    def _folder_of_cells(self) -> Path:
         if self.folder is None:
             raise RuntimeError("cells without a folder have no path")
+        return self.folder / CELLS
+
+    def _unit_folder(self, unit: tuple[str, str, int]) -> Path:
         backbone, strategy, split = unit
-        return self.folder / CELLS / self._views[backbone] / self._strategies[strategy] / f"split-{split}"
+        return self._folder_of_cells() / self._views[backbone] / self._strategies[strategy] / f"split-{split}"
 
     def _path(self, key: Key) -> Path:
         return self._unit_folder(key.unit) / f"seed-{key.seed}_budget-{key.budget}.json"
