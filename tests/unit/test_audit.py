@@ -16,7 +16,9 @@ from PIL import Image, ImageFilter
 import oneglance as og
 from oneglance.auditing.c2st import c2st
 from oneglance.auditing.mmd import mmd
+from oneglance.auditing.opening import open_material
 from oneglance.auditing.picture_pass import read_pictures
+from oneglance.auditing.plan import plan_audit
 from oneglance.features.source import open_source
 
 KINDS = 8
@@ -470,6 +472,18 @@ def test_files_and_figures(tmp_path):
     assert len(found.to_pandas()) == len(table)
     severities = [one.severity for one in found.findings]
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
+
+
+def test_a_plan_counts_the_second_pool():
+    """Leakage takes every row of one against every row of the other, which may be most of the work."""
+    mine = open_material(np.zeros((1000, 8), dtype=np.float32), None, None, "source")
+    theirs = open_material(np.zeros((50_000, 8), dtype=np.float32), None, None, "against")
+    costs = {"sample_rows": 2000, "permutations": 500, "workers": 0}
+    alone, both = plan_audit(mine, None, **costs), plan_audit(mine, theirs, **costs)
+    assert both.passes == alone.passes + 1 + 4
+    flops = 2.0 * 1000 * 50_000 * 8 + 2.5 * 3000**2 * 508
+    assert both.seconds - alone.seconds > flops / 1e10
+    assert both.read_bytes == 51 * alone.read_bytes
 
 
 def test_figures_stay_finite_on_tiny_pools():

@@ -19,7 +19,7 @@ _ONE_CELL = 4000  # rows below which all pairs are cheaper than cells
 _FIT_ROWS = 32  # per cell, for the centres
 _MAX_ITER = 5
 _VISITS = 5  # further cells of a row at most
-_PANEL = 16_384
+PANEL = 16_384
 MOST_PRODUCTS = _CELL_ROWS * (1 + _VISITS)
 _CHECKED = 1000
 
@@ -103,8 +103,8 @@ def _cells(
     widest = float(between.max())
     homes, guests, hosts = [], [], []
     exact = True
-    for start in range(0, there.size, _PANEL):
-        panel = there[start : start + _PANEL]
+    for start in range(0, there.size, PANEL):
+        panel = there[start : start + PANEL]
         near = nearest(rows.take(panel), centers, k=k, metric="cosine")
         home, others = near.indices[:, 0], near.indices[:, 1:]
         ahead = near.distances[:, 1:] - near.distances[:, :1]
@@ -162,8 +162,8 @@ def equal_rows(rows: RowShards, used: BoolArray) -> IntArray:
     there = np.flatnonzero(used)
     _, where, of = np.unique(hashes[there], return_index=True, return_inverse=True)
     again = np.flatnonzero(where[of] != np.arange(there.size))
-    for start in range(0, again.size, _PANEL):
-        part = again[start : start + _PANEL]
+    for start in range(0, again.size, PANEL):
+        part = again[start : start + PANEL]
         one, other = there[where[of[part]]], there[part]
         same = (rows.take(one).view(as_bits) == rows.take(other).view(as_bits)).all(axis=1)
         lowest[other[same]] = one[same]
@@ -177,8 +177,8 @@ def nearest_in(
     not used. Cost: 2 n m d flops."""
     found, cosine = np.full(len(others), -1, dtype=np.int64), np.full(len(others), np.nan)
     there = np.flatnonzero(others_used)
-    for start in range(0, there.size, _PANEL):
-        panel = there[start : start + _PANEL]
+    for start in range(0, there.size, PANEL):
+        panel = there[start : start + PANEL]
         near = nearest(others.take(panel), rows, metric="cosine", mask=None if used.all() else used)
         found[panel], cosine[panel] = near.indices[:, 0], 1.0 - near.distances[:, 0]
     return found, cosine
@@ -187,10 +187,10 @@ def nearest_in(
 def cosines(rows: RowShards, one: IntArray, other: IntArray) -> Float64Array:
     """Cosine of every pair of rows."""
     out = np.empty(one.size)
-    for start in range(0, one.size, _PANEL):
-        a, b = (rows.take(part[start : start + _PANEL]).astype(np.float64) for part in (one, other))
+    for start in range(0, one.size, PANEL):
+        a, b = (rows.take(part[start : start + PANEL]).astype(np.float64) for part in (one, other))
         a /= np.abs(a).max(axis=1, keepdims=True)
         b /= np.abs(b).max(axis=1, keepdims=True)
         lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        out[start : start + _PANEL] = np.einsum("ij,ij->i", a, b) / lengths
+        out[start : start + PANEL] = np.einsum("ij,ij->i", a, b) / lengths
     return out

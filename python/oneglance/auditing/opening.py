@@ -70,6 +70,16 @@ def open_material(
     return _of_pictures(opened, name)
 
 
+def common_backbones(mine: Material, theirs: Material) -> dict[str, str]:
+    """Backbones that can be compared, and what the second pool calls them: the same names, or the only ones of both."""
+    if mine.pool is None or theirs.pool is None:
+        return {}
+    ours, others = mine.pool.features, theirs.pool.features
+    if len(ours) == len(others) == 1:
+        return dict(zip(ours, others, strict=True))
+    return {name: name for name in ours if name in others}
+
+
 def is_store(path: Path) -> bool:
     return path.is_dir() and any((path / file).is_file() for file in (MANIFEST, UNFINISHED))
 

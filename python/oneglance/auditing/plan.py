@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .clusters import SAMPLE as CLUSTER_SAMPLE
-from .near import MOST_PRODUCTS
-from .opening import Material
+from .near import MOST_PRODUCTS, PANEL
+from .opening import Material, common_backbones
 from .picture_pass import default_workers, n_tasks, score_rows
 from .spectrum import SAMPLE
 
 READINGS = 28
-"""Of the rows of every backbone at most: rows and columns 1, repeats 1, near duplicates 5, k-means up to 21."""
+"""Of the rows of every backbone at most: rows and columns 1, repeats 1, near duplicates 5, k-means up to 21. A second
+pool adds one, and one per 16,384 of its rows (leakage)."""
 
 _PROBED = 32
 _FLOPS = 1e10
@@ -39,7 +40,9 @@ class AuditPlan:
         return asdict(self)
 
 
-def plan_audit(mine: Material, theirs: Material | None, *, sample_rows: int, workers: int | None) -> AuditPlan:
+def plan_audit(
+    mine: Material, theirs: Material | None, *, sample_rows: int, permutations: int, workers: int | None
+) -> AuditPlan:
     """The plan of audit() of the same. Decodes up to 32 pictures to time them."""
     both = [one for one in (mine, theirs) if one is not None]
     n_items = sum(one.n_items for one in both)
@@ -54,19 +57,26 @@ def plan_audit(mine: Material, theirs: Material | None, *, sample_rows: int, wor
             n_workers = default_workers(n_tasks(len(one.pictures))) if workers is None else workers
             seconds += each * len(one.pictures) / max(1, n_workers)
     backbones: dict[str, dict[str, Any]] = {}
-    read, largest = 0, 0
+    read, largest, passes = 0, 0, 0
     if mine.pool is not None:
+        passes = READINGS
+        common = {} if theirs is None else common_backbones(mine, theirs)
         for name, rows in mine.pool.features.items():
             d, item = rows.shape[1], rows.dtype.itemsize
-            n = sum(len(one.pool.features[name]) for one in both if one.pool and name in one.pool.features)
+            n = n_mine = len(rows)
+            n_theirs = 0
+            if theirs is not None and theirs.pool is not None and name in common:
+                n_theirs = len(theirs.pool.features[common[name]])
+                n += n_theirs
+                passes = max(passes, READINGS + 1 + -(-n_theirs // PANEL))
+                tested = min(sample_rows, n_mine) + min(sample_rows, n_theirs)
+                seconds += 2.5 * tested**2 * (d + permutations) / _FLOPS
             backbones[name] = {"d": d, "dtype": str(rows.dtype)}
             read += n * d * item
-            sample = min(n, SAMPLE)
-            flops = 2.0 * n * d * MOST_PRODUCTS + 2.0 * n * d * 50 * 20 + 6.0 * sample * d * min(sample, d)
+            sample = min(n_mine, SAMPLE)
+            flops = 2.0 * n_mine * d * (MOST_PRODUCTS + 50 * 20 + n_theirs) + 6.0 * sample * d * min(sample, d)
             seconds += flops / _FLOPS + READINGS * n * d * item / _SCAN_BYTES_PER_S
             seconds += 2.0 * CLUSTER_SAMPLE**2 * d / _FLOPS + _KINDS_S
             tests = 32 * sample_rows * d + 16 * sample_rows * 512 if theirs is not None else 0
             largest = max(largest, sample * d * item + 40 * d * d + 40_000 * d + 40 * CLUSTER_SAMPLE**2 + tests)
-    return AuditPlan(
-        n_items, n_pictures, backbones, READINGS if backbones else 0, read, ram + largest, 100 * n_items, seconds
-    )
+    return AuditPlan(n_items, n_pictures, backbones, passes, read, ram + largest, 100 * n_items, seconds)

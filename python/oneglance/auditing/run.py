@@ -20,7 +20,7 @@ from .feature_checks import Wanted, check_features
 from .findings import SEVERITIES, Finding, counted, finding
 from .known import judge, known_columns, known_labels
 from .missing import read_rows
-from .opening import Material, open_material
+from .opening import Material, common_backbones, open_material
 from .picture_checks import check_pictures
 from .picture_pass import PictureTable, read_pictures
 from .repeats import settled
@@ -150,19 +150,9 @@ def _speaker(progress: bool | Callable[[str], None] | None) -> Callable[[str], N
     return (lambda text: print(text, file=sys.stderr)) if progress else (lambda _: None)
 
 
-def _common(mine: Material, theirs: Material) -> dict[str, str]:
-    """Backbones that can be compared, and what the second pool calls them: the same names, or the only ones of both."""
-    if mine.pool is None or theirs.pool is None:
-        return {}
-    ours, others = mine.pool.features, theirs.pool.features
-    if len(ours) == len(others) == 1:
-        return dict(zip(ours, others, strict=True))
-    return {name: name for name in ours if name in others}
-
-
 def _check_alike(mine: Material, theirs: Material) -> None:
     """Something of both can be compared, and what can has the same width. Raises InvalidInput."""
-    common = _common(mine, theirs)
+    common = common_backbones(mine, theirs)
     if mine.pool is not None and theirs.pool is not None:
         for name, other in common.items():
             check_widths(name, mine.pool.features[name].shape[1], theirs.pool.features[other].shape[1])
@@ -227,7 +217,7 @@ def _compare(
         found, metrics["pictures"] = leaked_pictures(tables[0], tables[1], hamming)
         findings += [_renumbered(one, mine.rows, theirs.rows) for one in found]
     if mine.pool is not None and theirs.pool is not None:
-        common = _common(mine, theirs)
+        common = common_backbones(mine, theirs)
         for name, rows in mine.pool.features.items():
             if name not in common:
                 metrics[name] = {"note": "the second pool has no features of it"}

@@ -155,7 +155,13 @@ def audit(
             raise InvalidInput(f"--column: {path} must be a {', '.join(LIST_SUFFIXES)} file.")
         columns[path.stem] = read_column(str(path), mine.pool, "--column", path.stem)
     if dry_run:
-        plan = plan_audit(mine, theirs, sample_rows=options["sample_rows"], workers=options["workers"])
+        plan = plan_audit(
+            mine,
+            theirs,
+            sample_rows=options["sample_rows"],
+            permutations=options["permutations"],
+            workers=options["workers"],
+        )
         _print_plan(plan, as_json)
         return
     request = {

@@ -122,7 +122,8 @@ def estimate(ctx: Context) -> str:
     other = ctx.test_source if ctx.has_test else None
     theirs = None if other is None or other.pictures is None else open_material(other, None, None, "test")
     given = ctx.config["audit"]
-    plan = plan_audit(mine, theirs, sample_rows=given["sample_rows"], workers=given["workers"])
+    costs = {name: given[name] for name in ("sample_rows", "permutations", "workers")}
+    plan = plan_audit(mine, theirs, **costs)
     return f"{plan.n_pictures:,} pictures, about {clock(plan.seconds)}"
 
 
