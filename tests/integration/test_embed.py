@@ -282,6 +282,27 @@ def test_command_dry_run_writes_nothing(tmp_path: Path, make_pictures: Any, scri
     assert (plan["n_items"], plan["time_s"], plan["backbones"][0]["n_dims"]) == (3, None, 4)
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [(("--batch-size", 0), "batch_size"), (("--shard-rows", -3), "shard_rows must be"), (("--workers", -1), "workers")],
+)
+def test_command_dry_run_refuses_what_the_run_would(
+    tmp_path: Path, make_pictures: Any, script: Path, option: tuple[str, int], words: str
+) -> None:
+    make_pictures(tmp_path / "pool", 4)
+    out = call(tmp_path / "pool", "-b", f"torchscript:{script}?size=16", "--out", tmp_path / "s", "--dry-run", *option)
+    assert isinstance(out.exception, InvalidInput)
+    assert words in str(out.exception)
+
+
+def test_command_dry_run_of_a_fresh_run_keeps_nothing(tmp_path: Path, make_pictures: Any, script: Path) -> None:
+    make_pictures(tmp_path / "pool", 4)
+    arguments = (tmp_path / "pool", "-b", f"torchscript:{script}?size=16", "--out", tmp_path / "s")
+    call(*arguments)
+    assert "its finished shards are kept" in call(*arguments, "--dry-run").output
+    assert "its finished shards are kept" not in call(*arguments, "--dry-run", "--fresh").output
+
+
 def test_command_writes_and_resumes(tmp_path: Path, make_pictures: Any, script: Path) -> None:
     make_pictures(tmp_path / "pool", 10)
     arguments = (tmp_path / "pool", "-b", f"torchscript:{script}?size=16&name=x", "--out", tmp_path / "s")

@@ -101,7 +101,7 @@ def embed(source: tuple[str, ...], as_json: bool, dry_run: bool, style: str, **o
             options["path_column"], options["id_column"], options["label_column"], options["stratum_column"],
             options["group_column"], options["vector_columns"],
         )  # fmt: skip
-        same = ("batch_size", "workers", "device", "compute", "dtype", "patterns", "shard_rows", "max_pixels")
+        same = ("batch_size", "workers", "device", "compute", "dtype", "patterns", "shard_rows", "max_pixels", "fresh")
         plan = plan_embed(pool, backbones, out, columns=columns, **{key: options[key] for key in same})
         click.echo(json.dumps(plan.as_dict(), indent=2) if as_json else "\n".join(plan.lines()))
         return

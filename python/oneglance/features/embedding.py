@@ -73,7 +73,7 @@ def embed(
     """
     columns = Columns(path_column, id_column, label_column, stratum_column, group_column, tuple(vector_columns))
     callback = as_callback(progress)
-    _check_arguments(batch_size, workers, max_bad_fraction, max_pixels)
+    check_arguments(batch_size, workers, max_pixels, max_bad_fraction)
     spec = as_pattern_spec(patterns)
     opened = open_source(source, columns, max_pixels=max_pixels, for_backbones=backbones is not None)
     with prepare(opened, backbones, device, compute, dtype, spec) as job:
@@ -129,7 +129,8 @@ def prepare(
     return picture_job(opened.pictures, backbones, device, compute, dtype, patterns)
 
 
-def _check_arguments(batch_size: int, workers: int | None, max_bad_fraction: float, max_pixels: int) -> None:
+def check_arguments(batch_size: int, workers: int | None, max_pixels: int, max_bad_fraction: float = 0.0) -> None:
+    """Raises InvalidInput."""
     positive_int(batch_size, "batch_size")
     positive_int(max_pixels, "max_pixels")
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 0):

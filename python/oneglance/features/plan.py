@@ -12,6 +12,7 @@ import numpy as np
 
 from ..store import BackboneInfo, PatternInfo
 from ..store.files import human_bytes
+from ..store.folder import check_shard_rows
 from ..store.manifest import MANIFEST, UNFINISHED
 from .job import PictureJob
 from .listfile import Columns
@@ -118,10 +119,13 @@ def plan_embed(
     shard_rows: int | None = None,
     max_pixels: int = MAX_PIXELS,
     columns: Columns | None = None,
+    fresh: bool = False,
 ) -> EmbedPlan:
     """The plan of embed() with the same arguments. Loads the backbones, runs up to 32 pictures, writes nothing."""
-    from .embedding import SHARD_ROWS_PICTURES, SHARD_ROWS_VECTORS, prepare
+    from .embedding import SHARD_ROWS_PICTURES, SHARD_ROWS_VECTORS, check_arguments, prepare
 
+    check_arguments(batch_size, workers, max_pixels)
+    check_shard_rows(shard_rows)
     spec = as_pattern_spec(patterns)
     opened = open_source(source, columns, max_pixels=max_pixels, for_backbones=backbones is not None)
     n_items = len(opened.items)
@@ -143,7 +147,7 @@ def plan_embed(
         ),
         ram_bytes=ram,
         items_per_s=items_per_s,
-        continues=any((Path(out) / name).exists() for name in (MANIFEST, UNFINISHED)),
+        continues=not fresh and any((Path(out) / name).exists() for name in (MANIFEST, UNFINISHED)),
     )
 
 
