@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import oneglance as og
 from oneglance.errors import BadData, InvalidInput, StoreError
 from oneglance.store import BackboneInfo, Items, SourceInfo, StoreWriter, files, open_store
+from oneglance.store.lock import StoreLock
 from oneglance.store.shards import loses_in_float16
 
 SOURCE = SourceInfo("test", "a test", "hash-1")
@@ -247,6 +249,26 @@ def test_two_writers_at_once(tmp_path: Path) -> None:
             [sys.executable, "-c", code, str(tmp_path / "s")], capture_output=True, text=True, check=True
         )
         assert f"is being written by another run (process {os.getpid()} on " in other.stdout
+
+
+def test_a_full_disk_leaves_no_lock_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        lock = StoreLock(tmp_path)
+        lock.acquire()
+        lock.release()
+    assert write(tmp_path / "s") == 3
+
+
+def test_a_sorted_items_table_is_not_taken_for_the_rows_of_the_features(tmp_path: Path) -> None:
+    write(tmp_path / "s")
+    table = pq.read_table(tmp_path / "s/items.parquet")
+    pq.write_table(table.sort_by([("row_id", "descending")]), tmp_path / "s/items.parquet")
+    with pytest.raises(StoreError, match="has another order than the features: row_id does not run"):
+        open_store(tmp_path / "s")
 
 
 def test_the_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:

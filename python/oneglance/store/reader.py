@@ -54,6 +54,11 @@ class FeatureStore:
                     f'features of backbone "{name}" have {n_rows} rows, {ITEMS} has {table.num_rows}. '
                     "Re-run embed for that backbone, or pass exclude=."
                 )
+        if not np.array_equal(table["row_id"].to_numpy(), np.arange(table.num_rows)):
+            raise StoreError(
+                f"{self.path / ITEMS} has another order than the features: row_id does not run from 0 on. Run the same "
+                "embed command again, and sort a copy."
+            )
         return table
 
     @cached_property

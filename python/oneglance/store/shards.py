@@ -139,6 +139,8 @@ def receipt_fields(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}. Make it readable and run again.") from error
 
 
 def fault_of(path: Path, n_rows: int, n_dims: int, dtype: str, blake2b: str | None = None) -> str | None:
