@@ -123,6 +123,16 @@ def test_another_base_is_refused_by_both_hashes(adapted, tmp_path):
         load_mask(tmp_path / "none.safetensors", other)
 
 
+def test_a_base_that_was_trained_further_is_not_taken_for_the_masks_own(tmp_path):
+    module = net()
+    mask = adapt_masks(module, pictures(), **FAST, guard=False)
+    with torch.no_grad():
+        module[0].weight.add_(0.1)
+    with pytest.raises(InvalidInput, match=f"the mask belongs to {mask.base_hash}"):
+        mask.save(tmp_path / "m.safetensors")
+    assert not (tmp_path / "m.safetensors").exists()
+
+
 def test_statistics_can_be_measured_again_instead_of_stored(adapted, tmp_path):
     module, mask = adapted
     stored, lean = mask.save(tmp_path / "a"), mask.save(tmp_path / "b", statistics="re-estimate")

@@ -162,6 +162,7 @@ class SelfMask:
             state = MaskState(state.masks, {}, {**state.metadata, "bn": "re-estimate"})
         if self.base is None:
             raise InvalidInput("save() needs the base, whose hash goes into the file. Load with the model given.")
+        self.check_base(self.base.module)  # trained further since, it would pass for what the mask belongs to
         target = file_of(path)
         make_folder(target.parent)
         return write_mask_file(
