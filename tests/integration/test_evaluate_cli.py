@@ -91,6 +91,21 @@ def test_json_is_one_document_and_a_second_run_reuses_everything(here):
     assert "are there already" not in err
 
 
+@pytest.mark.parametrize("protocol", ["curves", "one-shot"])
+def test_dry_run_refuses_a_folder_of_another_evaluation(here, protocol):
+    small = ["--strategies", "kmeans", "--budgets", "6", "--seeds", "3", "--splits", "1", "--heads", "ridge"]
+    asked = ["evaluate", "both.npz", "--vector-column", "train", "--protocol", protocol, *small, "--out", "e"]
+    run(*asked, "--labels", "both.npz:y")
+    assert "cells" in run(*asked, "--labels", "both.npz:y", "--dry-run")[0]
+    np.save("other.npy", np.load("y.npy")[::-1])
+    for more in ((), ("--dry-run",)):
+        assert "holds another evaluation (different: labels" in run(*asked, "--labels", "other.npy", *more, code=2)[1]
+    run(*asked, "--labels", "other.npy", "--dry-run", "--fresh")
+    os.makedirs("mine")
+    open("mine/notes.txt", "w").close()
+    assert "was not made by evaluate" in run(*asked[:-1], "mine", "--labels", "other.npy", "--dry-run", code=2)[1]
+
+
 def test_dry_run_prints_counts_and_writes_nothing(here):
     out, _ = run("evaluate", "store", "--labels", "label", *SMALL, "--dry-run")
     assert "120 with labels, 3 classes" in out

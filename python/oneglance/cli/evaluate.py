@@ -165,14 +165,18 @@ def evaluate(
         wanted = budgets if "budgets" in given else ONE_SHOT_BUDGETS
         trial = prepare_one_shot(*items, wanted, seeds, task=task, head=head, p=p, initial=initial, **common)
         if dry_run:
-            one_shot.print_plan(trial, trial.plan(trial.store(None if fresh else out)), out, as_json)
+            there = trial.store(out)
+            there.check_folder(trial.head(), fresh)
+            one_shot.print_plan(trial, trial.plan(trial.store(None) if fresh else there), out, as_json)
             return
         check_writable(out, out)
         one_shot.write(trial.run(out, fresh=fresh, progress=note, device=device), out, as_json, per_head)
         return
     job = prepare(*items, budgets, seeds, heads=heads, baseline_budgets=baseline_budgets or (), **common)
     if dry_run:
-        _print_plan(estimate(job, job.store(None if fresh else out)), job.notes, out, as_json)
+        store = job.store(out)
+        store.check_folder(job.head(), fresh)
+        _print_plan(estimate(job, job.store(None) if fresh else store), job.notes, out, as_json)
         return
     check_writable(out, out)
     found = job.run(out, fresh=fresh, progress=note, device=device)

@@ -113,20 +113,28 @@ class CellStore(Generic[AnyCell]):
         self._views, self._strategies = dict(views or {}), dict(strategies or {})
         self._cells: dict[Key, AnyCell] = {}
 
-    def claim_folder(self, head: dict[str, Any], fresh: bool) -> None:
-        """Takes up the folder, or makes it. InvalidInput if it holds anything but this evaluation."""
+    def check_folder(self, head: dict[str, Any], fresh: bool) -> None:
+        """InvalidInput if the folder holds anything but this evaluation (fresh: any evaluation). Changes nothing."""
         if self.folder is None:
             return
         if self.folder.exists() and not self.folder.is_dir():
             raise InvalidInput(f"out {self.folder} is a file, a folder is needed. Choose another name.")
-        path = self.folder / HEAD_FILE
         others = [p.name for p in self.folder.iterdir()] if self.folder.exists() else []
         if HEAD_FILE not in others and set(others) - {LOCK_NAME, HEAD_FILE + TMP_SUFFIX}:
             raise InvalidInput(
                 f"out {self.folder} is not empty and was not made by evaluate (no {HEAD_FILE}). "
                 "Choose another folder with out= / --out."
             )
+        if (self.folder / HEAD_FILE).exists():
+            self._check_head(self.folder / HEAD_FILE, head, fresh)
+
+    def claim_folder(self, head: dict[str, Any], fresh: bool) -> None:
+        """Takes up the folder, or makes it. InvalidInput if it holds anything but this evaluation."""
+        if self.folder is None:
+            return
+        self.check_folder(head, fresh)
         make_folder(self.folder)
+        path = self.folder / HEAD_FILE
         lock = _locked(self.folder, wait=True)  # two processes may begin at once
         try:
             if path.exists():
