@@ -177,15 +177,38 @@ def test_folds_keep_groups_together():
     assert sorted(two.tolist()) == [0, 0, 1, 1]
 
 
-def test_temperature_minimises_log_loss():
+def softened(logits, codes, weights):
+    """Log loss of truths that are sure to 1 - 1 / (m + 2) only, m effective rows."""
+    doubt, k = 1 / (weights.sum() ** 2 / (weights**2).sum() + 2), logits.shape[1]
+    others = [log_loss(logits, (codes + by) % k, weights) for by in range(1, k)]
+    return (1 - doubt) * log_loss(logits, codes, weights) + doubt * np.mean(others)
+
+
+def test_temperature_minimises_softened_log_loss():
     logits = 3.0 * RNG.standard_normal((200, 5))
     codes = np.where(RNG.random(200) < 0.4, logits.argmax(axis=1), RNG.integers(0, 5, 200))
     weights = RNG.random(200)
     t = best_temperature(logits, codes, weights)
-    best = log_loss(logits / t, codes, weights)
-    assert all(best <= log_loss(logits / other, codes, weights) for other in (0.99 * t, 1.01 * t, 1.0))
+    best = softened(logits / t, codes, weights)
+    assert all(best <= softened(logits / other, codes, weights) for other in (0.999 * t, 1.001 * t, 1.0))
+    assert best_temperature(logits, codes, 1e200 * weights) == pytest.approx(t)
     assert best_temperature(np.full((3, 2), np.nan), np.zeros(3, dtype=np.int64)) == 1.0
+    assert best_temperature(logits, codes, np.zeros(200)) == 1.0
     assert 0 < best_temperature(np.array([[0.0, -np.inf], [1.0, 0.0]]), np.array([0, 1])) <= 20.0
+
+
+@pytest.mark.parametrize("head", ["linear", "nearest_mean"])
+def test_few_labels_that_are_all_right_make_no_head_certain(head):
+    """Twelve rows held out and all right asked for a temperature near 0, and the next wrong one cost tens of nats."""
+    losses = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        codes = np.concatenate([np.arange(4), rng.integers(0, 4, 596)])
+        rows = rng.standard_normal((4, 20))[codes] + rng.standard_normal((600, 20))
+        heads = og.fit_heads(rows, codes[:12], np.arange(12), head=head)
+        losses.append(log_loss(heads.outputs(rows, rows=np.arange(12, 600))["features"], codes[12:], np.ones(588)))
+    assert max(losses) < 1.0
+    assert np.mean(losses) < 0.5
 
 
 def test_nearest_mean_leaves_a_row_out_by_hand():
@@ -201,7 +224,7 @@ def test_nearest_mean_leaves_a_row_out_by_hand():
                 own = kept & (codes == c)
                 mean = weights[own] @ rows[own] / weights[own].sum()
                 logits[i, c] = -0.5 * ((rows[i] - mean) ** 2).sum() / (t * info["mean_temperature"])
-        losses[t] = log_loss(logits, codes, weights)
+        losses[t] = softened(logits, codes, weights)
     assert losses[1.0] <= min(losses.values()) + 1e-9
     assert arrays["coef"].shape == (4, 3)
 
@@ -533,6 +556,23 @@ def test_rows_to_predict_as_positions_or_a_mask():
     bad[300] = np.nan
     with pytest.raises(og.InvalidInput, match="in 1 rows, first 300"):
         heads.predict(bad, rows=[5, 300])
+
+
+@pytest.mark.parametrize("head", ["linear", "nearest_mean", "knn"])
+def test_one_weight_may_be_larger_than_all_others_can_count(head):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        heads = og.fit_heads(POOL, NAMES, weights=np.where(np.arange(400) == 7, 1e20, 1.0), head=head)
+    assert np.isfinite(heads.ensemble(POOL)).all()
+    assert heads.predict(POOL, rows=[7])["features"] == NAMES[7]
+
+
+def test_classes_from_features_beyond_float32_are_refused():
+    huge = 1e40 * POOL.astype(float)
+    with pytest.raises(og.InvalidInput, match="beyond float32"):
+        og.fit_heads(huge, NAMES, scale="none")
+    heads = og.fit_heads(huge, NAMES, scale="standardise")
+    assert (heads.predict(huge)["features"] == NAMES).mean() > 0.9
 
 
 def test_calibration_refuses_labels_that_it_cannot_use():

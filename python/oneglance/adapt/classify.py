@@ -144,7 +144,9 @@ def fit_nearest_mean(problem: Problem) -> tuple[dict[str, Any], float, dict[str,
     square = np.einsum("ij,ij->i", means, means)
     logits = rows @ means.T - 0.5 * square
     left = whole[problem.codes] - problem.weights
+    # A row that holds all the weight of its class, up to rounding, is as good as alone in it.
     alone = np.bincount(problem.codes, minlength=problem.n_classes)[problem.codes] < 2
+    alone |= left <= 1e-12 * whole[problem.codes]
     own = (sums[problem.codes] - rows * problem.weights[:, None]) / np.where(alone, 1.0, left)[:, None]
     logits[np.arange(len(rows)), problem.codes] = np.einsum("ij,ij->i", own, rows - 0.5 * own)
     logits[alone] = np.nan

@@ -96,6 +96,11 @@ def fit_heads(
         else:
             rows = _finite(shards.take(known.rows), known.rows, name)
             rows = scale_rows(rows, scale) if spread is None else spread.apply(rows)
+            if np.abs(rows).max() > np.finfo(np.float32).max:
+                raise InvalidInput(
+                    f'features of backbone "{name}" are beyond float32, in which heads of classes are fitted. Use '
+                    'scale="normalise" or "standardise".'
+                )
             problem = Problem(rows.astype(np.float32), codes, int(seen.sum()), known.weights)
             arrays, temperature, info = _classify(problem, head, lambdas, folds, k, calibrate, tol, seed)
             arrays = _all_classes(arrays, seen)

@@ -15,16 +15,23 @@ def best_temperature(logits: Float64Array, codes: IntArray, weights: Any = None)
     """T in [0.05, 20] of least weighted log loss of softmax(logits / T); rows with NaN, or whose class has -inf, are
     left out; 1 where none is left. The loss is convex in 1 / T: bisection of its slope, to 1e-9.
 
-    Source: Guo et al. 2017.
+    The truth is softened: a class is sure to 1 - 1 / (m + 2) only, m being the effective number of rows (Kish's, where
+    weights differ), and the rest is shared by the other classes with a chance. Few rows that are all right would
+    otherwise ask for T = 0, which the next wrong one pays dearly.
+    Source: Guo et al. 2017; Platt 1999 for the softening.
     """
     fine = np.isfinite(logits[np.arange(len(codes)), codes]) & ~np.isnan(logits).any(axis=1)
-    if not fine.any():
+    share = np.ones(int(fine.sum())) if weights is None else np.asarray(weights, dtype=np.float64)[fine]
+    if not share.any():
         return 1.0
-    rows, own = logits[fine], codes[fine]
-    share = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=np.float64)[fine]
+    rows, own, share = logits[fine], codes[fine], share / share.max()
     rows = rows - rows.max(axis=1, keepdims=True)
     finite = np.where(np.isfinite(rows), rows, 0.0)
     truth = rows[np.arange(len(own)), own]
+    chances = np.count_nonzero(np.isfinite(rows), axis=1) - 1
+    doubt = 1.0 / (float(share.sum()) ** 2 / float(share @ share) + 2.0)
+    others = (finite.sum(axis=1) - truth) / np.maximum(chances, 1)
+    truth = np.where(chances > 0, (1.0 - doubt) * truth + doubt * others, truth)
 
     def slope(beta: float) -> float:
         p = np.exp(beta * rows)
