@@ -268,6 +268,13 @@ def test_money_that_pays_for_all_leaves_nothing_to_rounding(rows, prices, strate
     assert len(og.select(rows, 10.0, strategy, costs=dimes)) == 100
 
 
+def test_money_of_strata_that_it_pays_nothing_in_is_told(rows):
+    costs = np.where(np.arange(N) < 10, 50.0, 1.0)  # a dear stratum, whose share pays none of it
+    with pytest.warns(UserWarning, match="1 of 2 strata get no pick"):
+        found = og.select(rows, 20.0, "kmeans", costs=costs, strata=(np.arange(N) < 10).astype(int))
+    assert found.certificate["costs"] == {"budget": 20.0, "spent": float(len(found))}
+
+
 @coverage_only
 def test_prices_groups_and_strata_together(rows, groups, prices, strategy):
     strata = np.where(np.arange(N) < 100, "a", "b")

@@ -214,7 +214,7 @@ def _select(pool: Pool, asked: _Asked, run: Callable[..., Picks], resolved: dict
     candidates, counts, listed = narrowed(
         pool, asked.labelled, asked.exclude, groups, asked.goals, asked.eps, asked.seed, asked.note
     )
-    costs = prices(pool, asked.goals, candidates)
+    costs, money = prices(pool, asked.goals, candidates), None
     if costs is None:
         parts = divided(
             candidates, names, parse_budget(asked.budget, counts["n_candidates"], gone(counts)), asked.quotas, done
@@ -255,7 +255,7 @@ def _select(pool: Pool, asked: _Asked, run: Callable[..., Picks], resolved: dict
         certificate["strata"] = {
             part.name: {"available": int(part.rows.size), "picked": picked[part.name]} for part in parts
         }
-    certificate |= told(request, indices, asked.goals)
+    certificate |= told(request, indices, asked.goals, money)
     return Selection(
         indices=indices,
         ids=indices.copy() if pool.ids is None else pool.ids[indices],

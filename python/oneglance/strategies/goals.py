@@ -88,8 +88,8 @@ def check_room(request: Request) -> None:
     )
 
 
-def told(request: Request, picked: IntArray, goals: Goals) -> dict[str, Any]:
-    """What a certificate says of groups, costs and priority."""
+def told(request: Request, picked: IntArray, goals: Goals, money: float | None) -> dict[str, Any]:
+    """What a certificate says of groups, costs (with the money in all) and priority."""
     entries: dict[str, Any] = {}
     if request.groups is not None:
         taken = request.groups.sizes(picked)
@@ -100,7 +100,7 @@ def told(request: Request, picked: IntArray, goals: Goals) -> dict[str, Any]:
         }
     if request.costs is not None:
         spent = math.fsum(request.costs[picked])
-        entries["costs"] = {"budget": math.fsum(part.money or 0.0 for part in request.parts), "spent": spent}
+        entries["costs"] = {"budget": money, "spent": spent}
     if request.priority is not None:
         entries["priority"] = {
             "weight": float(goals.priority_weight),
