@@ -333,6 +333,28 @@ def test_mistakes_are_named():
         adapt_masks(broken, pictures(), **FAST)
 
 
+@pytest.mark.parametrize(
+    ("change", "given", "words"),
+    [
+        (lambda m: m.half(), {}, "failed on a batch .* It holds torch.float16: give module.float"),
+        (lambda m: m[3:], {}, "failed on a batch of shape .*RuntimeError: Given groups=1"),
+        (lambda m: m, {"compute": "float16"}, "scores are not trained in float16"),
+        (lambda m: m, {"queue": 3}, "queue must be 0 or hold whole batches of 8, got 3"),
+        (lambda m: m, {"crops": {"big": 6}}, "crops: big must be two numbers, got 6"),
+    ],
+)
+def test_what_cannot_be_trained_is_told_with_a_cure(change, given, words):
+    with pytest.raises(InvalidInput, match=words):
+        adapt_masks(change(net()), pictures(), **{**FAST, "batch_size": 8, **given})
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_before_the_training(tmp_path):
+    seen = []
+    with pytest.raises(StoreError, match="cannot be written. Name a file"):
+        adapt_masks(net(), pictures(), **FAST, checkpoint=tmp_path, progress=lambda now: seen.append(now.what))
+    assert set(seen) == {"read"}
+
+
 def test_without_torch_the_cure_is_named_and_files_can_still_be_read():
     code = (
         "import sys; sys.modules['torch'] = None\n"

@@ -45,6 +45,10 @@ class Crops:
     blur: float = 0.5
 
     def __post_init__(self) -> None:
+        for name in ("big", "small", "scale_big", "scale_small"):
+            value = getattr(self, name)
+            if not isinstance(value, (tuple, list)) or len(value) != 2:
+                raise InvalidInput(f"crops: {name} must be two numbers, got {value!r}.")
         for name, (low, high) in (("scale_big", self.scale_big), ("scale_small", self.scale_small)):
             if not 0 < low <= high <= 1:
                 raise InvalidInput(f"{name} must be two shares of the area, 0 < low <= high <= 1, got {(low, high)}.")

@@ -65,13 +65,15 @@ class Job:
         what: str = "adapt",
     ) -> SelfMask:
         """A mask for the pool's shelf. known: numbers on the shelf and their classes. The checkpoint stays."""
+        if self.compute == "float16":
+            raise InvalidInput('compute must be "auto", "float32" or "bfloat16": scores are not trained in float16.')
         arithmetic = pick_compute(self.compute, pool.device, self.base)
         given = {"compute": "bfloat16" if arithmetic == "bfloat16" else "float32", **self.settings}
         if supervised:
             given = {"warm_up": 40 / 150, **given}
         cut = automatic_crops(pool, self.crops, supervised)
         shelf, judged, target = _roles(pool, known, supervised, self.held_out, int(given.get("seed", 0)))
-        n_dims = pool.net.features(pool.shelf.plain(torch.arange(1), pool.device), {}, {}).shape[1]
+        n_dims = _n_dims(pool)
         family = self.chosen.family if self.chosen.family in FAMILIES else family_of(self.base.module)
         plan = choose_settings(len(shelf), n_dims, family, n_classes=self.n_classes, given=given)
         goal = _goal(plan, n_dims, cut, target, pool)
@@ -119,6 +121,28 @@ class Job:
                 "kept_by_epoch": list(history.kept),
             },
         )
+
+
+def _n_dims(pool: Opened) -> int:
+    """By the first picture."""
+    picture = pool.shelf.plain(torch.arange(1), pool.device)
+    base = pool.net.backbone
+    try:
+        return int(pool.net.features(picture, {}, {}).shape[1])
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+        first = str(error).strip().split("\n")[0]
+        others = sorted({str(value.dtype) for value in base.module.parameters()} - {"torch.float32"})
+        cure = (
+            f'It holds {", ".join(others)}: give module.float(), and compute="bfloat16" for speed.'
+            if others
+            else "Check the module and its preprocessing."
+        )
+        raise InvalidInput(
+            f'backbone "{base.name}" failed on a batch of shape {tuple(picture.shape)}: {type(error).__name__}: '
+            f"{first}. {cure}"
+        ) from error
 
 
 def automatic_crops(pool: Opened, given: Mapping[str, Any] | None = None, supervised: bool = False) -> Crops:

@@ -25,7 +25,7 @@ class Settings:
     lr                   of the scores, which start at 1 (SGD, momentum, cosine to 0)
     head_lr, head_decay  of projection and prototypes
     n_prototypes, n_projected, temperature, eps   of SwAV; eps is the temperature of the codes
-    queue                embeddings kept per coded view, 0 for none; used from step queue_from on
+    queue                embeddings kept per coded view, 0 for none; whole batches; used from step queue_from on
     freeze_steps         steps in which the prototypes stay as drawn
     warm_up              share of the steps in which lr rises from 0 (supervised masks)
     bn                   "adabn": batch norms see the views while training, and their statistics are measured over the
@@ -100,6 +100,8 @@ def choose_settings(
         queue = min(8, n_pictures // (2 * batch)) * batch if n_pictures >= 4 * batch else 0
     if isinstance(queue, bool) or not isinstance(queue, int) or queue < 0:
         raise InvalidInput(f"queue must be an integer >= 0, got {queue!r}.")
+    if 0 < queue < batch:
+        raise InvalidInput(f"queue must be 0 or hold whole batches of {batch}, got {queue}.")
     queue = queue // batch * batch
     wanted = 8 * n_classes if n_classes else round(2 * math.sqrt(n_pictures))
     chosen = Settings(

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import math
+import os
 import signal
 import threading
 import time
@@ -128,6 +129,8 @@ def train(
     A killed run and one that went through end with the same bits on a CPU with the same threads.
     Raises InvalidInput (diverged, other checkpoint), StoreError, KeyboardInterrupt after writing the checkpoint.
     """
+    if checkpoint is not None:
+        _check_place(checkpoint)
     n_steps, per_epoch = settings.n_steps(len(shelf)), settings.steps_per_epoch(len(shelf))
     head_lr, head_decay = goal.rates(settings)
     optimiser = torch.optim.SGD(
@@ -230,6 +233,13 @@ def polite() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+def _check_place(path: Path) -> None:
+    """StoreError where a checkpoint could not be written, before minutes of training wait for it."""
+    make_folder(path.parent)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise StoreError(f"checkpoint: {path} cannot be written. Name a file in a folder you may write to.")
+
+
 def _save(
     path: Path,
     mark: str,
@@ -253,7 +263,6 @@ def _save(
     }
     stream = io.BytesIO()
     torch.save(content, stream)
-    make_folder(path.parent)
     write_atomic(path, [stream.getbuffer()])
 
 
