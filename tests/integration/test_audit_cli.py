@@ -119,6 +119,38 @@ def test_store_with_invalid_items(tmp_path, monkeypatch):
     assert detail == 'backbone "vectors": features are not finite'
 
 
+def test_an_audit_of_another_input(vectors):
+    """By positions only where there are as many; by ids what is there, and no repeat whose first one is elsewhere."""
+    x = np.random.default_rng(1).normal(size=(40, 8))
+    x[4], x[9], x[20] = np.nan, x[8], x[10]
+    ids = np.array([f"p{i}" for i in range(40)])
+    np.savez("all.npz", x=x, ids=ids)
+    np.save("bare.npy", x)
+    np.save("short.npy", x[:30])
+    np.savez("part.npz", x=x[9:30], ids=ids[9:30])
+    run("audit", "all.npz", "--vector-column", "x", "--id-column", "ids", "--out", "named")
+    table = pq.read_table("named/findings.parquet").to_pylist()
+    assert {row["item_id"]: row["kept_id"] for row in table if row["drop"]} == {"p4": None, "p9": "p8", "p20": "p10"}
+    _, err = run("select", "short.npy", "--budget", "5", "--audit", "named", code=2)
+    assert "is of all.npz with 40 items, this input has 30, and without ids in both" in err
+    _, err = run("select", "bare.npy", "--budget", "5", "--audit", "named")
+    assert "another input than this one; items go by their positions" in err
+    assert "--audit: 3 items left out" in err
+    part = ("select", "part.npz", "--vector-column", "x", "--id-column", "ids", "--strategy", "random")
+    _, err = run(*part, "--budget", "20", "--audit", "named", "--out", "s2")
+    assert "--audit: of what it leaves out 1 item is not here" in err
+    assert "--audit: 1 item left out: 1 exact duplicates (all)" in err
+    chosen = pq.read_table("s2/selected.parquet")["item_id"].to_pylist()
+    assert set(ids[9:30]) - set(chosen) == {"p20"}
+    run("audit", "bare.npy", "--out", "positions")
+    _, err = run("select", "all.npz", "--vector-column", "x", "--id-column", "ids", "--budget", "5", "--strategy",
+                 "random", "--audit", "positions", "--out", "s3")  # fmt: skip
+    assert "--audit: 3 items left out" in err
+    (vectors / "named" / "audit.json").write_text("{")
+    _, err = run("select", "bare.npy", "--budget", "5", "--audit", "named", code=2)
+    assert "holds a damaged audit.json. Make it again with `oneglance audit ... --overwrite`" in err
+
+
 def test_a_column_from_a_file(vectors):
     lines = [f"{row},{'left' if row % 6 < 3 else 'right'}" for row in range(240)]
     (vectors / "camera.csv").write_text("\n".join(["row_id,camera", *lines]))

@@ -38,8 +38,8 @@ def standing(rows: IntArray, groups: IntArray, near: Callable[[IntArray, IntArra
 
 
 def settled(findings: Sequence[Finding], n_items: int) -> list[Finding]:
-    """The findings with `drop` such that an item is left out as a repeat only where one that it repeats stays: what
-    cannot be used, under any check, stands for nothing. Of two the one that comes first in the pool stays."""
+    """The findings with `drop` and `kept` such that an item is left out as a repeat only where one that it repeats
+    stays: what cannot be used, under any check, stands for nothing. Of two the first in the pool stays."""
     stays = np.ones(n_items, dtype=np.bool_)
     for one in findings:
         stays[one.rows[one.drop & (one.kept < 0) & ~one.outside]] = False
@@ -49,12 +49,12 @@ def settled(findings: Sequence[Finding], n_items: int) -> list[Finding]:
     for number, one in enumerate(findings):
         if (one.kept < 0).all():
             continue
-        pairs = zip(one.rows.tolist(), one.groups.tolist(), one.kept.tolist(), strict=True)
+        triples = zip(one.rows.tolist(), one.groups.tolist(), one.kept.tolist(), strict=True)
         if one.check == "exact duplicates":
-            for row, group, _ in pairs:
+            for row, group, _ in triples:
                 exact.setdefault(row, []).append((number, group))
         else:
-            edges[number] = [(max(row, kept), min(row, kept)) for row, _, kept in pairs if row != kept]
+            edges[number] = [(max(row, kept), min(row, kept)) for row, _, kept in triples if row != kept]
             for later, earlier in edges[number]:
                 lower.setdefault(later, []).append(earlier)
     first: dict[tuple[int, int], int] = {}  # (finding, group) -> its member that stays
@@ -67,10 +67,14 @@ def settled(findings: Sequence[Finding], n_items: int) -> list[Finding]:
     out = []
     for number, one in enumerate(findings):
         if number in edges:
-            gone = {later for later, earlier in edges[number] if stays[earlier]}
-            one = replace(one, drop=np.array([row in gone for row in one.rows.tolist()], dtype=np.bool_))
+            gone = {later: earlier for later, earlier in edges[number] if stays[earlier]}
+            kept = [gone.get(row, row) for row in one.rows.tolist()]
         elif (one.kept >= 0).any():
-            kept = [first.get((number, group), row) for row, group in zip(one.rows, one.groups, strict=True)]
-            one = replace(one, drop=one.rows != np.array(kept, dtype=np.int64))
-        out.append(one)
+            pairs = zip(one.rows.tolist(), one.groups.tolist(), strict=True)
+            kept = [first.get((number, group), row) for row, group in pairs]
+        else:
+            out.append(one)
+            continue
+        stand = np.array(kept, dtype=np.int64)
+        out.append(replace(one, kept=stand, drop=one.rows != stand))
     return out

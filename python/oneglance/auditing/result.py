@@ -103,7 +103,8 @@ class Audit:
 
     def to_table(self) -> pa.Table:
         """A pyarrow Table, one row per finding and item: finding (its number), check, severity, about, pool ("pool" or
-        "against"), row_id, item_id (str), value, group, drop, detail."""
+        "against"), row_id, item_id (str), value, group, drop, detail, kept_id (str: the item that stays for one that is
+        left out as a repeat)."""
         columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
         for number, one in enumerate(self.findings):
             m = one.n_items
@@ -117,6 +118,8 @@ class Audit:
             columns["group"] += [None if group < 0 else group for group in one.groups.tolist()]
             columns["drop"] += one.drop.tolist()
             columns["detail"] += list(one.details)
+            stand = zip(one.drop.tolist(), one.kept.tolist(), strict=True)
+            columns["kept_id"] += [self._name(kept, False) if drop and kept >= 0 else None for drop, kept in stand]
         return pa.table(columns, schema=_SCHEMA)
 
     def _name(self, row: int, outside: bool) -> str:
@@ -160,6 +163,7 @@ _SCHEMA = pa.schema(
         ("group", pa.int64()),
         ("drop", pa.bool_()),
         ("detail", pa.string()),
+        ("kept_id", pa.string()),
     ]
 )
 

@@ -17,27 +17,57 @@ from ..strategies.candidates import available
 from .output import counted, note
 from .pool_text import Opened
 
+_NEEDED = ("check", "about", "pool", "row_id", "item_id", "drop", "kept_id")
+
 
 def without_audited(found: Opened, folder: Path) -> Opened:
-    """The same pool less what the audit in `folder` marked to drop: unusable items, and all but one of each group of
-    duplicates. Says on stderr how many for what. Raises InvalidInput."""
+    """The same pool less what the audit in `folder` marked to drop: unusable items, and those that repeat an item that
+    stays. An item whose stand-in is not in this pool stays. Says on stderr how many for what. Raises InvalidInput."""
+    document, columns = _read(folder)
+    pool = found.pool
+    by_position = pool.ids is None or columns["item_id"] == [str(row) for row in columns["row_id"]]
+    if document.get("request", {}).get("input_hash") != found.source.content_hash:
+        where, how = document.get("where"), "positions" if by_position else "ids"
+        if by_position and document.get("n_items") != pool.n_items:
+            raise InvalidInput(
+                f"--audit {folder} is of {where} with {document.get('n_items')} items, this input has {pool.n_items}, "
+                "and without ids in both nobody knows which is which. Audit this input, or name its ids with --id-column."
+            )
+        note(f"--audit: {folder} is of {where}, another input than this one; items go by their {how}")
+    here = None if by_position or pool.ids is None else set(pool.ids.tolist())
+    items: dict[Any, str] = {}
+    for i, drop in enumerate(columns["drop"]):
+        stand = columns["kept_id"][i]
+        if drop and columns["pool"][i] == "pool" and (here is None or stand is None or stand in here):
+            item = columns["row_id" if by_position else "item_id"][i]
+            items.setdefault(item, f"{columns['check'][i]} ({columns['about'][i]})")
+    if here is not None and (absent := [item for item in items if item not in here]) and len(absent) < len(items):
+        note(
+            f"--audit: of what it leaves out {counted(len(absent), 'item')} {'is' if len(absent) == 1 else 'are'} not here"
+        )
+        items = {item: why for item, why in items.items() if item in here}
+    rows = pool.positions(list(items), "--audit")
+    both = np.union1d(rows, pool.positions(found.unwanted, "--exclude")).astype(np.int64)
+    left, counts = available(pool, found.labelled, both)
+    why = ", ".join(f"{count:,} {check}" for check, count in Counter(items.values()).items())
+    note(f"--audit: {counted(rows.size, 'item')} left out" + (f": {why}" if why else ""))
+    return replace(found, unwanted=both, left=left, counts=counts)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """audit.json and the columns of findings.parquet. Raises InvalidInput."""
     table, told = folder / FILES[0], folder / FILES[2]
     if not table.is_file() or not told.is_file():
         raise InvalidInput(
             f"--audit {folder} holds no finished audit ({FILES[0]} and {FILES[2]}). Make one with `oneglance audit`."
         )
-    document = json.loads(told.read_text(encoding="utf-8"))
-    if document.get("request", {}).get("input_hash") != found.source.content_hash:
-        note(f"--audit: {folder} is of {document.get('where')}, another input than this one; items go by their ids")
+    try:
+        document = json.loads(told.read_text(encoding="utf-8"))
+    except ValueError:
+        document = None
     columns = {name: values.to_pylist() for name, values in read_list(table).items()}
-    chosen = [i for i, drop in enumerate(columns["drop"]) if drop and columns["pool"][i] == "pool"]
-    key = "row_id" if found.pool.ids is None else "item_id"
-    items: dict[Any, str] = {}
-    for i in chosen:
-        items.setdefault(columns[key][i], f"{columns['check'][i]} ({columns['about'][i]})")
-    rows = found.pool.positions(list(items), "--audit")
-    both = np.union1d(rows, found.pool.positions(found.unwanted, "--exclude")).astype(np.int64)
-    left, counts = available(found.pool, found.labelled, both)
-    why = ", ".join(f"{count:,} {check}" for check, count in Counter(items.values()).items())
-    note(f"--audit: {counted(rows.size, 'item')} left out" + (f": {why}" if why else ""))
-    return replace(found, unwanted=both, left=left, counts=counts)
+    lacking = [name for name in _NEEDED if name not in columns]
+    if not isinstance(document, dict) or lacking:
+        what = f"{FILES[0]} without {', '.join(lacking)}" if lacking else f"a damaged {FILES[2]}"
+        raise InvalidInput(f"--audit {folder} holds {what}. Make it again with `oneglance audit ... --overwrite`.")
+    return document, columns
