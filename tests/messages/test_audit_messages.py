@@ -20,6 +20,7 @@ def x():
         ({"hamming": True}, r"hamming must be an integer in 0\.\.16"),
         ({"permutations": 50}, "permutations must be at least 199, for p values of 0.01 and less after doubling"),
         ({"sample_rows": 7}, "sample_rows must be at least 100, got 7"),
+        ({"clusters": 1001}, "clusters must be at most 1000, the rows of the sample that finds them, got 1001"),
         ({"clusters": 0}, "clusters must be an integer >= 1, got 0"),
         ({"seed": -1}, "seed must be an integer"),
         ({"labels": "kind"}, r"labels: the pool has no column 'kind', only \[\]\."),

@@ -12,6 +12,8 @@ from ..reference.nearest import prepared
 from ..strategies.pairs import fixed_sample
 
 SAMPLE = 1000
+"""Rows that find the clusters, and so the most of these."""
+
 _DIMS = 64
 _TRIED = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 25, 32, 40, 50)
 _STARTS = 3

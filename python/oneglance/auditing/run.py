@@ -16,6 +16,7 @@ from ..errors import InvalidInput
 from ..features.pictures import MAX_PIXELS
 from ..features.progress import Callback
 from .against import check_widths, compare_features, leaked_pictures, unusable_rows
+from .clusters import SAMPLE
 from .feature_checks import Wanted, check_features
 from .findings import SEVERITIES, Finding, counted, finding
 from .known import judge, known_columns, known_labels
@@ -63,7 +64,7 @@ def audit(
     columns      what else is known of the items (site, camera, day), by name, one entry per item, None, NaN or "" for
                  unknown: do clusters go with it? A store's own columns and the folders of its sources count as well
     near         least cosine of near duplicates            hamming   most different bits, of 64, of look-alikes
-    clusters     how many for imbalance; None: as many kinds as the silhouette finds, 2 .. 50
+    clusters     how many for imbalance, 1 .. 1000; None: as many kinds as the silhouette finds, 2 .. 50
     permutations of the kernel test                         sample_rows  most rows of each pool in the tests of shift
     workers      decoding processes; None: one per core, 0: none
     progress     called with one-line notes; True prints them on stderr.  picture_progress  gets Progress objects
@@ -89,8 +90,10 @@ def audit(
         )
     if positive_int(sample_rows, "sample_rows") < 100:
         raise InvalidInput(f"sample_rows must be at least 100, got {sample_rows}.")
-    if clusters is not None:
-        positive_int(clusters, "clusters")
+    if clusters is not None and positive_int(clusters, "clusters") > SAMPLE:
+        raise InvalidInput(
+            f"clusters must be at most {SAMPLE}, the rows of the sample that finds them, got {clusters}."
+        )
     wanted = Wanted(near, clusters, seed_int(seed), say)
     mine = open_material(source, pictures, backbones, "source", max_pixels)
     theirs = None if against is None else open_material(against, against_pictures, backbones, "against", max_pixels)

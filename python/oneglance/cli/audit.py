@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from .._run_head import differences, run_head
+from ..auditing.clusters import SAMPLE as CLUSTER_SAMPLE
 from ..auditing.findings import SEVERITIES
 from ..auditing.opening import Material, is_store, open_material
 from ..auditing.plan import AuditPlan, plan_audit
@@ -72,7 +73,9 @@ _SHOWN = 12
     help="Most different bits, of 64, of pictures that look alike. Example: --hamming 0",
 )
 @click.option(
-    "--clusters", type=click.IntRange(2), help="Clusters for imbalance; as many as there seem to be by default."
+    "--clusters",
+    type=click.IntRange(2, CLUSTER_SAMPLE),
+    help="Clusters for imbalance; as many as there seem to be by default.",
 )
 @click.option(
     "--permutations",

@@ -31,7 +31,7 @@ def without_audited(found: Opened, folder: Path) -> Opened:
         if by_position and document.get("n_items") != pool.n_items:
             raise InvalidInput(
                 f"--audit {folder} is of {where} with {document.get('n_items')} items, this input has {pool.n_items}, "
-                "and without ids in both nobody knows which is which. Audit this input, or name its ids with --id-column."
+                "and without ids in both nobody knows which is which. Audit this input, or name ids with --id-column."
             )
         note(f"--audit: {folder} is of {where}, another input than this one; items go by their {how}")
     here = None if by_position or pool.ids is None else set(pool.ids.tolist())
@@ -42,9 +42,7 @@ def without_audited(found: Opened, folder: Path) -> Opened:
             item = columns["row_id" if by_position else "item_id"][i]
             items.setdefault(item, f"{columns['check'][i]} ({columns['about'][i]})")
     if here is not None and (absent := [item for item in items if item not in here]) and len(absent) < len(items):
-        note(
-            f"--audit: of what it leaves out {counted(len(absent), 'item')} {'is' if len(absent) == 1 else 'are'} not here"
-        )
+        note(f"--audit: {counted(len(absent), 'further item')} of its list not in this input")
         items = {item: why for item, why in items.items() if item in here}
     rows = pool.positions(list(items), "--audit")
     both = np.union1d(rows, pool.positions(found.unwanted, "--exclude")).astype(np.int64)
