@@ -138,7 +138,7 @@ def test_an_audit_of_another_input(vectors):
     assert "--audit: 3 items left out" in err
     part = ("select", "part.npz", "--vector-column", "x", "--id-column", "ids", "--strategy", "random")
     _, err = run(*part, "--budget", "20", "--audit", "named", "--out", "s2")
-    assert "--audit: of what it leaves out 1 item is not here" in err
+    assert "--audit: 1 further item of its list not in this input" in err
     assert "--audit: 1 item left out: 1 exact duplicates (all)" in err
     chosen = pq.read_table("s2/selected.parquet")["item_id"].to_pylist()
     assert set(ids[9:30]) - set(chosen) == {"p20"}
