@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
@@ -387,10 +388,15 @@ def test_a_dataset_that_fails_on_an_item_or_gives_no_pictures(tmp_path: Path, wo
 
 
 def test_a_list_of_pictures_with_a_bad_one(tmp_path: Path) -> None:
-    pictures = [Image.new("RGB", (20, 20), (9, 30, 50)), Image.new("F", (20, 20))]
-    store = og.embed(pictures, backbone(), tmp_path / "s", max_bad_fraction=0.5)
-    assert store.valid.tolist() == [True, False]
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    whole = io.BytesIO()
+    Image.fromarray(noise).save(whole, "JPEG")
+    torn = Image.open(io.BytesIO(whole.getvalue()[:900]))
+    pictures = [Image.new("RGB", (20, 20), (9, 30, 50)), Image.new("F", (20, 20)), torn]
+    store = og.embed(pictures, backbone(), tmp_path / "s", max_bad_fraction=0.7)
+    assert store.valid.tolist() == [True, False, False]
     assert "floating-point picture" in store.column("reason")[1]
+    assert "cannot load: OSError" in store.column("reason")[2]
 
 
 def test_a_list_with_a_folder_in_it(tmp_path: Path, make_pictures: Any) -> None:

@@ -343,6 +343,9 @@ def test_transformers_folder(torchvision: Any, tmp_path: Path, capfd: pytest.Cap
     assert features.extract(
         as_backbones(f"transformers:{tmp_path / 'vit'}?weights=random&pool=pooler")[0], pictures(2)
     ).shape == (2, 16)
+    transformers.ViTModel(config).half().save_pretrained(tmp_path / "vit")
+    (half,) = as_backbones(f"transformers:{tmp_path / 'vit'}")
+    assert {value.dtype for value in half.module.parameters()} == {torch.float32}
     with pytest.raises(InvalidInput, match=r"there is no folder .*nothing is downloaded"):
         as_backbones("transformers:nobody/nothing")
 

@@ -356,7 +356,9 @@ def test_exif_orientation_is_applied() -> None:
     picture = Image.new("RGB", (8, 4))
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert decode(encoded(picture, "JPEG", exif=exif)).size == (4, 8)
+    data = encoded(picture, "JPEG", exif=exif)
+    assert decode(data).size == (4, 8)
+    np.testing.assert_array_equal(np.asarray(as_picture(Image.open(io.BytesIO(data)), "x")), np.asarray(decode(data)))
 
 
 @pytest.mark.parametrize("allowed_elsewhere", [False, True])
@@ -435,6 +437,26 @@ def test_preprocess_in_numbers() -> None:
     torch.testing.assert_close(caffe(picture)[:, 0, 0], torch.tensor([51.0 - 104, -117.0, 255.0 - 123]))
     assert Preprocess(size=None, mean=(0, 0, 0), std=(1, 1, 1))(picture).shape == (3, 20, 40)
     assert "BGR; resized to 8 x 8" in str(caffe)
+
+
+def test_a_strip_is_cut_before_it_is_resized(monkeypatch: pytest.MonkeyPatch) -> None:
+    strip = Image.fromarray(np.random.default_rng(0).integers(0, 256, (3001, 7, 3), dtype=np.uint8))
+    preprocess = Preprocess(size=20, resize=24)
+    whole = np.asarray(preprocess.place(strip), dtype=int)
+    monkeypatch.setattr("oneglance.features.preprocess._MOST_RESIZED", 1000)
+    assert preprocess.place(strip).size == (20, 20)
+    assert np.abs(np.asarray(preprocess.place(strip), dtype=int) - whole).max() <= 2
+    monkeypatch.undo()
+    sizes: list[tuple[int, int]] = []
+    resize = Image.Image.resize
+
+    def noted(self: Image.Image, size: tuple[int, int], *given: Any) -> Image.Image:
+        sizes.append(size)
+        return resize(self, size, *given)
+
+    monkeypatch.setattr(Image.Image, "resize", noted)
+    Preprocess(size=224, resize=256).place(Image.new("RGB", (1, 20_000)))
+    assert sizes == [(224, 224)]
 
 
 def test_preprocess_crops_the_centre() -> None:

@@ -209,7 +209,8 @@ def as_picture(value: Any, name: str) -> Any:
     """An RGB picture, or a float32 array (C, H, W). Raises InvalidInput for anything that is neither."""
     if isinstance(value, Image.Image):
         with _strict_pillow:
-            return to_rgb(value)
+            value.load()  # a file behind it may be torn
+            return to_rgb(_upright(value))
     array = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
     if array.dtype.kind == "f" and array.ndim == 3:
         return np.ascontiguousarray(array, dtype=np.float32)

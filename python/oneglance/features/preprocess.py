@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_MOST_RESIZED = 1 << 26
 _ADDRESS = re.compile(r"(?: at)? 0x[0-9a-fA-F]+")
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -119,11 +120,15 @@ class Preprocess:
         high, wide = self.sides
         if self.fit == "squash":
             return picture.resize((wide, high), resample)
-        width, height = picture.size
+        before = width, height = picture.size
         cover = max(high / height, wide / width)
         ratio = cover if self.resize is None else self.resize / min(width, height)
         width, height = max(wide, round(width * ratio)), max(high, round(height * ratio))
         left, top = (width - wide) // 2, (height - high) // 2
+        if width * height > _MOST_RESIZED:  # a strip of 1 x 20,000 would become 4 GB: only the cut is resized
+            across, down = before[0] / width, before[1] / height
+            box = (left * across, top * down, (left + wide) * across, (top + high) * down)
+            return picture.resize((wide, high), resample, box)
         resized = picture.resize((width, height), resample)
         return resized.crop((left, top, left + wide, top + high))
 

@@ -59,6 +59,7 @@ def load_transformers(spec: Spec) -> Backbone:
         raise
     except (OSError, ValueError, KeyError) as error:
         raise InvalidInput(_not_found(spec, folder, error)) from None
+    module = module.float()  # as kept in half precision, and run in it, whatever compute= says
     if file is not None:
         load_weights(module, read_state_dict(file), file, spec.text, ("classifier.", "head."))
     preprocess: Any = None
