@@ -95,3 +95,17 @@ def test_cuda_tensors_are_refused_with_the_cure():
 
     with pytest.raises(og.InvalidInput, match=r"X is a CUDA tensor; this function computes on the CPU\. Pass X\.cpu"):
         og.leverage_scores(Tensor())
+
+
+@pytest.mark.parametrize("p", [1e-3, 1e6])
+def test_norms_that_leave_nothing_of_the_weights(p, x):
+    with pytest.raises(og.InvalidInput, match=r"p is .*, too far from 2 for weights in float64. Use a p between"):
+        og.lewis_weights(x, p)
+    with pytest.raises(og.InvalidInput, match="too far from 2"):
+        og.select(x, 5, p=p)
+    assert not og.lewis_weights(np.zeros((5, 3))).weights.any()
+
+
+def test_a_ridge_whose_power_overflows(x):
+    with pytest.raises(og.InvalidInput, match="ridge is 3, whose power 1 / p leaves float64 for p = 0.001"):
+        og.lewis_weights(x, 1e-3, ridge=3.0)

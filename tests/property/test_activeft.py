@@ -143,3 +143,9 @@ def test_messages():
     x[4] = np.nan
     with pytest.raises(og.InvalidInput, match="X has 1 row with NaN or infinity: 4"):
         og.activeft(x, 3)
+
+
+def test_settings_that_leave_float64_are_named_and_not_the_rows():
+    x = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    with pytest.raises(og.InvalidInput, match=r"temperature 1e-30, balance 1 and learning_rate 0.001 drive"):
+        og.activeft(x, 5, temperature=1e-30, n_iter=3)

@@ -141,6 +141,7 @@ def test_messages():
         ({"cores": [1, 2, 3, 4, 5, 6]}, "cores must hold 1 to k = 5 rows, got 6"),
         ({"n_cores": 6}, "n_cores is 6, but k is 5"),
         ({"growth": 0}, r"growth must lie in \(0, 1\], got 0"),
+        ({"growth": "much"}, "growth must be a number >= 0, got 'much'"),
         ({"removal": 1}, r"removal must lie in \[0, 1\), got 1"),
         ({"compat": "old"}, "compat must be one of"),
         ({"penalty": 0.5}, "penalty must be at least 1, got 0.5"),

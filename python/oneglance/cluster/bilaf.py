@@ -106,6 +106,10 @@ def bilaf(
         raise InvalidInput(f"compat must be one of {list(COMPATS)}, got {compat!r}.")
     n_neighbors, penalty = positive_int(n_neighbors, "n_neighbors"), positive_number(penalty, "penalty")
     growth, removal = (
+        positive_number(growth, "growth", zero_ok=True),
+        positive_number(removal, "removal", zero_ok=True),
+    )
+    growth, removal = (
         _share(growth, "growth", 0 < growth <= 1, "in (0, 1]"),
         _share(removal, "removal", 0 <= removal < 1, "in [0, 1)"),
     )

@@ -13,6 +13,7 @@ from ..cuda.arithmetic import single
 from ..cuda.arrays import place_of
 from ..cuda.lewis import lewis_weights as cuda_weights
 from ..cuda.rows import DeviceMatrix
+from ..errors import InvalidInput
 from ._rows import Rows, for_each_backbone
 
 
@@ -79,22 +80,27 @@ def lewis_weights(
     well-conditioned float16 or float32 rows: 2 readings of n d^2 each (bench/bench_stream.py). Cost 2 n d^2
     flops per reading; state between readings is d x d; extra memory lanes * d^2, below 300 MB at d = 768.
     The same bytes for any number of threads or shards, on one build and instruction set.
-    Raises InvalidInput (NaN rows, shapes, p <= 0).
+    Raises InvalidInput (NaN rows, shapes, p <= 0, or so far from 2 that no weight is left).
     Source: arXiv 2405.14121, Def. 3.1 and Lemma 3.5; iteration in csrc/include/oneglance/lewis.h.
     """
     p = positive_number(p, "p")
     tol = positive_number(tol, "tol")
     max_passes = positive_int(max_passes, "max_passes")
     ridge = positive_number(ridge, "ridge", zero_ok=True)
+    try:
+        ridge_row = ridge ** (1.0 / p)
+    except OverflowError:
+        raise InvalidInput(f"ridge is {ridge:g}, whose power 1 / p leaves float64 for p = {p:g}. Give less.") from None
 
     def one(x: Any, name: str) -> LewisWeights:
         place = place_of(x, name, device)
         if place is not None:
-            return _on_device(x, name, place, p, tol, max_passes, ridge, mask)
-        rows = Rows(x, name, mask, ridge ** (1.0 / p))
+            return _on_device(x, name, place, p, tol, max_passes, ridge_row, mask)
+        rows = Rows(x, name, mask, ridge_row)
         weights, rank, passes, residual, converged, restarts, precision, condition = rows.call(
             _core.lewis_weights, p, tol, max_passes, rows.mask
         )
+        _check_range(p, rank, weights)
         return LewisWeights(
             weights[: rows.n_rows], p, rank, passes, residual, converged, tol, restarts, precision, condition
         )
@@ -103,12 +109,13 @@ def lewis_weights(
 
 
 def _on_device(
-    X: Any, name: str, place: tuple[Library, int], p: float, tol: float, max_passes: int, ridge: float, mask: Any
+    X: Any, name: str, place: tuple[Library, int], p: float, tol: float, max_passes: int, ridge_row: float, mask: Any
 ) -> LewisWeights:
     with named_rows(name):
-        matrix = DeviceMatrix(X, name, *place, mask, ridge ** (1.0 / p))
+        matrix = DeviceMatrix(X, name, *place, mask, ridge_row)
         with matrix.passes("lewis_weights") as passes:
             found = cuda_weights(passes, p, tol=tol, max_passes=max_passes, how=single(*place))
+    _check_range(p, found.rank, found.weights)
     return LewisWeights(
         matrix.answer(found.weights),
         p,
@@ -121,3 +128,9 @@ def _on_device(
         found.arithmetic,
         found.condition,
     )
+
+
+def _check_range(p: float, rank: int, weights: Any) -> None:
+    """Raises InvalidInput where the powers 2 / p and p / 2 of the iteration have left nothing of the weights."""
+    if rank and not weights.any():
+        raise InvalidInput(f"p is {p:g}, too far from 2 for weights in float64. Use a p between 0.01 and 100.")
