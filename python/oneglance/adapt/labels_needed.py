@@ -34,7 +34,8 @@ class LabelPlan:
     total        T, the sum over items of the largest Lewis weight
     theory       name of a bound -> its number of labels with the leading constant taken as 1: an order, no promise
     estimate     labels by the trial, the most over backbones; None where `note` says why there is none
-    interval     (low, high): where 95 % of the estimates from resampled repeats lie; None with estimate
+    interval     (low, high): where 95 % of the estimates from resampled repeats lie, each with one size left out; None
+                 with estimate
     sizes        int64 (s,): labels tried
     excess       backbone -> float64 (repeats, s): loss over the least possible loss, less 1
     extrapolated whether the estimate lies outside the sizes tried
@@ -93,8 +94,8 @@ def plan_labels(
     intercept, and its loss over all candidates against that of the best head. For such targets the excess does not
     depend on the linear part, so it is taken as 0. log excess is fitted as linear in log(1/(m - d) - 1/(n - d)), and
     solved for eps. Targets that are no linear function, or whose noise differs between items, may need more: the
-    interval knows nothing of that, it tells the scatter of the repeats. There is no trial (estimate None) for fewer
-    than 40, or 4 d, candidates that are not rows of zeros.
+    interval knows nothing of that, it tells the scatter of the repeats and the bend of the curve. There is no trial
+    (estimate None) for fewer than 40, or 4 d, candidates that are not rows of zeros.
 
     Cost: Lewis weights per backbone; one fit of all candidates and 4 small ones per repeat and backbone.
     Raises InvalidInput (arguments, no candidates, unusable rows).
@@ -132,14 +133,19 @@ def plan_labels(
     for name, rows in features.items():
         say(f"trial fits of {name} ...")
         excess[name] = _trial(rows, left, combined, sizes, p, repeats, seed)
-    pick = uniforms(seed, Purpose.PLAN, np.arange(_RESAMPLES * repeats, dtype=np.int64), 1) * repeats
-    resamples = pick.astype(np.int64).reshape(_RESAMPLES, repeats)
+    pick = uniforms(seed, Purpose.PLAN, np.arange(_RESAMPLES * (repeats + 1), dtype=np.int64), 1)
+    resamples = (pick[:-_RESAMPLES] * repeats).astype(np.int64).reshape(_RESAMPLES, repeats)
+    # Each without one size: a straight line through a curve that bends is surer of itself than it should be.
+    kept = [np.delete(np.arange(_SIZES), out) for out in (pick[-_RESAMPLES:] * _SIZES).astype(np.int64)]
     worst, found = np.zeros(_RESAMPLES), 0.0
     last_error = {}
     for name, values in excess.items():
         d = ranks[name]
         found = max(found, labels_at(eps, sizes, values.mean(axis=0), n_left, d))
-        each = [labels_at(eps, sizes, values[some].mean(axis=0), n_left, d) for some in resamples]
+        each = [
+            labels_at(eps, sizes[at], values[some].mean(axis=0)[at], n_left, d)
+            for some, at in zip(resamples, kept, strict=True)
+        ]
         worst = np.maximum(worst, each)
         slope, level = _line(sizes[:-1], values.mean(axis=0)[:-1], n_left, d)
         foretold = math.exp(level + slope * float(_place(sizes[-1:], n_left, d)[0]))

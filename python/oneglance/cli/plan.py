@@ -88,6 +88,6 @@ def _show(answer: LabelPlan) -> None:
     off = max(answer.last_error.values(), key=lambda ratio: abs(ratio - 1))
     say(
         f"labels for {answer.eps:.0%} over the least loss: about {answer.estimate:,} of {answer.n_candidates:,} "
-        f"({answer.interval[0]:,} to {answer.interval[1]:,}, 95 % of resampled repeats), {how}"
+        f"({answer.interval[0]:,} to {answer.interval[1]:,}, 95 % of resampled repeats and sizes), {how}"
     )
     say(f"the other sizes foretell {off:.2f} times the excess measured at the largest; {answer.note}")
