@@ -333,6 +333,17 @@ def test_sizes_that_hardly_differ_are_not_odd_and_no_pixels_are_a_reason():
     assert found.find("unreadable").details[0] == "no pixels: 0 x 0"
 
 
+def test_pictures_of_16_bits_that_differ_in_the_low_ones_are_not_the_same(tmp_path):
+    """Twelve bits kept in sixteen, or less: at 8 bits different pictures may all be black."""
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        Image.fromarray(rng.integers(0, 200, (40, 40)).astype(np.uint16)).save(tmp_path / f"{name}.png")
+    (tmp_path / "d.png").write_bytes((tmp_path / "b.png").read_bytes())
+    found = og.audit(str(tmp_path), workers=0)
+    assert found.find("exact duplicates").rows.tolist() == [1, 3]
+    assert found.exclude().tolist() == ["d.png"]
+
+
 def test_many_look_alikes_are_told_and_none_is_dropped():
     """One camera that never moves: the hash hardly tells its pictures apart, and all but one would be left out."""
     rng = np.random.default_rng(1)

@@ -34,7 +34,8 @@ class PictureTable:
     reasons              str objects: why it cannot be used, None where it can
     width, height        pixels          modes  str objects: how the file keeps its pixels, "" where nobody knows
     low ... colour       the scores of picture_scores
-    hashes               uint64, perceptual      digests  (n,) 16 bytes of the pixels
+    hashes               uint64, perceptual      digests  (n,) 16 bytes of the pixels, of 16-bit
+                         files of all their bytes
     decode_s, score_s    seconds spent in reading and decoding, and in scoring, over all workers
     """
 
@@ -162,7 +163,7 @@ def score_rows(pictures: Pictures, first: int, stop: int) -> PictureTable:
     for row in range(n):
         began_s = time.perf_counter()
         try:
-            picture = pictures.load(first + row)[0]
+            picture, content = pictures.load(first + row)
         except BadPictureError as error:
             table.reasons[row] = str(error)
             continue
@@ -179,7 +180,8 @@ def score_rows(pictures: Pictures, first: int, stop: int) -> PictureTable:
         pixels = picture.tobytes()
         table.width[row], table.height[row] = picture.size
         table.modes[row] = picture.info.get(STORED_MODE, "")
-        digests[row] = pixel_digest(picture.size, pixels)
+        deep = table.modes[row].startswith("I")  # 16 bits: their low ones are lost here, and pictures differ by them
+        digests[row] = pixel_digest(picture.size, content if deep else pixels)
         little = reduced(picture)
         small[row] = pixels if little is picture else little.tobytes()
         by_shape.setdefault((little.height, little.width), []).append(row)
