@@ -154,6 +154,12 @@ def test_frozen_batch_norms_store_nothing_and_stay(tmp_path):
     merged = mask.merge()
     assert torch.equal(merged[1].running_mean, module[1].running_mean)
     assert mask.save(tmp_path / "m").buffer_bytes == 0
+    loaded = load_mask(tmp_path / "m", module)
+    moved = net()
+    estimate_statistics(moved, pictures(), device="cpu")  # the same weights, other batch norms: another network
+    for attempt in (lambda: load_mask(tmp_path / "m", moved), lambda: loaded.apply(moved)):
+        with pytest.raises(InvalidInput, match="batch norm statistics with the hash .* and frozen batch norms"):
+            attempt()
 
 
 def test_bfloat16_arithmetic_trains_float32_scores():

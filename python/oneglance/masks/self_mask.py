@@ -127,6 +127,17 @@ class SelfMask:
                 f"model has weights with the hash {found}, the mask belongs to {self.base_hash}. "
                 "Give the base as it was before adaptation."
             )
+        self.check_statistics(module)
+
+    def check_statistics(self, module: nn.Module) -> None:
+        """Raises InvalidInput where the mask goes with the base's own batch norm statistics, and these are others."""
+        wanted = self.state.metadata.get("base_statistics")
+        found = None if wanted is None else _statistics_hash(module)
+        if found != wanted:
+            raise InvalidInput(
+                f"model has batch norm statistics with the hash {found}, the mask was trained with {wanted} and frozen "
+                "batch norms. Give the base as it was before adaptation."
+            )
 
     def tensors(self, module: nn.Module) -> dict[str, Tensor]:
         """The effective weights by parameter name, on the module's device."""
@@ -196,7 +207,9 @@ def load_mask(path: str | PathLike[str], model: Any, *, parent: SelfMask | None 
     strange = [name for name in (*state.masks, *state.buffers) if name not in there]
     if strange:
         raise InvalidInput(f"model has no tensor {strange[0]!r}, which the mask at {path} is for.")
-    return SelfMask(state, hash_of(base.module), base=base)
+    loaded = SelfMask(state, hash_of(base.module), base=base)
+    loaded.check_statistics(base.module)
+    return loaded
 
 
 def make_mask(
@@ -209,7 +222,10 @@ def make_mask(
     """A SelfMask whose statistics are already rounded as its file will hold them."""
     buffers = {name: as_stored(value) for name, value in statistics.items() if not name.endswith("num_batches_tracked")}
     packed = {name: pack_mask(mask) for name, mask in masks.items()}
-    state = MaskState(packed, buffers, {"bn": "stored" if buffers else "base", **metadata})
+    facts_of_norms: dict[str, Any] = {"bn": "stored" if buffers else "base"}
+    if not buffers and statistics_of(base.module):
+        facts_of_norms["base_statistics"] = _statistics_hash(base.module)
+    state = MaskState(packed, buffers, {**facts_of_norms, **metadata})
     return SelfMask(state, hash_of(base.module), base=base, **facts)
 
 
@@ -236,6 +252,12 @@ def as_stored(value: Tensor) -> np.ndarray[Any, Any]:
 def hash_of(module: nn.Module) -> str:
     """Of all parameters: the base's mark in the file."""
     return weights_hash(dict(module.named_parameters()))
+
+
+def _statistics_hash(module: nn.Module) -> str:
+    """Of the means and variances of the batch norms."""
+    found = statistics_of(module).items()
+    return weights_hash({name: value for name, value in found if not name.endswith("num_batches_tracked")})
 
 
 def file_of(path: str | PathLike[str]) -> Path:
