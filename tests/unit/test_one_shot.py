@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import oneglance as og
+from oneglance import Patterns, RowShards
 from oneglance.errors import InvalidInput
 from oneglance.evaluation.heads import Scaling, fit_ridge_head
 from oneglance.evaluation.intervals import NO_DIFFERENCE
@@ -396,6 +398,19 @@ def test_finished_cells_are_used_again_and_other_runs_refused(pool, tmp_path):
         quick(features, labels, initial=13, out=tmp_path / "e")
     with pytest.raises(InvalidInput, match="holds another run .evaluate one-shot"):
         og.evaluate(features, labels, ["farthest"], [8], 3, heads="knn", splits=1, out=tmp_path / "e")
+
+
+def test_other_patterns_are_other_cells(pool, tmp_path):
+    features, labels = pool
+    told = []
+    for seed in (0, 0, 1):
+        rows = np.random.default_rng(seed).standard_normal((3 * N, 4)).astype(np.float32)
+        plain = as_pool({"a": features["a"]})
+        some = replace(plain, patterns={"a": Patterns(RowShards((rows,)), np.arange(0, 3 * N + 1, 3))})
+        quick(some, labels, ("freesel",), (8,), 4, out=tmp_path / "e", progress=told.append)
+        told.append("next")
+    there = [text for text in told if "there already" in text]
+    assert there == ["8 of 8 cells are there already"]  # the second run; the third has other patterns
 
 
 def test_strategies_that_choose_in_order_choose_once(pool, monkeypatch):

@@ -93,7 +93,7 @@ class Job:
             return CellStore(None, Cell.from_json)
         test = {} if self.test is None else self.test[0]
         hashes = {name: hash_of_rows(rows, test.get(name)) for name, rows in self.features.items()}
-        hashes.update({name: hashes[name] + _pattern_hash(found) for name, found in self.patterns.items()})
+        hashes.update({name: hashes[name] + pattern_hash(found) for name, found in self.patterns.items()})
         views = {view: folder_name(view, "".join(hashes[name] for name in names)) for view, names in self.views.items()}
         strategies = {entrant.name: folder_name(entrant.name, entrant.identity) for entrant in self.entrants}
         return CellStore(Path(out), Cell.from_json, views, strategies)
@@ -165,7 +165,8 @@ def hash_of_rows(rows: FloatArray, test: FloatArray | None) -> str:
     return digest_of(np.ascontiguousarray(part).view(np.uint8).data.cast("B") for part in parts)
 
 
-def _pattern_hash(patterns: Patterns) -> str:
+def pattern_hash(patterns: Patterns) -> str:
+    """Of the patterns and of which item has which. Reads them all."""
     shards = (np.ascontiguousarray(shard).view(np.uint8).data.cast("B") for shard in patterns.rows)
     return digest_of([patterns.offsets.tobytes(), *shards])
 

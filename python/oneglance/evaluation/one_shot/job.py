@@ -17,7 +17,7 @@ from ...store.files import digest_of
 from ...strategies.plan import flops_per_second
 from ..cells import CellStore, Key, folder_name
 from ..entrants import Entrant
-from ..job import hash_of_rows, patterns_of
+from ..job import hash_of_rows, pattern_hash, patterns_of
 from ..splits import TrainTest
 from ..work import Unit, fill
 from .agreement import Agreement, agreement
@@ -99,6 +99,7 @@ class OneShotJob:
             return CellStore(None, OneShotCell.from_json)
         test = {} if self.test is None else self.test[0]
         content = "".join(name + hash_of_rows(rows, test.get(name)) for name, rows in self.features.items())
+        content += "".join(name + pattern_hash(found) for name, found in self.patterns.items())
         strategies = {entrant.name: folder_name(entrant.name, entrant.identity) for entrant in self.entrants}
         return CellStore(Path(out), OneShotCell.from_json, {_VIEW: folder_name(_VIEW, content)}, strategies)
 
