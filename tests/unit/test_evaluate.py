@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import multiprocessing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from oneglance.evaluation.probes import PROBES, RIDGE_PENALTY, fit_logistic, knn
 from oneglance.evaluation.report import conclusions, score_tables, warnings_of
 from oneglance.evaluation.splits import codes_of, make_splits
 from oneglance.solvers import logistic_path
+from oneglance.strategies import as_pool
 
 N = 200
 
@@ -255,6 +257,22 @@ def test_items_without_a_label_take_no_part(pool):
     for gap in (float("nan"), "", "-1"):  # in a list of names; "-1" is a name like any other
         names = [gap if row % 4 else f"class {value}" for row, value in enumerate(labels)]
         assert prepare(features, names, ["kmeans"], [8], 3, splits=2).classes.size == (N if gap == "-1" else 50)
+
+
+def test_labels_by_id_want_the_ids_of_the_store(pool):
+    features, labels = pool
+    store = replace(as_pool(features), ids=np.array([str(N - i) for i in range(N)], dtype=object))
+    by_id = {str(N - i): int(value) for i, value in enumerate(labels)}
+    assert prepare(store, by_id, ["kmeans"], [8], 3, splits=2).classes.tolist() == labels.tolist()
+    with pytest.raises(og.InvalidInput, match="labels must be .item id: class. with the ids .*, got the key 200"):
+        prepare(store, {int(key): value for key, value in by_id.items()}, ["kmeans"], [8], 3, splits=2)
+
+
+def test_a_strategy_that_cannot_pick_so_many_is_named(pool):
+    rows = pool[0]["a"].copy()
+    rows[::4] = 0  # no cosine
+    with pytest.raises(og.InvalidInput, match=r"strategy 'herding' at budget 150: budget is 150, but only \d+ items"):
+        quick((rows, pool[1]), ["herding"], [8, 150])
 
 
 def test_names_of_classes_that_look_like_numbers():

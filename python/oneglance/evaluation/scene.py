@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._types import Float64Array, FloatArray, IntArray, Patterns, RowShards
+from ..errors import InvalidInput
 from ..store.files import digest
 from ..strategies import Pool, select
 from .cells import Cell
@@ -83,7 +84,13 @@ class Scene:
                 picks = answer if isinstance(answer, Picks) else Picks(as_picked(answer, entrant.name), None)
             else:
                 pool = self._pool if entrant.several else self._stacked
-                chosen = select(pool, budget, entrant.strategy or "", seed=seed, explain=False, **entrant.params)
+                try:
+                    chosen = select(pool, budget, entrant.strategy or "", seed=seed, explain=False, **entrant.params)
+                except InvalidInput as error:
+                    raise InvalidInput(
+                        f"strategy {entrant.name!r} at budget {budget}: {error} Finished cells are kept; leave this "
+                        "strategy or budget out to see them."
+                    ) from error
                 picks = Picks(chosen.indices, chosen.weights if entrant.use_weights else None)
         notes.update({f"{entrant.name}: {warning.message}": None for warning in caught})
         return picks

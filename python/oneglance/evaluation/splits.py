@@ -37,6 +37,12 @@ def as_classes(labels: Any, pool: Pool, name: str = "labels") -> list[str | None
             raise InvalidInput(f"{name} names the column {labels!r}, but {pool.where} has no such: {known}.")
         values = pool.columns[labels].tolist()
     elif isinstance(labels, Mapping):
+        strange = [key for key in labels if pool.ids is not None and not isinstance(key, str)]
+        if strange:
+            raise InvalidInput(
+                f"{name} must be {{item id: class}} with the ids of {pool.where} (str), got the key {strange[0]!r}. "
+                "Write str(id), or give one class per item."
+            )
         keys = np.array([*labels, None], dtype=object)[:-1]
         values = [None] * pool.n_items
         if keys.size:

@@ -77,7 +77,7 @@ class Pool:
             return np.flatnonzero(values).astype(np.int64)
         if values.size == 0:
             return np.empty(0, dtype=np.int64)
-        if values.dtype.kind == "O" and all(_is_position(value) for value in values.tolist()):
+        if values.dtype.kind == "O" and self.ids is None and all(_is_position(value) for value in values.tolist()):
             values = values.astype(np.int64)
         if values.dtype.kind in "iu":
             return self._checked_positions(values, name)
