@@ -1,5 +1,7 @@
 """Every figure of an audit against its definition, on awkward inputs."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -138,6 +140,18 @@ def test_association():
     few = association(np.repeat([0, 1], 10), ["a"] * 9 + ["b"] + ["b"] * 10, 0)
     assert few.p_from == "999 shuffles"
     assert few.p <= 0.01
+
+
+def test_one_long_text_does_not_widen_all():
+    """4,000 entries as wide as one of 100,000 letters would be 1.6 GB."""
+    values = [("a", "b")[i % 2] for i in range(4_000)]
+    values[5] = "x" * 100_000
+    tracemalloc.start()
+    found = association(np.arange(4_000) // 2 % 2, values, 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.n_values == 3
+    assert peak < 20e6
 
 
 def test_silhouettes():

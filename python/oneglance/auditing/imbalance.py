@@ -74,23 +74,23 @@ def association(clusters: IntArray, values: Sequence[Any], seed: int) -> Associa
     p by the chi-square law where four fifths of the expected counts are 5 or more (Cochran), else by 999 shuffles.
     """
     known = np.array([value is not None for value in values], dtype=np.bool_)
-    kept = np.array([str(value) for value in values], dtype=object)[known]
-    if not kept.size:
-        return None
-    names, codes = np.unique(kept.astype(str), return_inverse=True)
+    kept = [str(value) for value in values if value is not None]
+    names = sorted(set(kept))  # no array of texts: each entry of that is as wide as the longest
     cells, own = np.unique(clusters[known], return_inverse=True)
-    if names.size < 2 or cells.size < 2 or names.size > min(_MOST_VALUES, kept.size // 2):
+    if len(names) < 2 or cells.size < 2 or len(names) > min(_MOST_VALUES, len(kept) // 2):
         return None
-    table = _table(own, codes, cells.size, names.size)
+    number = {name: code for code, name in enumerate(names)}
+    codes = np.array([number[value] for value in kept], dtype=np.int64)
+    table = _table(own, codes, cells.size, len(names))
     chi2, expected = _chi2(table)
-    n, dof = kept.size, (cells.size - 1) * (names.size - 1)
+    n, dof = len(kept), (cells.size - 1) * (len(names) - 1)
     if (expected >= 5).mean() >= 0.8:
         p, how = chi2_tail(chi2, dof), "chi-square law"
     else:
         at_least = 0
         for draw in range(_SHUFFLES):
             order = np.argsort(uniforms(seed, Purpose.AUDIT, np.arange(n), draw))
-            at_least += _chi2(_table(own, codes[order], cells.size, names.size))[0] >= chi2 * (1 - 1e-12)
+            at_least += _chi2(_table(own, codes[order], cells.size, len(names)))[0] >= chi2 * (1 - 1e-12)
         p, how = (1 + at_least) / (1 + _SHUFFLES), f"{_SHUFFLES} shuffles"
     phi2 = max(0.0, chi2 / n - dof / (n - 1))
     rows, columns = (size - (size - 1) ** 2 / (n - 1) for size in table.shape)
@@ -100,7 +100,7 @@ def association(clusters: IntArray, values: Sequence[Any], seed: int) -> Associa
     alone = [_entropy(share.sum(axis=axis)) for axis in (0, 1)]
     nmi = (sum(alone) - both) / (sum(alone) / 2)
     return Association(
-        n, names.size, max(0.0, nmi), math.sqrt(phi2 / least) if least > 0 else 0.0, chi2, dof, float(p), how
+        n, len(names), max(0.0, nmi), math.sqrt(phi2 / least) if least > 0 else 0.0, chi2, dof, float(p), how
     )
 
 

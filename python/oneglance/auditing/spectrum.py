@@ -20,7 +20,8 @@ class Spectrum:
     """n_rows, n_dims   of the sample
     rank_me             exp of the entropy of the singular values (Garrido et al. 2023), 1 .. n_dims
     alpha_req           -slope of log eigenvalue of the covariance against log number, 5 .. min(50, d / 2) (Agrawal et
-                        al. 2022); near 1 is best; None for fewer than 12 features
+                        al. 2022); near 1 is best; None for fewer than 12 features, and where so few
+                        directions vary (few rows, low rank) that it would be of rounding
     participation       (sum of eigenvalues)^2 / sum of squares, 1 .. n_dims
     vendi               exp of the entropy of the eigenvalues of K / n, K all cosines (Friedman and Dieng 2023): the
                         number of different rows, 1 .. min(n_rows, n_dims)
