@@ -146,6 +146,26 @@ def test_an_audit_of_another_input(vectors):
     _, err = run("select", "all.npz", "--vector-column", "x", "--id-column", "ids", "--budget", "5", "--strategy",
                  "random", "--audit", "positions", "--out", "s3")  # fmt: skip
     assert "--audit: 3 items left out" in err
+    (vectors / "done.csv").write_text("item_id\np9\n")  # repeats p8, which would be labelled once more
+    whole = (
+        "select",
+        "all.npz",
+        "--vector-column",
+        "x",
+        "--id-column",
+        "ids",
+        "--strategy",
+        "random",
+        "--budget",
+        "36",
+    )
+    _, err = run(*whole, "--audit", "named", "--labelled", "done.csv", "--out", "s4")
+    assert "1 repeats of labelled items" in err
+    assert set(ids) - set(pq.read_table("s4/selected.parquet")["item_id"].to_pylist()) == {"p4", "p8", "p9", "p20"}
+    np.save("clean.npy", x[10:20])
+    run("audit", "clean.npy", "--out", "clean")
+    _, err = run("select", "bare.npy", "--budget", "5", "--audit", "clean", "--out", "s5")
+    assert "--audit: 0 items left out" in err
     (vectors / "named" / "audit.json").write_text("{")
     _, err = run("select", "bare.npy", "--budget", "5", "--audit", "named", code=2)
     assert "holds a damaged audit.json. Make it again with `oneglance audit ... --overwrite`" in err

@@ -22,33 +22,42 @@ _NEEDED = ("check", "about", "pool", "row_id", "item_id", "drop", "kept_id")
 
 def without_audited(found: Opened, folder: Path) -> Opened:
     """The same pool less what the audit in `folder` marked to drop: unusable items, and those that repeat an item that
-    stays. An item whose stand-in is not in this pool stays. Says on stderr how many for what. Raises InvalidInput."""
+    stays; also that one where a repeat of it is labelled already. An item whose stand-in is not in this pool stays.
+    Says on stderr how many for what. Raises InvalidInput."""
     document, columns = _read(folder)
     pool = found.pool
-    by_position = pool.ids is None or columns["item_id"] == [str(row) for row in columns["row_id"]]
+    inside = [i for i, side in enumerate(columns["pool"]) if side == "pool"]
+    names, rows = ({i: columns[name][i] for i in inside} for name in ("item_id", "row_id"))
+    chosen = [i for i in inside if columns["drop"][i]]
+    by_position = pool.ids is None or all(names[i] == str(rows[i]) for i in chosen)
     if document.get("request", {}).get("input_hash") != found.source.content_hash:
         where, how = document.get("where"), "positions" if by_position else "ids"
-        if by_position and document.get("n_items") != pool.n_items:
+        if chosen and by_position and document.get("n_items") != pool.n_items:
             raise InvalidInput(
                 f"--audit {folder} is of {where} with {document.get('n_items')} items, this input has {pool.n_items}, "
                 "and without ids in both nobody knows which is which. Audit this input, or name ids with --id-column."
             )
         note(f"--audit: {folder} is of {where}, another input than this one; items go by their {how}")
-    here = None if by_position or pool.ids is None else set(pool.ids.tolist())
+    key = rows if by_position else names
+    of_name = {names[i]: key[i] for i in inside}
+    here = set(range(pool.n_items) if by_position or pool.ids is None else pool.ids.tolist())
+    done = pool.positions(found.labelled, "--labelled")
+    labelled = set(done.tolist() if by_position or pool.ids is None else pool.ids[done].tolist())
     items: dict[Any, str] = {}
-    for i, drop in enumerate(columns["drop"]):
-        stand = columns["kept_id"][i]
-        if drop and columns["pool"][i] == "pool" and (here is None or stand is None or stand in here):
-            item = columns["row_id" if by_position else "item_id"][i]
-            items.setdefault(item, f"{columns['check'][i]} ({columns['about'][i]})")
-    if here is not None and (absent := [item for item in items if item not in here]) and len(absent) < len(items):
+    for i in chosen:
+        stand = of_name.get(columns["kept_id"][i])
+        if stand is None or stand in here:
+            items.setdefault(key[i], f"{columns['check'][i]} ({columns['about'][i]})")
+        if stand in here and stand not in labelled and key[i] in labelled:
+            items.setdefault(stand, "repeats of labelled items")
+    if (absent := [item for item in items if item not in here]) and len(absent) < len(items):
         note(f"--audit: {counted(len(absent), 'further item')} of its list not in this input")
         items = {item: why for item, why in items.items() if item in here}
-    rows = pool.positions(list(items), "--audit")
-    both = np.union1d(rows, pool.positions(found.unwanted, "--exclude")).astype(np.int64)
+    left_out = pool.positions(list(items), "--audit")
+    both = np.union1d(left_out, pool.positions(found.unwanted, "--exclude")).astype(np.int64)
     left, counts = available(pool, found.labelled, both)
     why = ", ".join(f"{count:,} {check}" for check, count in Counter(items.values()).items())
-    note(f"--audit: {counted(rows.size, 'item')} left out" + (f": {why}" if why else ""))
+    note(f"--audit: {counted(left_out.size, 'item')} left out" + (f": {why}" if why else ""))
     return replace(found, unwanted=both, left=left, counts=counts)
 
 
