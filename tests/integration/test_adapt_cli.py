@@ -177,7 +177,7 @@ def test_dry_runs_write_nothing(pool, tmp_path):
         (("heads", "vit.npy", "--labels", "nothing.csv"), "nothing.csv"),
         (("heads", "vit.npy", "--labels", "kind"), "'kind' is neither a column of"),
         (("heads", "vit.npy", "--labels", "done.csv", "--task", "regression"), "must be numbers for --task regression"),
-        (("heads", "vit.npy", "--labels", "done.csv", "--p", "3"), 'p belong to task="regression"'),
+        (("heads", "vit.npy", "--labels", "done.csv", "--p", "3"), 'p belongs to task="regression"'),
         (("heads", "vit.npy", "--labels", "done.csv", "--selection", "."), "--selection . is no run of"),
         (("heads", "vit.npy", "--labels", "done.csv", "--selection", "batch"), "was made from another pool than"),
         (("heads", "vit.npy", "--labels", "done.csv", "--lambdas", "small"), "--lambdas must be numbers"),
@@ -197,6 +197,22 @@ def test_labels_outside_the_selection_are_counted(pool):
     run("adapt", "heads", *BOTH, "--labels", "kind.npy", "--selection", "batch", "--classes", "0,1,2,3")
     assert og.load_heads("heads").classes.tolist() == [0, 1, 2, 3]
     assert not og.load_heads("heads")["vit"].seen[3]
+
+
+def test_blank_labels_one_class_and_classes_of_numbers(pool):
+    _, kind, picks = pool
+    write_labels("some.csv", [{"row_id": row, "label": "abc"[i] if i < 3 else " "} for i, row in enumerate(picks)])
+    out, told = run("adapt", "heads", *BOTH, "--labels", "some.csv")
+    assert "heads of vit, cnn from 3 labels" in out
+    assert "one class" not in told
+    write_labels("one.csv", [{"row_id": row, "label": "a"} for row in picks])
+    _, told = run("adapt", "heads", *BOTH, "--labels", "one.csv", "--out", "one")
+    assert "all labels are 'a': heads that know one class predict it everywhere" in told
+    np.save("kind.npy", np.where(np.arange(150) < 90, kind, np.nan))
+    run("adapt", "heads", *BOTH, "--labels", "kind.npy", "--classes", "0,1,2,3", "--out", "numbers")
+    assert og.load_heads("numbers").classes.tolist() == [0.0, 1.0, 2.0, 3.0]
+    words = run("adapt", "heads", *BOTH, "--labels", "kind.npy", "--classes", "0,b", "--out", "no", code=2)[1]
+    assert "--classes must be numbers, as --labels are" in words
 
 
 def test_names_go_before_positions_in_a_list_of_labels(tmp_path):

@@ -78,7 +78,15 @@ def fit_heads(
     of many rows. Raises InvalidInput naming the argument, StoreError.
     Source: arXiv 2405.14121 for heads on picks with weights.
     """
-    _check(task, head, scale, activation, p, huber, lambdas)
+    _check(task, head, scale, activation)
+    unfit = {
+        'task="regression"': {"p": p != 2, "huber": huber is not None, "activation": activation is not None}
+        | {"ridge": ridge != 0, "eps": eps != 0, "intercept": not intercept},
+        'task="classification"': {"classes": classes is not None},
+        'head="linear" of task="classification"': {"lambdas": lambdas is not None},
+        'head="knn"': {"k": k is not None},
+    }
+    _check_of(unfit, task, head)
     seed = seed_int(seed)
     regression = task == "regression"
     pool, hashes = as_named(store_or_arrays, backbones)
@@ -124,9 +132,7 @@ def fit_heads(
     return Heads(found, task, names)
 
 
-def _check(
-    task: str, head: str, scale: str | None, activation: str | None, p: float, huber: float | None, lambdas: Any
-) -> None:
+def _check(task: str, head: str, scale: str | None, activation: str | None) -> None:
     for value, known, name in ((task, TASKS, "task"), (head, HEADS, "head"), (scale, SCALES, "scale")):
         if value not in known and not (value is None and name == "scale"):
             raise InvalidInput(f"{name} must be one of {list(known)}, got {value!r}.")
@@ -136,13 +142,24 @@ def _check(
         raise InvalidInput(f'task="regression" has head="linear" only, got {head!r}.')
     if head == "knn" and scale == "standardise":
         raise InvalidInput('head="knn" goes by angles: scale must be "normalise" or "none".')
-    if task == "classification":
-        asked = {"p": p != 2, "huber": huber is not None, "activation": activation is not None}
-        if any(asked.values()):
-            given = " and ".join(name for name, there in asked.items() if there)
-            raise InvalidInput(f'{given} belong to task="regression". Leave them out for classification.')
-    elif lambdas is not None:
-        raise InvalidInput('lambdas belong to task="classification". Use ridge= or eps= for a regression.')
+
+
+def _check_of(unfit: dict[str, dict[str, bool]], task: str, head: str) -> None:
+    """unfit: what arguments belong to -> name -> whether it was given. What would be left unread is refused."""
+    of = {
+        'task="regression"': task == "regression",
+        'task="classification"': task == "classification",
+        'head="linear" of task="classification"': task == "classification" and head == "linear",
+        'head="knn"': head == "knn",
+    }
+    for owner, asked in unfit.items():
+        given = [name for name, there in asked.items() if there]
+        if given and not of[owner]:
+            verb, pronoun = ("belongs", "it") if len(given) == 1 else ("belong", "them")
+            cure = " Use ridge= or eps= for a regression." if given == ["lambdas"] and task == "regression" else ""
+            raise InvalidInput(
+                f'{" and ".join(given)} {verb} to {owner}. Leave {pronoun} out for task="{task}", head="{head}".{cure}'
+            )
 
 
 def _as_codes(

@@ -74,7 +74,10 @@ def read_column(value: str | None, pool: Pool, option: str, wanted: str) -> Any:
     for item, entry in zip(table[key], table[name], strict=True):
         row = row_of.get(item) if named else int(item) if item.isdecimal() and int(item) < pool.n_items else None
         if row is None:
-            raise InvalidInput(f"{option}: {path} names the item {item!r}, which is not in {pool.where}.")
+            raise InvalidInput(
+                f"{option}: {path} names the item {item!r}, which is not in {pool.where}. "
+                "Correct the name, or take the line out."
+            )
         if found[row] not in (None, entry):
             raise InvalidInput(
                 f"{option}: {path} puts the item {item!r} into {found[row]!r} and {entry!r}. Keep one of the lines."

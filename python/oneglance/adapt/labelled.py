@@ -112,6 +112,12 @@ def _array(values: list[Any], numbers: bool) -> npt.NDArray[Any]:
 def _known(values: npt.NDArray[Any], numbers: bool) -> npt.NDArray[np.bool_]:
     if numbers:
         table = values.reshape(len(values), -1).astype(np.float64)
+        endless = np.flatnonzero(np.isinf(table).any(axis=1))
+        if endless.size:
+            raise InvalidInput(
+                f"labels must be finite, or NaN where there is none; got infinity in {endless.size} entries, first "
+                f"{int(endless[0])}."
+            )
         return np.asarray(~np.isnan(table).all(axis=1))
     if values.ndim != 1:
         raise InvalidInput(f'labels must be 1-D for task="classification", got shape {values.shape}.')

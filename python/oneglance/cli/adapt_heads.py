@@ -26,8 +26,6 @@ from .pool_options import comma_list, some_pool_options
 from .pool_text import warn_of_bad_rows
 from .run_folder import RUN_FILE, check_folder, run_head
 
-_MISSING = ("", None)
-
 
 @dataclass(frozen=True, eq=False)
 class Picked:
@@ -143,8 +141,8 @@ def heads(
     if dry_run:
         _print_plan(pool, known.labels, known.n_unlabelled, numbers, as_json)
         return
-    if options["classes"] is not None and values.dtype.kind in "iu":  # an array of numbers has numbers as classes
-        options["classes"] = tuple(int(name) if name.lstrip("-").isdigit() else name for name in options["classes"])
+    if options["classes"] is not None:
+        options["classes"] = _of_kind(options["classes"], values.dtype.kind)
     asked = {"task": task, "lambdas": _lambdas(lambdas), **options}
     request = {
         "command": "adapt heads",
@@ -172,6 +170,8 @@ def heads(
     write_atomic(out / RUN_FILE, [json_bytes(document)])
     for text in warned:
         note(f"warning: {text}")
+    if found.classes is not None and len(found.classes) == 1:
+        note(f"all labels are {found.classes[0]!r}: heads that know one class predict it everywhere")
     if as_json:
         print_json({"out": str(out), "warnings": warned, **document})
         return
@@ -206,13 +206,21 @@ def _values(found: Any, pool: Pool, numbers: bool) -> npt.NDArray[Any]:
     values = np.asarray(pool.columns[found] if isinstance(found, str) else found)
     if values.dtype.kind not in "OUS":
         return values
-    plain = [None if value in _MISSING else value for value in values.tolist()]
+    plain = [None if value is None or not str(value).strip() else value for value in values.tolist()]
     if not numbers:
         return np.array([*plain, None], dtype=object)[:-1]
     try:
         return np.array([np.nan if value is None else float(value) for value in plain])
     except ValueError as error:
         raise InvalidInput(f"--labels must be numbers for --task regression: {error}.") from None
+
+
+def _of_kind(classes: tuple[str, ...], kind: str) -> tuple[Any, ...]:
+    """--classes as what the labels are: those of an array of numbers are numbers."""
+    try:
+        return tuple(int(name) if kind in "iu" else float(name) if kind == "f" else name for name in classes)
+    except ValueError as error:
+        raise InvalidInput(f"--classes must be numbers, as --labels are: {error}.") from None
 
 
 def _of_picks(values: npt.NDArray[Any], picked: Picked | None, pool: Pool) -> Any:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..adapt.head import HEADS
-from ..adapt.head import SCALES
+from ..adapt.head import HEADS, SCALES
 from ..auditing.run import HAMMING, LEAST_PERMUTATIONS, NEAR, PERMUTATIONS, SAMPLE_ROWS
 from ..features.pictures import MAX_PIXELS
 from ..strategies import strategy_names
