@@ -283,6 +283,18 @@ def test_objects_in_an_npz_are_never_unpickled(tmp_path: Path) -> None:
         open_source(tmp_path / "torn.npz")
 
 
+def test_backbones_whose_names_fall_together_are_not_dropped(tmp_path: Path) -> None:
+    arrays = {"a b": np.ones((3, 2)), "a_b": np.full((3, 2), 2.0)}
+    with pytest.raises(InvalidInput, match="'a b' and 'a_b' both become the backbone 'a_b'"):
+        open_source(arrays)
+    np.savez(tmp_path / "v.npz", **arrays)
+    with pytest.raises(InvalidInput, match="get the same name once odd characters are replaced"):
+        open_source(tmp_path / "v.npz")
+    pq.write_table(pa.table({name: value.tolist() for name, value in arrays.items()}), tmp_path / "v.parquet")
+    with pytest.raises(InvalidInput, match="'a b' and 'a_b' both become the backbone 'a_b'"):
+        open_source(tmp_path / "v.parquet")
+
+
 def test_vector_columns_of_an_npy_are_not_ignored(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.ones((2, 3)))
     with pytest.raises(InvalidInput, match=r"--vector-column names arrays of an .npz .*; a.npy holds one array"):

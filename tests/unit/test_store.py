@@ -379,12 +379,17 @@ def test_an_unfinished_backbone_can_wait(tmp_path: Path) -> None:
         (lambda m: m.update(source={}), r"has not the form of a manifest \(KeyError: 'kind'\)"),
         (lambda m: m.update(backbones=7), "has not the form of a manifest"),
         (lambda m: m.update(n_items="x"), "holds 'x' in an unexpected place"),
+        (lambda m: m["backbones"]["a"]["shards"].reverse(), "lists the shards of 'a' with gaps, twice or out of order"),
+        (
+            lambda m: m["backbones"]["a"].update(shards=m["backbones"]["a"]["shards"][:1] * 2),
+            "lists the shards of 'a' with gaps, twice or out of order",
+        ),
         (lambda m: m.pop("source"), r"lacks \['source'\]"),
     ],
 )
 def test_damaged_manifest_is_refused_by_readers_and_writers(tmp_path: Path, change: Any, words: str) -> None:
     pool = {"a": np.ones((4, 2), dtype=np.float32)}
-    og.embed(pool, None, tmp_path / "s")
+    og.embed(pool, None, tmp_path / "s", shard_rows=2)
     path = tmp_path / "s/manifest.json"
     manifest = json.loads(path.read_text())
     change(manifest)
@@ -394,6 +399,12 @@ def test_damaged_manifest_is_refused_by_readers_and_writers(tmp_path: Path, chan
     with pytest.raises(StoreError, match=words):
         og.embed(pool, None, tmp_path / "s")
     og.embed(pool, None, tmp_path / "s", fresh=True)
+
+
+def test_a_hostile_manifest_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("[" * 100_000)
+    with pytest.raises(StoreError, match="cannot be read"):
+        og.open_store(tmp_path)
 
 
 def test_read_only_disk_is_explained_although_the_clean_up_fails_too(

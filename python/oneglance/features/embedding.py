@@ -40,7 +40,7 @@ def embed(
     label_column: str | None = None,
     stratum_column: str | None = None,
     group_column: str | None = None,
-    vector_columns: tuple[str, ...] | list[str] = (),
+    vector_columns: str | tuple[str, ...] | list[str] = (),
     fresh: bool = False,
     verify: bool = False,
     progress: bool | Callback = False,
@@ -71,7 +71,7 @@ def embed(
     Cost: one decoding per picture and one forward pass per picture and backbone; memory O(shard + batch).
     Raises InvalidInput, BadData, StoreError, MissingDependency.
     """
-    columns = Columns(path_column, id_column, label_column, stratum_column, group_column, tuple(vector_columns))
+    columns = Columns(path_column, id_column, label_column, stratum_column, group_column, _names(vector_columns))
     callback = as_callback(progress)
     check_arguments(batch_size, workers, max_pixels, max_bad_fraction)
     spec = as_pattern_spec(patterns)
@@ -127,6 +127,10 @@ def prepare(
             "'timm:vit_small_patch16_224=random', 'torchscript:net.pt?size=128' (--backbone), or a torch module."
         )
     return picture_job(opened.pictures, backbones, device, compute, dtype, patterns)
+
+
+def _names(given: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def check_arguments(batch_size: int, workers: int | None, max_pixels: int, max_bad_fraction: float = 0.0) -> None:

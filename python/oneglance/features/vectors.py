@@ -110,6 +110,10 @@ def _from_npz(archive: Any, stem: str, columns: Columns, path: Path) -> dict[str
     if not wanted:
         raise InvalidInput(f"source: {path} has no 2-D array of numbers, only {archive.files}.")
     found = {stem if len(wanted) == 1 else f"{stem}.{default_name(key)}": _member(archive, key, path) for key in wanted}
+    if len(found) < len(wanted):
+        raise InvalidInput(
+            f"source: arrays of {path} get the same name once odd characters are replaced: {wanted}. Rename one."
+        )
     return {**found, **{key: _member(archive, key, path) for key in named}}
 
 
@@ -151,7 +155,7 @@ def from_parquet(table: Mapping[str, Any], path: Path, columns: Columns) -> Vect
             raise InvalidInput(f"vector_column: {path} has no list column {name!r}, only {available}.")
     arrays: dict[str, Any] = {}
     for name in columns.vectors or available:
-        arrays[default_name(name)] = _matrix_of(table[name], name, path)
+        arrays[name] = _matrix_of(table[name], name, path)
     for role, column in columns.named().items():
         arrays[column] = np.array([*column_of(dict(table), column, role, columns, path), None], dtype=object)[:-1]
     return _build(arrays, columns, f"vectors {path.name}", str(path))
@@ -178,11 +182,18 @@ def _build(arrays: Mapping[str, Any], columns: Columns, description: str, where:
     for role, column in named.items():
         if column not in arrays:
             raise InvalidInput(f"{columns.option(role)}: {where} has no {column!r}, only {list(arrays)}.")
-    matrices = {
-        default_name(name): as_matrix(value, f"source[{name!r}]")
-        for name, value in arrays.items()
-        if name not in named.values()
-    }
+    matrices: dict[str, FloatArray] = {}
+    given_as: dict[str, str] = {}
+    for name, value in arrays.items():
+        if name in named.values():
+            continue
+        kept = default_name(name)
+        if kept in given_as:
+            raise InvalidInput(
+                f"source: {given_as[kept]!r} and {name!r} both become the backbone {kept!r}. Rename one of them."
+            )
+        given_as[kept] = name
+        matrices[kept] = as_matrix(value, f"source[{name!r}]")
     if not matrices:
         raise InvalidInput("source holds no vectors; at least one 2-D array (items, features) is needed.")
     rows = {name: matrix.shape[0] for name, matrix in matrices.items()}

@@ -120,7 +120,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path} cannot be read ({error}). Embed again with fresh=True / --fresh.") from error
     if not isinstance(value, dict) or "schema_version" not in value:
         raise StoreError(f"{path} is not the manifest of a oneglance store. Choose another folder.")
@@ -164,6 +164,11 @@ def _fault(value: dict[str, Any], whole: bool) -> str | None:
         if whole:
             counts.append(value["n_bad"] + 1)
             texts.append(value["items_blake2b"])
+            for name, entry in value["backbones"].items():
+                for listed in (entry, *([entry["patterns"]] if entry.get("patterns") else [])):
+                    rows = [shard["rows"] for shard in listed["shards"]]
+                    if [row[0] for row in rows] != [0, *(row[1] for row in rows)][:-1]:
+                        return f"lists the shards of {name!r} with gaps, twice or out of order"
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         return f"has not the form of a manifest ({type(error).__name__}: {error})"
     wrong = [number for number in counts if not isinstance(number, int) or number < 1]

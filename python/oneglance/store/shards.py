@@ -137,7 +137,7 @@ def receipt_fields(path: Path) -> Any:
     """What a receipt's file holds, or None where there is none or no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}. Make it readable and run again.") from error
