@@ -541,6 +541,20 @@ def test_files_made_by_others_are_refused(change, words, tmp_path):
         og.load_heads(folder)
 
 
+def test_what_json_cannot_hold(tmp_path):
+    pytest.importorskip("safetensors")
+    for labels in ([b"ant", b"bee"], [(1, 2), (3, 4)], [np.datetime64("2026-01-01"), np.datetime64("2026-01-02")]):
+        heads = og.fit_heads(POOL, labels * 200)
+        with pytest.raises(og.InvalidInput, match="classes must be texts, numbers or booleans to be saved"):
+            heads.save(tmp_path / "strange")
+    assert not (tmp_path / "strange").exists()
+    far = og.fit_heads(POOL.astype(float), [1e200, -1e200] * 200, task="regression", p=3)  # |r|^3 is beyond float64
+    assert far["features"].info["value"] == [np.inf]
+    back = og.load_heads(far.save(tmp_path / "far"))
+    assert back["features"].info["value"] == [None]
+    np.testing.assert_array_equal(back.ensemble(POOL), far.ensemble(POOL))
+
+
 def test_rows_of_zeros_are_never_of_a_class_without_labels():
     near = og.fit_heads(np.abs(POOL), ["ant", "bee"] * 200, head="knn", classes=["ant", "bee", "cat"])
     np.testing.assert_array_equal(near.predict_proba(np.zeros((1, 20)))["features"], [[0.5, 0.5, 0.0]])

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import MissingDependency, StoreError
+from ..errors import InvalidInput, MissingDependency, StoreError
 from ..store.files import digest, json_bytes, make_folder, write_atomic
 from .head import ACTIVATIONS, HEADS, SCALES, TASKS, Head
 
 ARRAYS, FACTS = "heads.safetensors", "heads.json"
 _VERSION = 1
+_SAVED = (str, int, float, bool)
 
 
 def heads_library() -> Any:
@@ -29,8 +30,14 @@ def heads_library() -> Any:
 
 
 def write_heads(folder: Path, heads: dict[str, Head], task: str, classes: npt.NDArray[Any] | None) -> None:
-    """Both files; the JSON holds the hash of the other, and is written last."""
+    """Both files; the JSON holds the hash of the other, and is written last. Raises InvalidInput for classes that JSON
+    does not hold, as dates or tuples."""
     library = heads_library()
+    strange = [] if classes is None else [name for name in classes.tolist() if not isinstance(name, _SAVED)]
+    if strange:
+        raise InvalidInput(
+            f"classes must be texts, numbers or booleans to be saved, got {strange[0]!r}. Fit heads with str(label)."
+        )
     tensors = {
         f"{name}/{key}": np.ascontiguousarray(value)
         for name, head in heads.items()
@@ -53,7 +60,7 @@ def write_heads(folder: Path, heads: dict[str, Head], task: str, classes: npt.ND
                 "temperature": head.temperature,
                 "seen": None if head.seen is None else head.seen.tolist(),
                 "arrays": list(head.arrays),
-                "info": head.info,
+                "info": finite(head.info),
             }
             for name, head in heads.items()
         },
@@ -61,6 +68,15 @@ def write_heads(folder: Path, heads: dict[str, Head], task: str, classes: npt.ND
     make_folder(folder)
     write_atomic(folder / ARRAYS, [content])
     write_atomic(folder / FACTS, [json_bytes(facts)])
+
+
+def finite(value: Any) -> Any:
+    """The same with None for infinity and NaN, which JSON has no word for: evidence beyond the range of float64."""
+    if isinstance(value, dict):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [finite(entry) for entry in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def read_heads(folder: Path) -> tuple[dict[str, Head], str, npt.NDArray[Any] | None]:

@@ -157,7 +157,8 @@ class Heads(Mapping[str, Head]):
     def save(self, folder: str | PathLike[str]) -> Path:
         """Writes `heads.safetensors` and `heads.json` into the folder, each whole or not at all; returns the folder.
 
-        Raises MissingDependency without safetensors, StoreError where it cannot write.
+        Raises MissingDependency without safetensors, StoreError where it cannot write, InvalidInput for classes that
+        are neither texts nor numbers nor booleans.
         """
         write_heads(Path(folder), self.heads, self.task, self.classes)
         return Path(folder)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from .._types import Float64Array, IntArray
 from ..adapt import Heads, fit_heads
-from ..adapt.files import ARRAYS, FACTS, heads_library
+from ..adapt.files import ARRAYS, FACTS, finite, heads_library
 from ..adapt.head import ACTIVATIONS, HEADS, SCALES, TASKS
 from ..adapt.labelled import as_labelled
 from ..errors import InvalidInput
@@ -262,7 +262,7 @@ def _print_plan(pool: Pool, labels: npt.NDArray[Any], n_unlabelled: int, numbers
 
 
 def _evidence(found: Heads) -> dict[str, Any]:
-    return {name: {"temperature": head.temperature, **head.info} for name, head in found.items()}
+    return {name: finite({"temperature": head.temperature, **head.info}) for name, head in found.items()}
 
 
 def _show(found: Heads) -> None:
