@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,6 +22,7 @@ from oneglance.auditing.opening import open_material
 from oneglance.auditing.picture_pass import read_pictures
 from oneglance.auditing.plan import plan_audit
 from oneglance.features.source import open_source
+from oneglance.pipeline.steps.audit import left_out_items
 
 KINDS = 8
 
@@ -483,6 +486,24 @@ def test_files_and_figures(tmp_path):
     assert len(found.to_pandas()) == len(table)
     severities = [one.severity for one in found.findings]
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
+
+
+def test_two_audits_of_one_pool_leave_one_of_each_group(tmp_path):
+    """What the first keeps as the picture of a group the second may find without features."""
+    rng = np.random.default_rng(0)
+    photos = rng.integers(0, 256, (60, 24, 24, 3), dtype=np.uint8)
+    photos[9], photos[20] = photos[3], photos[11]
+    x = rng.normal(size=(60, 8))
+    x[3], x[20] = np.nan, x[11]
+    from oneglance.strategies.pool import as_pool
+
+    pictures = og.audit(photos, workers=0)
+    pictures.save(tmp_path / "audit")
+    og.audit(replace(as_pool(x), ids=pictures.ids)).save(tmp_path / "audit_features")
+    told = SimpleNamespace(
+        records={"audit": None, "audit_features": None}, config={"audit": {"leave_out": True}}, folder=tmp_path
+    )
+    assert left_out_items(told) == {"03": "missing values (features)", "20": "exact duplicates (pictures)"}
 
 
 def test_a_plan_counts_the_second_pool():

@@ -73,12 +73,19 @@ def summary_of(found: Audit) -> dict[str, Any]:
 
 
 def left_out_items(ctx: Context) -> dict[str, str]:
-    """Item -> why, of what both audits mark to leave out."""
+    """Item -> why, of what both audits mark to leave out. A repeat stays where the item that stands for it cannot be
+    used by the other audit."""
+    rows = [
+        row
+        for name in ("audit", "audit_features")
+        if name in ctx.records and ctx.config["audit"]["leave_out"]
+        for row in _dropped(ctx.folder / name / FILES[0])
+    ]
+    useless = {item for item, kept, _ in rows if kept is None}
     out: dict[str, str] = {}
-    for name in ("audit", "audit_features"):
-        if name in ctx.records and ctx.config["audit"]["leave_out"]:
-            for item, why in _dropped(ctx.folder / name / FILES[0]).items():
-                out.setdefault(item, why)
+    for item, kept, why in rows:
+        if kept not in useless:
+            out.setdefault(item, why)
     return out
 
 
@@ -87,14 +94,15 @@ def left_out_mark(ctx: Context) -> str:
     return digest(repr(sorted(left_out_items(ctx).items())).encode())
 
 
-def _dropped(path: Path) -> dict[str, str]:
-    table = pq.read_table(path, columns=["drop", "pool", "item_id", "check", "about"]).to_pydict()
-    rows = zip(*(table[name] for name in ("drop", "pool", "item_id", "check", "about")), strict=True)
-    out: dict[str, str] = {}
-    for drop, pool, item, check, about in rows:
-        if drop and pool == "pool":
-            out.setdefault(item, f"{check} ({about})")
-    return out
+def _dropped(path: Path) -> list[tuple[str, str | None, str]]:
+    """(item, the one that stays for it or None, why) of every row that an audit marks to drop."""
+    found = pq.read_table(path)
+    table = found.select(["drop", "pool", "item_id", "check", "about"]).to_pydict()
+    kept = found["kept_id"].to_pylist() if "kept_id" in found.column_names else [None] * found.num_rows
+    rows = zip(*(table[name] for name in ("drop", "pool", "item_id", "check", "about")), kept, strict=True)
+    return [
+        (item, stand, f"{check} ({about})") for drop, pool, item, check, about, stand in rows if drop and pool == "pool"
+    ]
 
 
 def gates(ctx: Context, record: Record) -> list[Gate]:
