@@ -258,6 +258,16 @@ def test_model_hash_sees_values_and_structure() -> None:
     assert model_hash(a) != before
 
 
+def test_model_hash_sees_buffers_that_are_kept_out_of_the_state_dict() -> None:
+    def scaled(by: float) -> Any:
+        module = torch.nn.Identity()
+        module.register_buffer("spread", torch.tensor([by]), persistent=False)
+        return module
+
+    assert model_hash(scaled(1.0)) == model_hash(scaled(1.0))
+    assert model_hash(scaled(1.0)) != model_hash(scaled(2.0))
+
+
 # ---------------------------------------------------------------- libraries
 
 

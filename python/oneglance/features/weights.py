@@ -76,9 +76,12 @@ def load_weights(
 
 
 def model_hash(module: torch.nn.Module) -> str:
-    """Hash of the module's structure (its printed form) and of every tensor of its state dict."""
+    """Hash of the module's structure (its printed form), of every tensor of its state dict, and of buffers of floats
+    that are kept out of it (a mean and a spread that a module takes its pictures by)."""
     parts = [_ADDRESS.sub("", repr(module)).encode()]
-    for name, value in sorted(module.state_dict().items()):
+    kept = module.state_dict()
+    apart = {name: value for name, value in module.named_buffers() if name not in kept and value.is_floating_point()}
+    for name, value in sorted({**kept, **apart}.items()):
         if not isinstance(value, torch.Tensor):
             parts.append(f"{name} {value!r}".encode())
             continue
