@@ -117,6 +117,14 @@ def test_masked_weight_and_apply_mask_are_the_same_bits_in_every_type(dtype):
         assert np.array_equal(found.numpy(), packed_apply(weight, packed))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_gradient_of_half_types_is_summed_in_float32(dtype):
+    weight = torch.full((300, 300), 30.0, dtype=dtype)
+    scores = make_scores({"w": weight})["w"]
+    masked_weight(weight, scores).backward(torch.full_like(weight, 30.0))
+    assert torch.allclose(scores.grad, torch.full((300, 300), 450.0), rtol=1e-3)  # 900 less half the mean of 900
+
+
 def test_all_on_leaves_the_weights_as_they_are():
     weight = some((16, 3), 1, torch.float32)
     scores = make_scores({"w": weight})

@@ -53,6 +53,8 @@ class _StraightThrough(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[None, Tensor, None]:
         weight, divisor, effective = ctx.saved_tensors
         (grad,) = grads
+        if weight.itemsize < 4:  # the sum over a tensor is beyond float16
+            weight, effective, grad = weight.float(), effective.float(), grad.float()
         through_rate = (effective * grad).sum() / (2 * weight.numel() * divisor * divisor)
         return None, (weight * grad).div_(divisor).sub_(through_rate), None
 
