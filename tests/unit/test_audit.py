@@ -518,6 +518,12 @@ def test_a_plan_counts_the_second_pool():
     assert both.read_bytes == 51 * alone.read_bytes
 
 
+def test_a_few_rows_have_no_outliers():
+    """Of three norms two are often so near each other that the third looked far away."""
+    for seed in range(30):
+        assert og.audit(np.random.default_rng(seed).normal(size=(3, 6))).find("norm outliers") is None
+
+
 def test_figures_stay_finite_on_tiny_pools():
     for n in (1, 2, 19, 20, 45):
         x, _ = pool(n)

@@ -97,7 +97,7 @@ def _columns(name: str, reading: RowReading, n_rows: int) -> list[Finding]:
 
 def _norms(name: str, reading: RowReading) -> list[Finding]:
     rows, middle, reach = norm_outliers(np.where(reading.zero, np.nan, reading.norms))
-    if not rows.size:
+    if not rows.size or np.count_nonzero(reading.usable) < _FEW:  # of a few rows the deviation is chance
         return []
     away = np.abs(reading.norms[rows] - middle)
     return [
