@@ -127,6 +127,18 @@ def test_bad_pictures_are_listed_and_never_fatal_below_the_limit(
     assert np.isfinite(matrix[store.valid]).all()
 
 
+def test_the_cure_for_too_many_bad_pictures_cures(tmp_path: Path, make_pictures: Any) -> None:
+    make_pictures(tmp_path / "pool", 4, size=32)
+    whole = (tmp_path / "pool/000.png").read_bytes()
+    (tmp_path / "pool/000.png").write_bytes(b"")
+    with pytest.raises(BadData, match=r"or mend or remove these items and begin anew with fresh=True / --fresh"):
+        og.embed(tmp_path / "pool", backbone(), tmp_path / "s")
+    (tmp_path / "pool/000.png").write_bytes(whole)
+    with pytest.raises(StoreError, match="another source"):
+        og.embed(tmp_path / "pool", backbone(), tmp_path / "s")
+    assert og.embed(tmp_path / "pool", backbone(), tmp_path / "s", fresh=True).valid.all()
+
+
 def test_a_pool_without_one_good_picture(tmp_path: Path) -> None:
     (tmp_path / "pool").mkdir()
     for name in "abc":

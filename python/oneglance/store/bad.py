@@ -48,6 +48,6 @@ def too_many(path: Path, items: Items, reasons: Mapping[int, str], max_bad_fract
     return BadData(
         f"{len(reasons)} of {len(items)} items cannot be used, at most {allowed_bad(len(items), max_bad_fraction)} "
         f"are allowed (max_bad_fraction={max_bad_fraction:g}). The first ones:{first}\n"
-        f"Full list so far: {path}. Mend or remove these items, or raise max_bad_fraction= / --max-bad-fraction, "
-        "and run again (finished shards are kept)."
+        f"Full list so far: {path}. Raise max_bad_fraction= / --max-bad-fraction and run again (finished shards are "
+        "kept); or mend or remove these items and begin anew with fresh=True / --fresh, as the source is then another."
     )
