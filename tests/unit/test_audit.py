@@ -16,6 +16,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 import oneglance as og
+from oneglance.auditing.against import leaked_pictures
 from oneglance.auditing.c2st import c2st
 from oneglance.auditing.mmd import mmd
 from oneglance.auditing.opening import open_material
@@ -440,6 +441,17 @@ def test_pictures_in_both_pools(photos, tmp_path):
     assert {row["item_id"] for row in table if row["pool"] == "against" and row["check"] == "leakage"} == {
         f"q{i}.png" for i in range(100, 110)
     }
+
+
+def test_a_chain_in_the_second_pool_is_no_leakage():
+    """Hashes of the second pool that lead step by step away from a picture of the first: only the near ones leak."""
+    photos = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+    tables = [read_pictures(open_source(part).pictures, workers=0) for part in (photos[:3], photos[3:])]
+    tables[0].hashes[:] = [0, 0b111, 2**64 - 1]
+    tables[1].hashes[:] = [0b1, 0b11111, 0b111111111, 0xFFFF_0000_0000, 0xFFFF_FF00_0000_0000]
+    found, told = leaked_pictures(*tables, 4)
+    assert told["look_alike"] == 2
+    assert dict(zip(found[0].rows[found[0].outside], found[0].rows[~found[0].outside], strict=True)) == {0: 0, 1: 1}
 
 
 def test_features_and_their_pictures_are_one_pool(photos, tmp_path):

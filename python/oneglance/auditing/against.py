@@ -11,6 +11,7 @@ from ..errors import InvalidInput
 from ..strategies.pairs import fixed_sample
 from .feature_checks import Wanted
 from .findings import Finding, counted, finding
+from .links import bit_count
 from .near import equal_rows, nearest_in
 from .picture_checks import unreadable
 from .picture_pass import PictureTable
@@ -56,7 +57,7 @@ def _leaks(
 
 
 def leaked_pictures(one: PictureTable, other: PictureTable, hamming: int) -> tuple[list[Finding], dict[str, Any]]:
-    """Pictures of the other that have the same pixels as one of the first, or look like one."""
+    """Pictures of the other that have the same pixels as one of the first, or look like one: each with the nearest."""
     first: dict[bytes, int] = {}
     for row in np.flatnonzero(one.good).tolist():
         first.setdefault(one.digests[row].tobytes(), row)
@@ -73,11 +74,19 @@ def leaked_pictures(one: PictureTable, other: PictureTable, hamming: int) -> tup
         score_s=0.0,
     )
     groups = near_pictures(both, comparable(both), hamming)
-    alike = {row: int(groups[n_one + row]) for row in there if row not in same and groups[n_one + row] < n_one}
+    linked = [row for row in there if row not in same and groups[n_one + row] < n_one]
+    order = np.argsort(groups[:n_one], kind="stable")
+    ends = np.searchsorted(groups[order], [groups[n_one + row] + side for row in linked for side in (0, 1)])
+    alike = {}
+    for row, (low, high) in zip(linked, ends.reshape(-1, 2).tolist(), strict=True):
+        members = order[low:high]  # of the first, linked by chains: only the nearest says whether it is alike itself
+        bits = bit_count(one.hashes[members] ^ other.hashes[row])
+        if bits.min() <= hamming:
+            alike[row] = int(members[bits.argmin()])
     findings = unreadable(other, outside=True)
     for found, what, measure, surely in (
         (same, "have the pixels of one", "share of the second pool with the pixels of a picture of the first", True),
-        (alike, "look like one", f"share of the second pool linked to the first by {hamming} of 64 bits", False),
+        (alike, "look like one", f"share of the second pool within {hamming} of 64 bits of the first", False),
     ):
         if found:
             pairs = [(mine, theirs) for theirs, mine in found.items()]
