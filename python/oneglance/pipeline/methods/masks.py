@@ -51,6 +51,7 @@ def _train(ctx: Context, spec: str, place: Path, labels: dict[str, str]) -> dict
         tensors=given["tensors"],
         device=embedding["device"],
         checkpoint=place / "checkpoint",
+        keep_checkpoint=True,
         columns=ctx.columns("pool"),
         max_pixels=ctx.config["pool"]["max_pixels"],
         max_bad_fraction=embedding["max_bad_fraction"],
@@ -60,6 +61,7 @@ def _train(ctx: Context, spec: str, place: Path, labels: dict[str, str]) -> dict
         **fixed,
     )
     sizes = made.save(place)
+    (place / "checkpoint").unlink(missing_ok=True)  # only now: a mask that could not be saved is not trained again
     verdict = made.verdict
     go = verdict is not None and verdict.go
     text = f"{'go' if go else 'no-go'}. " + ("" if verdict is None else " ".join(verdict.reasons))
