@@ -99,6 +99,26 @@ def test_p_1_and_inf_reach_the_linear_program(name):
         assert fit.value[0] - fit.gap[0] <= best * (1 + 1e-9) + 1e-11 * scale  # the certificate is true
 
 
+@pytest.mark.parametrize("p", [1.1, 1.5, 4])
+def test_bounds_from_systems_solved_by_products_are_bounds(p, monkeypatch):
+    """What a rough solve left of A'y = K x made bounds above the minimum, which later steps took for a gap of 0."""
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        n, d = int(rng.integers(200, 900)), int(rng.integers(1, 7))
+        rows = rng.standard_normal((n, d))
+        rows[:3] *= 10.0 ** rng.uniform(0, 4)
+        targets = 10.0 ** rng.uniform(-2, 1) * rng.standard_t(1.5, n) + rows @ rng.standard_normal(d)
+        asked = {"ridge": float(rng.choice([0.0, 1e-3])), "eps": float(rng.choice([0.0, 0.1]))}
+        least = lp_regression(rows, targets, p, tol=1e-11, **asked)
+        with monkeypatch.context() as patch:
+            patch.setattr(normal, "_SMALL_WORK", 0)
+            patch.setattr(design, "_MUCH_WORK", 0)
+            for tol in (1e-2, 1e-5, 1e-8):
+                fit = lp_regression(rows, targets, p, tol=tol, **asked)
+                assert fit.converged.all()
+                assert fit.value[0] - fit.gap[0] <= least.value[0] * (1 + 1e-9)
+
+
 @pytest.mark.parametrize("p", [*NORMS, "huber"])
 @pytest.mark.parametrize(("rows", "intercept"), [(A[:1], True), (np.ones((5, 9)), True), (np.zeros((5, 9)), False)])
 def test_rows_without_any_direction_are_fitted_by_the_constant_alone(rows, intercept, p):

@@ -17,6 +17,9 @@ from .normal import NormalSystem
 
 _ROUGHLY = 0.03
 """How exactly the first steps are solved."""
+_CLEAN = 1e-4
+"""Share of the gap that what a system left may have, in the norm of `_gap`, for a dual point to prove anything: how far
+the minimiser is from z, by which it counts, is known near the minimum only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,17 +74,20 @@ def newton(problem: Problem, loss: Power | Huber, z: Float64Array, tol: float, m
     for step in range(most + 1):
         y = loss.slope(s, r)
         before, value = value, loss.value(s, r) + 0.5 * float(z @ K @ z)
-        gap = max(gap - (before - value), 0.0) if step else np.inf  # the best dual point so far still counts
+        gap = _later(gap, before - value)  # the best dual point so far still counts
         curve = loss.curvature(s, r, step)
         system.prepare(curve.sum(axis=0))
         dz, left = system.solve(problem.sums(y) - K @ z, accuracy)
         moved = problem.design.times(dz[:, None])[:, 0]
-        gap = min(gap, _gap(value - _dual(problem, loss, y - curve * moved, z + dz, r, z), system.size(left)))
-        if gap > tol * value and system.size(left) > 0.1 * tol * value and gap < 100.0 * tol * value:
+        apart = value - _dual(problem, loss, y - curve * moved, z + dz, r, z)
+        wanted = max(apart, tol * value)
+        if system.size(left) > _CLEAN * wanted and apart < 100.0 * tol * value:
             # the system, not z, stands in the way of the certificate
-            more, left = system.solve(left, _remaining(system.size(left), tol * value))
+            more, left = system.solve(left, _remaining(system.size(left), wanted))
             dz, moved = dz + more, moved + problem.design.times(more[:, None])[:, 0]
-            gap = min(gap, _gap(value - _dual(problem, loss, y - curve * moved, z + dz, r, z), system.size(left)))
+            apart = value - _dual(problem, loss, y - curve * moved, z + dz, r, z)
+        if system.size(left) <= _CLEAN * max(apart, tol * value) or step == most:
+            gap = min(gap, _gap(apart, system.size(left)))
         if gap <= tol * value or step == most:
             break
         accuracy = _forcing(gap, value, tol)
@@ -106,11 +112,11 @@ def dual_newton(problem: Problem, loss: Power, z: Float64Array, tol: float, most
     accuracy, value, gap = _ROUGHLY, np.inf, np.inf
     for step in range(most + 1):
         before, value = value, loss.value(s, r) + 0.5 * float(z @ K @ z)
-        gap = max(gap - (before - value), 0.0) if step else np.inf
+        gap = _later(gap, before - value)
         left = problem.sums(y) - K @ x
         if step:
             apart = value - _dual(problem, loss, y, x, r, z)
-            if system.size(left) > 0.1 * max(apart, tol * value):  # what the system left of A'y = K x
+            if system.size(left) > _CLEAN * max(apart, tol * value):  # what the system left of A'y = K x
                 more, left = system.solve(left, _remaining(system.size(left), max(apart, tol * value)))
                 y, x = y - chord * problem.design.times(more[:, None])[:, 0], x + more
                 apart = value - _dual(problem, loss, y, x, r, z)
@@ -150,9 +156,15 @@ def _gap(apart: float, loose: float) -> float:
     """Gap G from primal minus dual value where A'y = K x + e, |e|^2 = loose in the norm of the inverse Hessian.
 
     e'(minimiser - z) <= |e| |minimiser - z|, and the latter squared is at most 2 G near the minimum: the larger
-    root of G = apart + sqrt(2 loose G). Loose is doubled, as the norm is that of a preconditioner.
+    root of G = apart + sqrt(2 loose G). Loose counts twenty times: the norm is that of a preconditioner, at z.
     """
+    loose *= 10.0
     return float(np.sqrt(loose) + np.sqrt(loose + max(apart, 0.0))) ** 2
+
+
+def _later(gap: float, fallen: float) -> float:
+    """What an earlier gap is now that the value has fallen; inf where it fell below the bound, which was none then."""
+    return gap - fallen if np.isfinite(gap) and gap >= fallen else np.inf
 
 
 def _forcing(gap: float, value: float, tol: float) -> float:
@@ -164,8 +176,8 @@ def _forcing(gap: float, value: float, tol: float) -> float:
 
 
 def _remaining(loose: float, wanted: float) -> float:
-    """The accuracy that brings what a system left, `loose`, down to a tenth of `wanted`."""
-    return float(min(_ROUGHLY, np.sqrt(0.1 * wanted / loose)))
+    """The accuracy that brings what a system left, `loose`, well below its share of `wanted`."""
+    return float(min(_ROUGHLY, 0.5 * np.sqrt(_CLEAN * wanted / loose)))
 
 
 def _dual_start(problem: Problem, loss: Power, z: Float64Array) -> tuple[Float64Array, Float64Array]:
