@@ -567,7 +567,7 @@ def test_folders_of_others_are_left_alone(pool, tmp_path):
 
 def test_a_strategy_that_cheats_on_its_budget_is_named(pool):
     with pytest.raises(og.InvalidInput, match="'cheat' must return 8 distinct rows in 0..159, got 8 with 1 distinct"):
-        quick(pool, {"cheat": lambda features, budget, seed: np.zeros(budget)})
+        quick(pool, {"cheat": lambda features, budget, seed: np.zeros(budget, dtype=np.int64)})
 
 
 def test_one_label_per_class_and_one_class_twice_do_not_make_that_class_win():
