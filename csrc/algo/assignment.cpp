@@ -90,6 +90,7 @@ void Assignment::assign(const double* centers, std::vector<std::uint8_t>& change
     const std::int64_t first = lane.index * kTile;
     proposed.fill(data, frame_, all.data() + first, std::min(kTile, k_ - first), first, bad);
   });
+  bad.throw_if_any<NonFiniteRows>();
   std::vector<std::unique_ptr<NearestSearch>> slots(static_cast<std::size_t>(n_threads));
   for_each_lane((n + kPanel - 1) / kPanel, n_threads, stop_, [&](const Lane& lane) {
     auto& search = slots[static_cast<std::size_t>(lane.slot)];
@@ -106,6 +107,10 @@ void Assignment::assign(const double* centers, std::vector<std::uint8_t>& change
     std::vector<double> wide(static_cast<std::size_t>(d_));
     for (std::int64_t i = 0; i < size; ++i) {
       const std::int64_t row = unsure[static_cast<std::size_t>(first + i)];
+      if (label[i] < 0) {  // no distance of it is a number
+        bad.add(row);
+        continue;
+      }
       other_[row] = std::sqrt(other2[i]) * (1.0 - kMargin);
       if (label[i] == labels_[row]) continue;
       set_flag(changed, labels_[row]);

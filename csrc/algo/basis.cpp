@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
 
 #include "oneglance/precision.h"
 
@@ -19,12 +20,13 @@ constexpr double kEps64 = std::numeric_limits<double>::epsilon();
 constexpr double kDoubtfulPivot = 1e-11;
 // Relative error of R'R allowed for a rough start: any positive definite start will do.
 constexpr double kRoughError = 0.1;
+// Rows, spread over the pool, that the scale of a column is judged by at first.
+constexpr std::int64_t kJudgedRows = 2048;
 
-/// Powers of two that bring each column near 1, judged by a few thousand rows spread over the pool.
+/// Powers of two that bring each column near 1, judged by every stride-th row.
 /// They keep float32 sums of squares in range; they are exact, so they change no digit.
-std::vector<double> power_of_two_scales(const RowSource& source) {
+std::vector<double> power_of_two_scales(const RowSource& source, std::int64_t stride) {
   const MatrixView& rows = *source.rows;
-  const std::int64_t stride = std::max<std::int64_t>(1, rows.n_rows() / 2048);
   std::vector<double> largest(static_cast<std::size_t>(rows.n_dims()), 0.0);
   for (std::int64_t row = 0; row < rows.n_rows(); row += stride) {
     if (source.mask != nullptr && source.mask[row] == 0) continue;
@@ -58,11 +60,15 @@ Square gram_of(const RowSource& source) {
   return gram;
 }
 
+bool finite(const Square& gram) {
+  return std::all_of(gram.begin(), gram.end(), [](double value) { return std::isfinite(value); });
+}
+
 bool usable(const Square& gram, std::int64_t n, double smallest_diagonal) {
   for (std::int64_t i = 0; i < n; ++i) {
     if (!(gram[i * n + i] > smallest_diagonal)) return false;
   }
-  return std::all_of(gram.begin(), gram.end(), [](double value) { return std::isfinite(value); });
+  return finite(gram);
 }
 
 /// condition = sqrt(mean_j sum_k G_kk U_kj^2), with G_kk the squared column norms of the factor.
@@ -137,6 +143,7 @@ void resolve_rank(RowSource& source, const Square& gram, Basis& basis) {
   Square first;
   do {
     shift *= 10.0;
+    if (!(shift < 1e3)) throw std::runtime_error("a Gram matrix of unit diagonal has no shifted factor");
     first = unit;
     for (std::int64_t i = 0; i < n; ++i) first[i * n + i] += shift;
   } while (!dense::cholesky_upper(first, n));
@@ -182,7 +189,7 @@ Basis find_basis(RowSource source, StartPrecision precision) {
   const std::int64_t n_dims = source.rows->n_dims();
   source.columns.resize(static_cast<std::size_t>(n_dims));
   std::iota(source.columns.begin(), source.columns.end(), 0);
-  source.column_scale = power_of_two_scales(source);
+  source.column_scale = power_of_two_scales(source, std::max<std::int64_t>(1, source.rows->n_rows() / kJudgedRows));
 
   Basis basis;
   const bool rough = precision == StartPrecision::rough;
@@ -201,6 +208,11 @@ Basis find_basis(RowSource source, StartPrecision precision) {
 
   Square gram = gram_of<double>(source);
   ++basis.passes;
+  if (!finite(gram)) {  // a row that was not judged is far larger than those that were
+    source.column_scale = power_of_two_scales(source, 1);
+    gram = gram_of<double>(source);
+    ++basis.passes;
+  }
   std::vector<std::int32_t> nonzero;
   for (std::int64_t j = 0; j < n_dims; ++j) {
     if (gram[j * n_dims + j] > 0.0) nonzero.push_back(static_cast<std::int32_t>(j));

@@ -1,6 +1,7 @@
 #include "oneglance/leverage.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "oneglance/precision.h"
 
@@ -42,10 +43,14 @@ LeverageReport leverage_scores(RowSource source, double* tau) {
   report.float32_products = !float64_rows && !small && float32_products_suffice(basis.condition);
   if (report.float32_products) {
     panel_pass<float>(source, spec);
-  } else {
-    panel_pass<double>(source, spec);
+    ++report.passes;
+    // Columns or weights that are ordinary in float64 may lie outside of float32.
+    report.float32_products = std::all_of(tau, tau + n_rows, [](double score) { return std::isfinite(score); });
   }
-  ++report.passes;
+  if (!report.float32_products) {
+    panel_pass<double>(source, spec);
+    ++report.passes;
+  }
   std::for_each(tau, tau + n_rows, [](double& score) { score = std::min(score, 1.0); });
   return report;
 }
