@@ -16,7 +16,7 @@ from .findings import Finding, counted, finding, of_groups
 from .imbalance import association, evenness, surely_uneven
 from .missing import constant_columns, read_rows
 from .near import cosines, equal_rows, near_rows
-from .repeats import MANY, standing
+from .repeats import exact_duplicates, near_duplicates
 from .row_checks import SURE, check_reading
 from .spectrum import SAMPLE, spectrum
 
@@ -83,23 +83,9 @@ def _duplicates(
     same, groups, extra = of_groups(equal, there)
     metrics["exact_duplicates"] = int(extra.sum())
     if same.size:
-        found.append(
-            finding(
-                "exact duplicates",
-                "warning",
-                name,
-                f"{counted(same.size, 'row')} in {counted(np.unique(groups).size, 'group')} of {name} are identical.",
-                value=extra.sum() / there.size,
-                threshold=0,
-                measure="share of rows that repeat another",
-                advice="Keep one of each group (--audit does); put groups on one side of a split.",
-                rows=same,
-                values=1.0,
-                groups=groups,
-                drop=extra,
-                kept=groups,
-            )
-        )
+        what = f"{counted(same.size, 'row')} in {counted(np.unique(groups).size, 'group')} of {name} are identical."
+        measure = "share of rows that repeat another"
+        found.append(exact_duplicates(name, what, measure, same, groups, extra, there.size, values=1.0))
     alone = usable & (equal == np.arange(len(rows)))
     near = near_rows(rows, alone, wanted.near, seed=wanted.seed, note=wanted.note)
     close, groups, extra = of_groups(near.groups, np.flatnonzero(alone).astype(np.int64))
@@ -116,35 +102,22 @@ def _duplicates(
     if close.size:
         values = np.ones(close.size)
         values[extra] = cosines(rows, close[extra], groups[extra])
-        share = float(extra.sum() / there.size)
-        advice = (
-            "Look at a few groups: films, bursts, crops? Keep one of each (--audit does; of a chain as many as it "
-            "takes), or raise --near."
-        )
-        kept = None
-        if share <= MANY:
-            kept = standing(close, groups, lambda one, other: cosines(rows, one, other) >= wanted.near)
-        else:
-            advice = (
-                f"So many that {name} may tell these pictures apart badly: look at a few groups, and raise --near. "
-                "--audit leaves none of them out."
-            )
+        n_groups = np.unique(groups).size
         found.append(
-            finding(
-                "near duplicates",
-                "warning",
+            near_duplicates(
                 name,
-                f"{counted(close.size, 'row')} of {name} in {counted(np.unique(groups).size, 'group')} of cosine "
-                f"{wanted.near:g} and more.",
-                value=share,
-                threshold=0,
-                measure=f"share of rows with an earlier one of their group (cosine {wanted.near:g})",
-                advice=advice,
-                rows=close,
+                f"{counted(close.size, 'row')} of {name} in {counted(n_groups, 'group')} of cosine {wanted.near:g} and "
+                "more.",
+                f"share of rows with an earlier one of their group (cosine {wanted.near:g})",
+                close,
+                groups,
+                float(extra.sum() / there.size),
+                lambda one, other: cosines(rows, one, other) >= wanted.near,
+                cure="Look at a few groups: films, bursts, crops? Keep one of each (--audit does; of a chain as many "
+                "as it takes), or raise --near.",
+                doubt=f"So many that {name} may tell these pictures apart badly: look at a few groups, and raise "
+                "--near.",
                 values=values,
-                groups=groups,
-                drop=False if kept is None else kept != close,
-                kept=kept,
             )
         )
     return found

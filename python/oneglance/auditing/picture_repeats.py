@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from .._types import BoolArray, IntArray
-from .findings import Finding, counted, finding, of_groups
+from .findings import Finding, counted, of_groups
 from .links import Groups, bit_count, hamming_links
 from .picture_pass import PictureTable
-from .repeats import MANY, standing
+from .repeats import exact_duplicates, near_duplicates
 
 FLAT = 0.3
 """A tenth of the entropy in bits below which a picture carries little information, and its hash is noise."""
@@ -24,55 +24,31 @@ def repeated_pictures(table: PictureTable, hamming: int, metrics: dict[str, Any]
     metrics["exact_duplicates"] = int(extra.sum())
     found = []
     if rows.size:
-        found.append(
-            finding(
-                "exact duplicates",
-                "warning",
-                "pictures",
-                f"{counted(rows.size, 'picture')} in {counted(np.unique(groups).size, 'group')} have the same pixels.",
-                value=extra.sum() / there.size,
-                threshold=0,
-                measure="share of pictures that repeat another",
-                advice="Keep one of each group (--audit does); put groups on one side of a split.",
-                rows=rows,
-                groups=groups,
-                drop=extra,
-                kept=groups,
-            )
-        )
+        what = f"{counted(rows.size, 'picture')} in {counted(np.unique(groups).size, 'group')} have the same pixels."
+        measure = "share of pictures that repeat another"
+        found.append(exact_duplicates("pictures", what, measure, rows, groups, extra, there.size))
     likeness = near_pictures(table, comparable(table) & (exact == np.arange(len(table))), hamming)
     rows, groups, extra = of_groups(likeness, there)
     metrics["near_duplicates"] = int(extra.sum())
     if rows.size:
-        found.append(_look_alikes(table, rows, groups, float(extra.sum() / there.size), hamming))
-    return found
-
-
-def _look_alikes(table: PictureTable, rows: IntArray, groups: IntArray, share: float, hamming: int) -> Finding:
-    hashes, kept = table.hashes, None
-    advice = (
-        "So many that the hash may tell these pictures apart badly (one camera, one texture): look at a few groups, "
-        "and lower --hamming. --audit leaves none of them out."
-    )
-    if share <= MANY:
-        kept = standing(rows, groups, lambda one, other: bit_count(hashes[one] ^ hashes[other]) <= hamming)
-        advice = (
-            "Look at a few groups; keep one of each (--audit does; of a chain as many as it takes), or lower --hamming."
+        hashes = table.hashes
+        n_groups = np.unique(groups).size
+        found.append(
+            near_duplicates(
+                "pictures",
+                f"{counted(rows.size, 'picture')} in {counted(n_groups, 'group')} look alike (perceptual hash).",
+                f"share of pictures linked to an earlier one by {hamming} of 64 bits",
+                rows,
+                groups,
+                float(extra.sum() / there.size),
+                lambda one, other: bit_count(hashes[one] ^ hashes[other]) <= hamming,
+                cure="Look at a few groups; keep one of each (--audit does; of a chain as many as it takes), or lower "
+                "--hamming.",
+                doubt="So many that the hash may tell these pictures apart badly (one camera, one texture): look at a "
+                "few groups, and lower --hamming.",
+            )
         )
-    return finding(
-        "near duplicates",
-        "warning",
-        "pictures",
-        f"{counted(rows.size, 'picture')} in {counted(np.unique(groups).size, 'group')} look alike (perceptual hash).",
-        value=share,
-        threshold=0,
-        measure=f"share of pictures linked to an earlier one by {hamming} of 64 bits",
-        advice=advice,
-        rows=rows,
-        groups=groups,
-        drop=False if kept is None else kept != rows,
-        kept=kept,
-    )
+    return found
 
 
 def _first_equal(table: PictureTable, there: IntArray) -> IntArray:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from .._types import BoolArray, IntArray
-from .findings import Finding
+from .findings import Finding, finding
 
 MANY = 0.1
 """Share of near duplicates beyond which the threshold is more likely wrong than the pool: none is left out then."""
@@ -35,6 +36,64 @@ def standing(rows: IntArray, groups: IntArray, near: Callable[[IntArray, IntArra
             found[left[alike]] = first
             left = left[~alike]
     return found
+
+
+def exact_duplicates(
+    about: str, what: str, measure: str, rows: IntArray, groups: IntArray, extra: BoolArray, n: int, **more: Any
+) -> Finding:
+    """The finding of groups of equal items, of n that can be used; extra: all but the first of each group."""
+    return finding(
+        "exact duplicates",
+        "warning",
+        about,
+        what,
+        value=extra.sum() / n,
+        threshold=0,
+        measure=measure,
+        advice="Keep one of each group (--audit does); put groups on one side of a split.",
+        rows=rows,
+        groups=groups,
+        drop=extra,
+        kept=groups,
+        **more,
+    )
+
+
+def near_duplicates(
+    about: str,
+    what: str,
+    measure: str,
+    rows: IntArray,
+    groups: IntArray,
+    share: float,
+    near: Callable[[IntArray, IntArray], BoolArray],
+    *,
+    cure: str,
+    doubt: str,
+    **more: Any,
+) -> Finding:
+    """The finding of chains of items that are near each other (see `standing`).
+
+    share        of the items that can be used that are linked to an earlier one; beyond MANY nothing is left out
+    cure, doubt  advice for a few, and for so many
+    """
+    few = share <= MANY
+    kept = standing(rows, groups, near) if few else None
+    return finding(
+        "near duplicates",
+        "warning",
+        about,
+        what,
+        value=share,
+        threshold=0,
+        measure=measure,
+        advice=cure if few else f"{doubt} --audit leaves none of them out.",
+        rows=rows,
+        groups=groups,
+        drop=False if kept is None else kept != rows,
+        kept=kept,
+        **more,
+    )
 
 
 def settled(findings: Sequence[Finding], n_items: int) -> list[Finding]:
