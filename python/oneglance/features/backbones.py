@@ -160,23 +160,32 @@ class Backbone:
 
 
 @contextlib.contextmanager
+def resting(*modules: torch.nn.Module) -> Iterator[None]:
+    """Modules in eval mode inside; every part of them gets its own mode back."""
+    # A frozen TorchScript module has no mode.
+    modes = [(part, part.training) for module in modules for part in module.modules() if hasattr(part, "training")]
+    try:
+        for module in modules:
+            if hasattr(module, "training"):
+                module.eval()
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+@contextlib.contextmanager
 def running(backbones: Sequence[Backbone], device: torch.device) -> Iterator[None]:
     """Modules in eval mode on the device; modes and device are given back afterwards."""
-    # A frozen TorchScript module has no mode.
-    parts = [part for backbone in backbones for part in backbone.module.modules() if hasattr(part, "training")]
-    modes = [(part, part.training) for part in parts]
     homes = [next((p.device for p in backbone.module.parameters()), None) for backbone in backbones]
     script: Any = torch.jit.optimized_execution(False)  # type: ignore[attr-defined] # else the first two batches run other code than the rest
     try:
         for backbone in backbones:
-            if hasattr(backbone.module, "training"):
-                backbone.module.eval()
             backbone.module.to(device)
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True), script:
+        still = resting(*(backbone.module for backbone in backbones))
+        with still, torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True), script:
             yield
     finally:
-        for part, mode in modes:
-            part.training = mode
         for backbone, home in zip(backbones, homes, strict=True):
             if home is not None:
                 backbone.module.to(home)

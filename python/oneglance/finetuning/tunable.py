@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .._types import Float64Array, FloatArray, IntArray
 from ..adapt.head import scale_rows
-from ..features.backbones import Backbone
+from ..features.backbones import Backbone, resting
 from ..features.pooling import has_channels_last, pick_output, pool_output, prefix_tokens
 from ..masks.shelf import Shelf
 from .penalties import unit
@@ -67,13 +67,10 @@ class Tunable:
     @torch.no_grad()
     def predict(self, shelf: Shelf, numbers: IntArray, batch_size: int) -> npt.NDArray[np.float32]:
         """(m, K) logits of plain pictures, so many at a time, everything at rest."""
-        modes = [(part, part.training) for part in self.module.modules()]
-        self.module.eval()
         found = []
-        for part in torch.from_numpy(numbers).split(batch_size):  # type: ignore[no-untyped-call]
-            found.append(self.logits(self.features(shelf.plain(part, self.device))).cpu())
-        for module, mode in modes:
-            module.training = mode
+        with resting(self.module):
+            for part in torch.from_numpy(numbers).split(batch_size):  # type: ignore[no-untyped-call]
+                found.append(self.logits(self.features(shelf.plain(part, self.device))).cpu())
         return np.asarray(torch.cat(found).numpy(), dtype=np.float32)
 
     def state(self) -> dict[str, Tensor]:

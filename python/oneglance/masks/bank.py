@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from .._check import positive_int
 from ..errors import InvalidInput
-from ..features.backbones import Backbone
+from ..features.backbones import Backbone, resting
 from .network import Network
 from .self_mask import SelfMask
 
@@ -62,7 +61,9 @@ class MaskBank:
         for name in wanted:
             rows = torch.tensor([row for row, own in enumerate(names) if own == name], device=pictures.device)
             tensors, statistics = ({}, {}) if name is None else self._of(name)
-            with _evaluating(self._module):
+            with resting(
+                self._module
+            ):  # in training, norms would take statistics of the batch and write down the base's
                 features = self._net.features(pictures[rows], tensors, statistics)
             if out is None:
                 out = features.new_empty(len(names), features.shape[1])
@@ -79,16 +80,3 @@ class MaskBank:
                 self._ready.popitem(last=False)
         self._ready.move_to_end(name)
         return self._ready[name]
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """In eval mode inside: in training batch norms would take statistics of the batch, and write down the base's."""
-    modes = [(part, part.training) for part in module.modules() if hasattr(part, "training")]
-    try:
-        for part, _ in modes:
-            part.training = False
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode

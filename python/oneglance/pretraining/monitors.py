@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from .._types import FloatArray
 from ..auditing.spectrum import spectrum
+from ..features.backbones import resting
 from ..masks.shelf import Shelf
 
 N_LOOKED_AT = 1000
@@ -64,13 +65,8 @@ def look(features: FloatArray) -> dict[str, float]:
 def features_of(encoder: nn.Module, shelf: Shelf, device: torch.device, most: int = N_LOOKED_AT) -> FloatArray:
     """(min(n, most), d) features of plain pictures evenly over the pool, in evaluation mode; modes come back after."""
     numbers = torch.linspace(0, len(shelf) - 1, min(len(shelf), most)).round().long()
-    modes = [(part, part.training) for part in encoder.modules()]
-    encoder.eval()
-    try:
+    with resting(encoder):
         rows: list[Tensor] = [encoder(shelf.plain(part, device)).float().cpu() for part in torch.split(numbers, _BATCH)]
-    finally:
-        for part, training in modes:
-            part.training = training
     return np.asarray(torch.cat(rows).numpy())
 
 
