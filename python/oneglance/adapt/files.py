@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidInput, MissingDependency, StoreError
-from ..store.files import digest, json_bytes, make_folder, write_atomic
+from ..store.files import digest, json_bytes, make_folder, plain, write_atomic
 from .head import ACTIVATIONS, HEADS, SCALES, TASKS, Head
 
 ARRAYS, FACTS = "heads.safetensors", "heads.json"
@@ -60,7 +60,7 @@ def write_heads(folder: Path, heads: dict[str, Head], task: str, classes: npt.ND
                 "temperature": head.temperature,
                 "seen": None if head.seen is None else head.seen.tolist(),
                 "arrays": list(head.arrays),
-                "info": finite(head.info),
+                "info": plain(head.info),
             }
             for name, head in heads.items()
         },
@@ -68,15 +68,6 @@ def write_heads(folder: Path, heads: dict[str, Head], task: str, classes: npt.ND
     make_folder(folder)
     write_atomic(folder / ARRAYS, [content])
     write_atomic(folder / FACTS, [json_bytes(facts)])
-
-
-def finite(value: Any) -> Any:
-    """The same with None for infinity and NaN, which JSON has no word for: evidence beyond the range of float64."""
-    if isinstance(value, dict):
-        return {key: finite(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [finite(entry) for entry in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def read_heads(folder: Path) -> tuple[dict[str, Head], str, npt.NDArray[Any] | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -15,7 +14,7 @@ import pyarrow as pa
 
 from .._types import BoolArray, IntArray
 from ..errors import MissingDependency
-from ..store.files import json_bytes, make_folder, write_atomic
+from ..store.files import json_bytes, make_folder, plain, write_atomic
 from ..strategies.result import write_table
 from .findings import SEVERITIES, Finding
 from .report import report_lines
@@ -166,16 +165,3 @@ _SCHEMA = pa.schema(
         ("kept_id", pa.string()),
     ]
 )
-
-
-def plain(value: Any) -> Any:
-    """Numbers, lists and dicts as JSON knows them; NaN and infinity are None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

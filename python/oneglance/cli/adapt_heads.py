@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 
 from .._types import Float64Array, IntArray
 from ..adapt import Heads, fit_heads
-from ..adapt.files import ARRAYS, FACTS, finite, heads_library
+from ..adapt.files import ARRAYS, FACTS, heads_library
 from ..adapt.head import ACTIVATIONS, HEADS, SCALES, TASKS
 from ..adapt.labelled import as_labelled
 from ..errors import InvalidInput
-from ..store.files import file_digest, human_bytes, json_bytes, write_atomic
+from ..store.files import file_digest, human_bytes, json_bytes, plain, write_atomic
 from ..strategies import Pool
 from .inputs import PoolInput, column_digest, open_pool, read_labels
 from .output import collected_warnings, note, print_json, print_table
@@ -262,7 +262,7 @@ def _print_plan(pool: Pool, labels: npt.NDArray[Any], n_unlabelled: int, numbers
 
 
 def _evidence(found: Heads) -> dict[str, Any]:
-    return {name: finite({"temperature": head.temperature, **head.info}) for name, head in found.items()}
+    return {name: plain({"temperature": head.temperature, **head.info}) for name, head in found.items()}
 
 
 def _show(found: Heads) -> None:

@@ -6,11 +6,14 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from ..errors import StoreError
 
@@ -46,6 +49,19 @@ def file_digest(path: Path) -> str:
 def json_bytes(value: Any) -> bytes:
     """The one spelling of a JSON value: two spaces, keys in the order given, newline at the end."""
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def plain(value: Any) -> Any:
+    """Numbers, lists and dicts as JSON knows them; NaN and infinity are None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def human_bytes(n_bytes: float) -> str:
