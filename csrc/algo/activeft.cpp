@@ -85,6 +85,9 @@ class ActiveFt {
     assignment_->loosen(moved2);
   }
 
+  bool finite() const {
+    return std::all_of(u_.begin(), u_.end(), [](double value) { return std::isfinite(value); });
+  }
   const std::vector<double>& theta() const { return u_; }
   const std::vector<double>& gradient() const { return gradient_; }
   double scanned() const { return assignment_->scanned(); }
@@ -184,7 +187,7 @@ ActiveFtReport activeft(const MetricRows& rows, const ActiveFtOptions& options, 
   ActiveFt fit(rows, options);
   fit.set(theta);
   ActiveFtReport report;
-  for (int t = 1; t <= options.n_iter; ++t) {
+  for (int t = 1; t <= options.n_iter && fit.finite(); ++t) {
     fit.sample(t);
     report.loss.push_back(fit.evaluate());
     fit.adam(t);

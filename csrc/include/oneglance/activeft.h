@@ -31,7 +31,8 @@ struct ActiveFtReport {
   double scanned = 0.0;
 };
 
-/// theta (B, d) in and out, float64: starting vectors of any norm but 0; of unit norm afterwards.
+/// theta (B, d) in and out, float64: starting vectors of any norm but 0; of unit norm afterwards. It ends at the step
+/// that drives a theta out of float64 (tau, lambda or the rate too far off), with theta as it is then.
 ///
 /// Per iteration: the exact assignment of rows to thetas (one N x B product at most), weighted sums of the rows of
 /// each theta, and the B x B softmax term in blocks, two products (three for `paper`); nothing of size N x B or

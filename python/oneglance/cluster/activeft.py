@@ -98,21 +98,16 @@ def activeft(
         used = used.copy()
         used[fixed] = True
     start = np.concatenate([fixed, _initial(rows, k, init, fixed, free, seed)])
-    begun = theta = _unit(taken(rows, start))
+    theta = _unit(taken(rows, start))
     with named_rows("X"):
         if isinstance(rows, DeviceRows):
             how = on_cards.Objective(objective, tau, strength, rate, steps, int(fixed.size), sample, seed)
             theta, loss = on_cards.activeft(rows, used, theta, how)
             scanned = 1.0
         else:
-            try:
-                theta, loss, scanned = _core.activeft(
-                    list(rows), theta, objective, steps, tau, strength, rate, int(fixed.size), sample, seed, used
-                )
-            except _core.NonFiniteRows as error:
-                if not np.isfinite(begun).all() or not np.isfinite(rows.take(error.args[1])).all():
-                    raise
-                theta = np.full_like(theta, np.nan)  # not rows: parameters, looked up among themselves
+            theta, loss, scanned = _core.activeft(
+                list(rows), theta, objective, steps, tau, strength, rate, int(fixed.size), sample, seed, used
+            )
         if not np.isfinite(theta).all():
             raise InvalidInput(
                 f"temperature {tau:g}, balance {strength:g} and learning_rate {rate:g} drive the parameters out of "
