@@ -23,16 +23,12 @@ def on_card(card, n, call):
     return lambda: call(kernels, at, bits, counts, library.stream(0))
 
 
-def packed_by_cupy(card, flags):
-    """Baselines by CuPy alone: Torch has no packed bits."""
-    return {} if card.xp is None else {"cupy": lambda: card.xp.packbits(card.xp.asarray(flags), bitorder="little")}
-
-
 def test_pack(card):
     flags = drawn(card) > 0
     n = flags.numel()
     work = on_card(card, n, lambda k, at, bits, ones, stream: k.pack_mask(at(flags), n, at(bits), at(ones), stream))
-    card.report(f"pack {n} flags", work, packed_by_cupy(card, flags), card.limit_ms(n_bytes=1.125 * n), share=SHARE)
+    usual = card.baselines(lambda xp, flags: xp.packbits(flags, bitorder="little"), flags, by_torch=False)
+    card.report(f"pack {n} flags", work, usual, card.limit_ms(n_bytes=1.125 * n), share=SHARE)
 
 
 def test_threshold_and_pack(card):
@@ -42,10 +38,7 @@ def test_threshold_and_pack(card):
     def kernel(k, at, bits, counts, stream):
         k.pack_scores(at(scores), 0.0, n, at(bits), at(counts), stream)
 
-    usual = {}
-    if card.xp is not None:
-        there = card.xp.asarray(scores)
-        usual["cupy"] = lambda: card.xp.packbits(there > 0, bitorder="little")
+    usual = card.baselines(lambda xp, scores: xp.packbits(scores > 0, bitorder="little"), scores, by_torch=False)
     limit = card.limit_ms(n_bytes=4.125 * n)
     card.report(f"threshold and pack {n}", on_card(card, n, kernel), usual, limit, share=SHARE)
 
@@ -60,9 +53,7 @@ def test_unpack(card):
     def work():
         kernels.unpack_mask(at(bits), 0, n, at(out), card.library.stream(0))
 
-    usual = {}
-    if card.xp is not None:
-        usual["cupy"] = lambda: card.xp.unpackbits(card.xp.asarray(bits), bitorder="little")
+    usual = card.baselines(lambda xp, bits: xp.unpackbits(bits, bitorder="little"), bits, by_torch=False)
     card.report(f"unpack {n}", work, usual, card.limit_ms(n_bytes=1.125 * n), share=SHARE)
 
 

@@ -45,9 +45,12 @@ class Card:
         if not real or importlib.util.find_spec("cupy") is not None:
             self.xp = importlib.import_module("cupy" if real else "numpy")
 
-    def baselines(self, usual, *tensors) -> dict:
-        """ "torch" and, where installed, "cupy": `usual(library, *arrays)` on the same memory."""
-        found = {"torch": lambda: usual(self.torch, *tensors)}
+    def baselines(self, usual, *tensors, by_torch: bool = True) -> dict:
+        """ "torch" and, where installed, "cupy": `usual(library, *arrays)` on the same memory.
+
+        by_torch  False: Torch has no such operation
+        """
+        found = {"torch": lambda: usual(self.torch, *tensors)} if by_torch else {}
         if self.xp is not None:
             arrays = [self.xp.asarray(tensor) for tensor in tensors]
             found["cupy"] = lambda: usual(self.xp, *arrays)

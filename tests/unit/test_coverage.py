@@ -303,7 +303,7 @@ def test_mistakes_are_named(rows, patterns):
             og.select(patterns, 5, strategy)
     with pytest.raises(og.InvalidInput, match=r"rule must be one of \['prob', 'fds'\], got 'max'"):
         og.select(rows, 5, "freesel", rule="max")
-    with pytest.raises(og.InvalidInput, match="start holds item 4, which is no candidate: it is labelled"):
+    with pytest.raises(og.InvalidInput, match="item 4, which is no candidate: it is labelled, excluded, invalid, in"):
         og.select(rows, 5, "freesel", start=[4], labelled=[4])
     with pytest.raises(og.InvalidInput, match="start holds 3 items, the budget there is 2"):
         og.select(rows, 2, "farthest", start=[4, 5, 6])

@@ -105,14 +105,12 @@ def bilaf(
     if compat not in COMPATS:
         raise InvalidInput(f"compat must be one of {list(COMPATS)}, got {compat!r}.")
     n_neighbors, penalty = positive_int(n_neighbors, "n_neighbors"), positive_number(penalty, "penalty")
-    growth, removal = (
-        positive_number(growth, "growth", zero_ok=True),
-        positive_number(removal, "removal", zero_ok=True),
-    )
-    growth, removal = (
-        _share(growth, "growth", 0 < growth <= 1, "in (0, 1]"),
-        _share(removal, "removal", 0 <= removal < 1, "in [0, 1)"),
-    )
+    growth = positive_number(growth, "growth", zero_ok=True)
+    removal = positive_number(removal, "removal", zero_ok=True)
+    if not 0 < growth <= 1:
+        raise InvalidInput(f"growth must lie in (0, 1], got {growth!r}.")
+    if removal >= 1:
+        raise InvalidInput(f"removal must lie in [0, 1), got {removal!r}.")
     if penalty < 1:
         raise InvalidInput(f"penalty must be at least 1, got {penalty:g}.")
     n_rows = count_of(rows)
@@ -170,12 +168,6 @@ def _released(
     against = np.where(np.isin(picked, centers), -1, opponent[picked])
     removed = np.flatnonzero(used & ~stay).astype(np.int64)
     return BiLAF(picked, scores, labels[picked], against, centers, labels, removed, repeats)
-
-
-def _share(value: float, name: str, ok: bool, need: str) -> float:
-    if not ok:
-        raise InvalidInput(f"{name} must lie {need}, got {value!r}.")
-    return float(value)
 
 
 def _cores(
