@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
+
+# The last collectives. Gloo's threads let go of one after it has woken its caller. Were theirs the last reference, they
+# would free Python's tensors, for which they need the GIL: at the end of the process that aborts it (torch 2.13).
+_ENDED: deque[Any] = deque(maxlen=8)
 
 
 def world() -> int:
@@ -48,18 +54,26 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0" or not asked_for()
 
 
+def _together(collective: Callable[..., Any], *values: Any, **options: Any) -> None:
+    """One call of torch.distributed by all processes; returns when it is done."""
+    work = collective(*values, **options, async_op=True)
+    work.wait()
+    if dist.get_backend() == "gloo":
+        _ENDED.append(work)
+
+
 class _GatherRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
         parts = [torch.empty_like(rows) for _ in range(world())]
-        dist.all_gather(parts, rows.contiguous())
+        _together(dist.all_gather, parts, rows.contiguous())
         ctx.n = len(rows)
         return torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         whole = grads[0].contiguous().clone()
-        dist.all_reduce(whole)
+        _together(dist.all_reduce, whole)
         return whole[rank() * ctx.n : (rank() + 1) * ctx.n]
 
 
@@ -79,7 +93,7 @@ def mean_of_ranks(value: Tensor) -> Tensor:
     """The mean over processes, without gradient."""
     value = value.detach().clone()
     if world() > 1:
-        dist.all_reduce(value)
+        _together(dist.all_reduce, value)
         value /= world()
     return value
 
@@ -91,7 +105,7 @@ def any_rank(flag: bool) -> bool:
     found = torch.tensor(float(flag))
     if dist.get_backend() == "nccl":
         found = found.cuda()
-    dist.all_reduce(found, op=dist.ReduceOp.MAX)
+    _together(dist.all_reduce, found, op=dist.ReduceOp.MAX)
     return bool(found.item() > 0)
 
 
@@ -107,7 +121,7 @@ def same_everywhere(value: int) -> bool:
     both = torch.tensor([value, -value], dtype=torch.int64)
     if dist.get_backend() == "nccl":
         both = both.cuda()
-    dist.all_reduce(both, op=dist.ReduceOp.MAX)
+    _together(dist.all_reduce, both, op=dist.ReduceOp.MAX)
     return bool((both[0] == -both[1]).item())
 
 
