@@ -121,7 +121,10 @@ inline float whole_units(float value) {
 
 void gauss_f32(float* products, const float* norms2, float norm2, float scale, int64_t n) {
 #pragma omp simd
-  for (int64_t j = 0; j < n; ++j) products[j] = whole_units(exp_of((products[j] - (norms2[j] + norm2)) * scale));
+  for (int64_t j = 0; j < n; ++j) {
+    const float less = products[j] - (norms2[j] + norm2);
+    products[j] = whole_units(exp_of((less > 0.0f ? 0.0f : less) * scale));
+  }
 }
 
 void weigh_f32(const float* values, const float* weights, int64_t n, float* out) {

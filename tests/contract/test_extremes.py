@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import oneglance as og
+from oneglance.reference.kernel_coverage import kernel
+from oneglance.reference.kernel_coverage import kernel_coverage as oracle
 
 
 def test_leverage_of_a_column_below_float32s_normal_numbers():
@@ -40,3 +42,39 @@ def test_activeft_names_what_leaves_float64():
     x = np.random.default_rng(0).normal(size=(200, 8))
     with pytest.raises(og.InvalidInput, match="temperature"):
         og.activeft(np.eye(8)[np.arange(200) % 8] + 1e-3 * x, 4, objective="paper", temperature=1e-3)
+
+
+def far_from_the_others(kind):
+    x = np.random.default_rng(0).normal(size=(300, 8))
+    if kind == "one far row":
+        x[7] = 1e4
+    elif kind == "two far rows that are near each other":
+        x[[7, 90]] = [[1e4], [1e4 + 0.3]]
+    elif kind == "far beyond float32 products":
+        x[[7, 90, 200]] = [[1e20], [1e20], [-1e20]]
+    else:
+        x *= 1e4  # a width that is small for all
+    return x
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "kind", ["one far row", "two far rows that are near each other", "far beyond float32 products", "all far"]
+)
+def test_kernel_coverage_of_rows_far_from_each_other(kind, dtype):
+    x = far_from_the_others(kind).astype(dtype)
+    wanted = kernel(x, 16.0)
+    picks, gains = oracle(wanted, 6, np.array([], int), np.ones(len(x), bool))
+    found = og.kernel_coverage(x, 6, width=16.0)
+    np.testing.assert_allclose(found.gains, gains, rtol=1e-5)
+    assert found.coverage == pytest.approx(wanted[:, found.indices].max(axis=1).mean(), rel=1e-5)
+    assert found.indices.tolist() == picks
+
+
+@pytest.mark.parametrize("width", [1e-60, 1e-40, 1e40])
+def test_kernel_coverage_of_widths_that_float32_does_not_hold(width):
+    x = np.random.default_rng(0).normal(size=(50, 4))
+    x[5] = x[4]
+    found = og.kernel_coverage(x, 3, width=width)
+    assert found.coverage == pytest.approx(1.0 if width > 1 else 4 / 50)
+    assert found.indices[0] == (0 if width > 1 else 4)

@@ -37,7 +37,7 @@ struct PanelKernels {
   double (*sum_f32)(const float* row, std::int64_t n);
   /// sum of max(0, column[j] - current[j]), added up in float64
   double (*gain_f32)(const float* column, const float* current, std::int64_t n);
-  /// products[j] = exp((products[j] - (norms2[j] + norm2)) * scale), a multiple of 2^-30, for what is about 1 at most
+  /// products[j] = exp(min(0, products[j] - (norms2[j] + norm2)) * scale), a multiple of 2^-30
   void (*gauss_f32)(float* products, const float* norms2, float norm2, float scale, std::int64_t n);
   /// out[j] = values[j] * weights[j], or * weight: multiples of 2^-30, for what is about 1 at most
   void (*weigh_f32)(const float* values, const float* weights, std::int64_t n, float* out);
