@@ -104,11 +104,12 @@ class Boundary {
         power_(static_cast<std::size_t>(classes.size()), 1.0),
         narrow_(static_cast<std::size_t>(rows.n_dims())) {}
 
-  void run(std::int64_t* out_rows, std::int64_t* out_opponent, double* out_scores) {
+  /// Not finished when keep_going() is false.
+  void run(std::int64_t* out_rows, std::int64_t* out_opponent, double* out_scores, const KeepGoing& keep_going) {
     const std::int64_t budget = options_.budget[number_], drop = members_.size() / budget;
     std::vector<std::int64_t> left(static_cast<std::size_t>(members_.size()));
     std::iota(left.begin(), left.end(), 0);
-    for (std::int64_t pick = 0; pick < budget; ++pick) {
+    for (std::int64_t pick = 0; pick < budget && keep_going(); ++pick) {
       std::int64_t chosen = members_.core(), opponent = -1;
       double score = std::numeric_limits<double>::quiet_NaN();
       if (pick > 0) {
@@ -248,7 +249,7 @@ BoundaryPicks boundary_picks(const MetricRows& rows, const Classes& classes, con
   for_each_lane(classes.size(), threads_for(rows, classes), options.stop, [&](const Lane& lane) {
     const std::int64_t number = order[static_cast<std::size_t>(lane.index)], start = starts[number];
     Boundary(rows, classes, options, number, bad)
-        .run(picks.rows.data() + start, picks.opponent.data() + start, picks.scores.data() + start);
+        .run(picks.rows.data() + start, picks.opponent.data() + start, picks.scores.data() + start, lane.keep_going);
   });
   bad.throw_if_any<NonFiniteRows>();
   return picks;

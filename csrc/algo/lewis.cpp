@@ -39,6 +39,16 @@ Square unpack(const std::vector<double>& packed, std::int64_t n) {
   return s;
 }
 
+/// Whether rounding to float32 leaves an upper triangular matrix that can be inverted.
+bool fits_float32(const Square& upper, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (!std::isnormal(static_cast<float>(upper[i * n + i]))) return false;
+  }
+  return std::all_of(upper.begin(), upper.end(), [](double value) {
+    return std::abs(value) <= static_cast<double>(std::numeric_limits<float>::max());
+  });
+}
+
 /// The form G in the coordinates of the starting factor: G~ = factor' factor.
 struct Iterate {
   Square factor;   // upper
@@ -65,7 +75,7 @@ class LewisIteration {
   void run(LewisReport& report);
 
  private:
-  bool to_iterate(const std::vector<double>& packed, bool float32);
+  bool to_iterate(const std::vector<double>& packed, PrecisionLadder& precision);
   Evidence evaluate(bool float32, bool last);
   std::vector<double> residual_form() const;
   double damping() const { return options_.p <= 2.0 ? 1.0 : 4.0 / (options_.p + 2.0); }
@@ -80,13 +90,14 @@ class LewisIteration {
   Square error_;  // P - I, both triangles (P itself while a pass is read and scaled)
 };
 
-/// Moves to the form `packed`; false when it is not positive definite.
-bool LewisIteration::to_iterate(const std::vector<double>& packed, bool float32) {
+/// Moves to the form `packed`, and to float64 where float32 cannot hold it; false when it is not positive definite.
+bool LewisIteration::to_iterate(const std::vector<double>& packed, PrecisionLadder& precision) {
   Square form = unpack(packed, rank_);
   if (!dense::cholesky_upper(form, rank_)) return false;
   at_.factor = std::move(form);
   at_.inverse = dense::multiply_upper(start_inverse_, dense::upper_inverse(at_.factor, rank_), rank_);
-  if (float32) {
+  if (precision.float32() && !fits_float32(at_.inverse, rank_)) precision.to_float64();
+  if (precision.float32()) {
     // The pass multiplies by the rounded inverse; let the iterate be exactly what that stands for,
     // else rounding (grown by the condition) would hide the residual.
     for (double& value : at_.inverse) value = static_cast<float>(value);
@@ -155,7 +166,7 @@ void LewisIteration::run(LewisReport& report) {
   double best = std::numeric_limits<double>::infinity();
   double step = damping();
   int stalled = 0;
-  to_iterate(x, precision.float32());
+  to_iterate(x, precision);
 
   while (true) {
     const bool last = report.passes + 1 >= options_.max_passes;
@@ -170,7 +181,7 @@ void LewisIteration::run(LewisReport& report) {
     if (grew && best_x.empty()) {  // even the start overflows float32 (or is not a form at all)
       if (!precision.float32()) return;
       precision.to_float64();
-      to_iterate(x, false);
+      to_iterate(x, precision);
       continue;
     }
     if (grew) {
@@ -195,12 +206,12 @@ void LewisIteration::run(LewisReport& report) {
       if (lost) mixing.clear();
       const std::vector<double> mixed = mixing.next(x, f, step);
       if (lost) mixing.clear();
-      if (to_iterate(mixed, precision.float32())) continue;
+      if (to_iterate(mixed, precision)) continue;
       ++report.restarts;
       mixing.clear();
       for (std::size_t i = 0; i < x.size(); ++i) x[i] += step * f[i];
     }
-    if (!to_iterate(x, precision.float32())) return;  // x + step f with step < 1 is a mean of two positive forms
+    if (!to_iterate(x, precision)) return;  // x + step f with step < 1 is a mean of two positive forms
   }
 }
 

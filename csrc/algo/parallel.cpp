@@ -39,21 +39,14 @@ void watch_forks_once() {
 #endif
 }
 
-class StopWatch {
- public:
-  explicit StopWatch(const StopRequest& stop) : stop_(stop), last_(std::chrono::steady_clock::now()) {}
-
-  bool poll() {
-    const auto now = std::chrono::steady_clock::now();
-    if (!stop_ || now - last_ < std::chrono::milliseconds(100)) return false;
-    last_ = now;
-    return stop_();
-  }
-
- private:
-  const StopRequest& stop_;
-  std::chrono::steady_clock::time_point last_;
-};
+/// Asks at most every tenth of a second, counted over all sections of a thread: many short ones are stopped as well.
+bool asked_to_stop(const StopRequest& stop) {
+  thread_local std::chrono::steady_clock::time_point last;
+  const auto now = std::chrono::steady_clock::now();
+  if (!stop || now - last < std::chrono::milliseconds(100)) return false;
+  last = now;
+  return stop();
+}
 
 }  // namespace
 
@@ -87,10 +80,9 @@ void for_each_lane(std::int64_t n_lanes, int most_threads, const StopRequest& st
   std::atomic<bool> interrupted{false};
   std::exception_ptr failure;
   std::mutex failure_mutex;
-  StopWatch watch(stop);
 
   const std::function<bool()> keep_going_calling_thread = [&] {
-    if (going.load() && watch.poll()) {
+    if (going.load() && asked_to_stop(stop)) {
       interrupted.store(true);
       going.store(false);
     }

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <tuple>
+#include <vector>
 
 #include "cover_state.h"
 #include "oneglance/check.h"
@@ -17,22 +19,22 @@ class Drawing {
   Drawing(CoverState& state, const CoverRequest& request, double gamma, std::uint64_t seed, CoverResult& result)
       : state_(state), request_(request), gamma_(gamma), seed_(seed), result_(result) {}
 
-  bool done() const { return static_cast<std::int64_t>(result_.items.size()) >= request_.n_picks; }
+  std::int64_t left() const { return request_.n_picks - static_cast<std::int64_t>(result_.items.size()); }
+  bool done() const { return left() <= 0; }
 
-  /// The open item (with rows, if so asked) with the smallest of its own random number: each with equal probability.
-  bool pick_uniformly(bool with_rows) {
-    double least = 2.0;
-    std::int64_t chosen = -1;
+  /// Open items in the order of their own random numbers, each with equal probability, those with rows first, until
+  /// there are `n` more picks or nothing is open.
+  void pick_uniformly(std::int64_t n) {
+    using Key = std::tuple<bool, double, std::int64_t>;
+    std::vector<Key> order;
     for (std::int64_t item = 0; item < state_.n_items(); ++item) {
-      if (!state_.is_open(item) || (with_rows && !state_.has_rows(item))) continue;
-      const double key = philox_uniform(seed_, kPurpose, kUniform, static_cast<std::uint64_t>(item));
-      if (key < least) {
-        least = key;
-        chosen = item;
-      }
+      if (!state_.is_open(item)) continue;
+      const double number = philox_uniform(seed_, kPurpose, kUniform, static_cast<std::uint64_t>(item));
+      order.emplace_back(!state_.has_rows(item), number, item);
     }
-    if (chosen >= 0) state_.pick(chosen, -1, result_);
-    return chosen >= 0;
+    n = std::min(n, static_cast<std::int64_t>(order.size()));
+    std::partial_sort(order.begin(), order.begin() + n, order.end());
+    for (std::int64_t k = 0; k < n; ++k) state_.pick(std::get<2>(order[static_cast<std::size_t>(k)]), -1, result_);
   }
 
   /// All rows up to date for the first time. Distances only shrink: relative to the largest of now, no weight can
@@ -150,14 +152,13 @@ CoverResult weighted_draw(const MetricRows& rows, const CoverRequest& request, d
   for (const std::int64_t item : request.already) state.choose(item);
   for (const std::int64_t item : request.start) state.pick(item, -1, result);
   Drawing drawing(state, request, gamma, seed, result);
-  if (state.n_centers() == 0 && !drawing.done()) drawing.pick_uniformly(true);
+  if (state.n_centers() == 0 && !drawing.done()) drawing.pick_uniformly(1);
   if (!drawing.done() && state.n_centers() > 0) {
     drawing.begin();
     while (!drawing.done() && drawing.round()) {
     }
   }
-  while (!drawing.done() && (drawing.pick_uniformly(true) || drawing.pick_uniformly(false))) {
-  }
+  drawing.pick_uniformly(drawing.left());
   require(drawing.done(), "n_picks exceeds the number of items that may be picked.");
   if (!request.assign) result.radius = std::numeric_limits<double>::quiet_NaN();
   state.finish(request, result);

@@ -1,5 +1,7 @@
 """Numbers near the ends of float32 and float64 inside ordinary matrices: right answers, or an error that names rows."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,27 @@ def test_kernel_coverage_of_widths_that_float32_does_not_hold(width):
     found = og.kernel_coverage(x, 3, width=width)
     assert found.coverage == pytest.approx(1.0 if width > 1 else 4 / 50)
     assert found.indices[0] == (0 if width > 1 else 4)
+
+
+def test_lewis_weights_beside_a_number_that_float32_cannot_scale():
+    x = np.random.default_rng(0).normal(size=(40_000, 256))
+    x[7, 0] = 1e60
+    found = og.lewis_weights(x, p=1.0, tol=0.1)
+    assert found.converged
+    assert found.weights[7] == pytest.approx(1.0, abs=0.05)
+    assert found.weights.sum() == pytest.approx(256.0)
+
+
+def test_a_job_of_many_short_sections_asks_for_signals_on_the_way():
+    """A handler that Python calls only between its own instructions is called several times within one call of ours."""
+    x = np.random.default_rng(0).normal(size=(60_000, 16)).astype(np.float32)
+    seen = []
+    before = signal.signal(signal.SIGALRM, lambda *_: seen.append(1))
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    try:
+        og.weighted_draw(x, 30_000)
+        within = len(seen)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert within >= 3
