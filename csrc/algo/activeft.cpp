@@ -125,24 +125,21 @@ class ActiveFt {
     double attraction = 0.0;
     for (const std::int64_t row : assignment_->used()) attraction += score(row);
     if (b_ == 1) return -attraction / n;  // nothing to keep apart from
-    std::vector<double> z, inverse(static_cast<std::size_t>(b_)), total, sum, plain;
-    repulsion_.weighted(nullptr, z, plain);
-    double apart = 0.0;
-    for (std::int64_t k = 0; k < b_; ++k) {
-      inverse[k] = 1.0 / z[k];
-      apart += std::log(z[k]) + 1.0 / options_.tau;
-    }
-    repulsion_.weighted(inverse.data(), total, sum);
+    std::vector<double> top, z, plain, sum, log_z(static_cast<std::size_t>(b_));
+    repulsion_.sums(top, z, plain);
+    for (std::int64_t k = 0; k < b_; ++k) log_z[k] = std::log(z[k]) + top[k] / options_.tau;
+    const double apart = std::accumulate(log_z.begin(), log_z.end(), 0.0);
+    repulsion_.sums_less(log_z, sum);
     const double factor = options_.balance / (static_cast<double>(b_) * options_.tau);
     for (std::int64_t k = 0; k < b_; ++k) {
-      for (std::int64_t j = k * d_; j < (k + 1) * d_; ++j) gradient_[j] += factor * (sum[j] + inverse[k] * plain[j]);
+      for (std::int64_t j = k * d_; j < (k + 1) * d_; ++j) gradient_[j] += factor * (sum[j] + plain[j] / z[k]);
     }
     return -attraction / n + options_.balance * apart / static_cast<double>(b_);
   }
 
   double released() {
-    std::vector<double> z, sum, weight(dist2_.size(), 0.0), of_theta(static_cast<std::size_t>(b_), 0.0);
-    repulsion_.weighted(nullptr, z, sum);
+    std::vector<double> top, z, sum, weight(dist2_.size(), 0.0), of_theta(static_cast<std::size_t>(b_), 0.0);
+    repulsion_.sums(top, z, sum);  // top is 1: an item at its theta has exponent 0 as well
     double loss = 0.0;
     for (const std::int64_t row : assignment_->used()) {
       const double s = score(row), far = options_.balance * z[labels_[row]];

@@ -6,21 +6,26 @@
 
 namespace oneglance {
 
-/// exp((u_j . u_k - 1) / tau) between unit vectors, summed without keeping the matrix: blocks of u_k against tiles of
-/// u_j, float32 products, float64 sums in tile order. The factor e^(-1/tau) keeps every term at most 1.
+/// Sums of exp(u_j . u_k / tau) between unit vectors without keeping the matrix: blocks of u_k against tiles of u_j,
+/// float32 products, float64 sums in tile order. No exponent is above 0, whatever tau.
 class Repulsion {
  public:
   Repulsion(std::int64_t n_theta, std::int64_t n_dims, double tau, bool with_self, const StopRequest& stop);
 
   /// u (B, d) float64 of unit norm.
   void set(const double* u);
-  /// z[k] = sum_j e_jk.
-  void sums(std::vector<double>& z) const;
-  /// z[k] = sum_j e_jk a_j and out[k] = sum_j e_jk a_j u_j (B, d); weights a (B,) or null for 1.
-  void weighted(const double* weights, std::vector<double>& z, std::vector<double>& out) const;
+  /// With e_jk = exp((u_j . u_k - top[k]) / tau), top[k] the largest of row k's products (with_self: 1, which is):
+  /// z[k] = sum_j e_jk, out[k] = sum_j e_jk u_j (B, d).
+  void sums(std::vector<double>& top, std::vector<double>& z, std::vector<double>& out) const;
+  /// out[k] = sum_j exp(u_j . u_k / tau - less[j]) u_j (B, d), less (B,) such that no exponent is above 0.
+  void sums_less(const std::vector<double>& less, std::vector<double>& out) const;
 
  private:
-  void run(const double* weights, std::vector<double>& z, std::vector<double>* out) const;
+  struct Scratch {
+    std::vector<float> product, sum;
+  };
+  template <typename Exponentials>
+  void run(std::vector<double>& out, const Exponentials& exponentials) const;
 
   std::int64_t n_, d_;
   double tau_;

@@ -22,6 +22,19 @@ def test_loss_and_gradient_are_those_of_the_definition(n_rows, n_theta, n_dims, 
     np.testing.assert_allclose(gradient, expected, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("kind", ["paper", "released"])
+@pytest.mark.parametrize("n_theta", [5, 600])
+@pytest.mark.parametrize("tau", [0.02, 0.005, 0.002])  # exp(1 / tau) still fits float64, but exp(-1 / tau) not float32
+def test_small_temperatures_lose_nothing(kind, n_theta, tau):
+    rng = np.random.default_rng(n_theta)
+    x, v = rng.normal(size=(300, 8)).astype(np.float32), rng.normal(size=(n_theta, 8))
+    v[0] = -v.mean(axis=0)  # far from most
+    loss, gradient = _core.activeft_gradient([x], v, kind, tau, 1.3)
+    assert loss == pytest.approx(reference.objective(x, v, kind, tau, 1.3), rel=1e-5)
+    expected = reference.gradient(x, v, kind, tau, 1.3)
+    np.testing.assert_allclose(gradient, expected, atol=1e-6 / tau * np.abs(expected).max())
+
+
 def test_gradient_of_paper_by_finite_differences():
     rng = np.random.default_rng(1)
     x, v, h = rng.normal(size=(60, 6)), rng.normal(size=(5, 6)), 1e-6
