@@ -1,6 +1,7 @@
 #include "oneglance/kernel_coverage.h"
 
 #include <algorithm>
+#include <cmath>
 #include <queue>
 
 #include "coverage_pool.h"
@@ -29,6 +30,7 @@ class Purse {
   explicit Purse(double money) : money_(money) {}
   bool pays(double cost) const { return cost - money_ <= rest_; }
   void spend(double cost) {
+    if (std::isinf(money_)) return;
     const double left = money_ - cost, taken = left - money_;
     rest_ += (money_ - (left - taken)) - (cost + taken);
     money_ = left;

@@ -70,6 +70,7 @@ void by_queries(const Task& task, const std::vector<std::int64_t>& rows, BadRows
   const auto n_data = static_cast<std::int64_t>(rows.size());
   Task::Slots slots = task.slots();
   Centers centers(n_dims);
+  BadRows counted_already;
   for (std::int64_t first = 0; first < n_data; first += piece) {
     const std::int64_t size = std::min(piece, n_data - first);
     centers.resize(size);
@@ -79,7 +80,8 @@ void by_queries(const Task& task, const std::vector<std::int64_t>& rows, BadRows
     });
     for_each_lane(task.n_panels(), task.n_threads, task.stop, [&](const Lane& lane) {
       NearestSearch& search = task.search(slots, lane.slot);
-      const std::vector<std::int64_t> mine = task.open_panel(lane.index, search, bad_queries);
+      const std::vector<std::int64_t> mine =
+          task.open_panel(lane.index, search, first == 0 ? bad_queries : counted_already);
       if (mine.empty()) return;
       if (first > 0) task.restore(mine, search);
       for (std::int64_t tile = 0; tile < size && lane.keep_going(); tile += kTile) {

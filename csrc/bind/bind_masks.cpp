@@ -44,6 +44,7 @@ py::typing::Tuple<Bytes, py::int_, py::int_> pack_scores_binding(const FloatsIn&
 void unpack_binding(const BytesIn& bits, std::int64_t start, std::int64_t stop, Bytes& out) {
   require(0 <= start && start <= stop && stop <= 8 * bits.size() && out.size() == stop - start,
           "start and stop must lie within bits, and out must have stop - start entries.");
+  require((out.flags() & py::array::c_style) != 0, "out must be contiguous.");
   std::uint8_t* mask = out.mutable_data();
   const py::gil_scoped_release nogil;
   unpack_mask(bits.data(), start, stop, mask);

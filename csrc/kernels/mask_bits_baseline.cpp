@@ -74,8 +74,8 @@ inline std::uint16_t narrow(float value) {
   bits &= 0x7fffffffu;
   std::uint32_t half;
   if (bits > 0x7f800000u) {
-    half = 0x7e00u;
-  } else if (bits >= 0x477ff000u) {  // 65520 and more round to infinity
+    half = 0x7e00u | ((bits >> 13) & 0x1ffu);  // NaN keeps its payload, as in hardware
+  } else if (bits >= 0x477ff000u) {            // 65520 and more round to infinity
     half = 0x7c00u;
   } else if (bits < 0x38800000u) {  // below 2^-14: one unit of 0.5 is one of a subnormal half
     float small;

@@ -51,8 +51,9 @@ def as_matrix(value: Any, name: str, *, empty_ok: bool = False) -> FloatArray:
             f"{name} must hold float16, float32 or float64 numbers, got dtype {array.dtype}. Convert it with .astype."
         )
     item = array.dtype.itemsize
-    if array.strides[1] != item or array.strides[0] < array.shape[1] * item or array.strides[0] % item:
-        array = np.ascontiguousarray(array)
+    ascending = array.strides[1] == item and array.strides[0] >= array.shape[1] * item and array.strides[0] % item == 0
+    if not ascending or not array.flags.aligned:
+        array = np.array(array, order="C")
     return array
 
 

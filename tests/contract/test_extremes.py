@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import oneglance as og
+from oneglance import _core
+from oneglance._check import as_matrix
 from oneglance.reference.kernel_coverage import kernel
 from oneglance.reference.kernel_coverage import kernel_coverage as oracle
 
@@ -106,3 +108,30 @@ def test_a_job_of_many_short_sections_asks_for_signals_on_the_way():
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert within >= 3
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_cosine_kmeans_from_centres_of_any_length(size):
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    want = og.kmeans(x, 3, metric="cosine", init=x[:3])
+    found = og.kmeans(x, 3, metric="cosine", init=x[:3] * size)
+    assert found.labels.tolist() == want.labels.tolist()
+    np.testing.assert_allclose(found.centers, want.centers, rtol=1e-12)
+
+
+def test_queries_with_nan_are_counted_once_where_the_pool_is_read_in_pieces():
+    pool, queries = np.ones((4200, 2048), np.float32), np.ones((4000, 2048), np.float32)
+    queries[[5, 9]] = np.nan
+    asked = np.zeros(len(queries), bool)
+    asked[:10] = True
+    with pytest.raises(_core.NonFiniteQueries) as found:
+        _core.nearest([queries], [pool], 1, False, False, None, asked)
+    assert found.value.args == (2, [5, 9])
+
+
+def test_rows_at_odd_addresses_are_copied():
+    x = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    odd = np.frombuffer(b"_" + x.tobytes(), dtype=np.uint8)[1:].view(np.float32).reshape(x.shape)
+    assert not odd.flags.aligned
+    assert as_matrix(odd, "X").flags.aligned
+    np.testing.assert_array_equal(og.lewis_weights(odd, 1.0).weights, og.lewis_weights(x, 1.0).weights)
