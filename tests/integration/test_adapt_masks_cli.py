@@ -158,3 +158,12 @@ def test_embed_with_a_mask_on(folder, tmp_path):
         assert message in err
     _, err = run("embed", folder, "--mask", out, "-o", tmp_path / "bad.store", code=2)
     assert "--mask needs --backbone" in err
+
+
+def test_a_folder_that_another_run_writes_is_left_alone(folder, tmp_path):
+    from oneglance.store.lock import only_writer
+
+    with only_writer(tmp_path / "busy"):
+        _, err = run("adapt", "masks", folder, "-b", BACKBONE, "--out", tmp_path / "busy", *FAST, code=2)
+        assert "busy is being written by another call" in err
+    assert not (tmp_path / "busy").exists()

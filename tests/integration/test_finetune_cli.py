@@ -150,3 +150,14 @@ def test_ctrl_c_keeps_trainings_and_the_same_command_goes_on(folder, labels, tmp
     assert json.loads((out / "report.json").read_text())["trainings"] == 3 + 2
     run(*command, "--out", out, "--overwrite", "--fresh")
     assert json.loads((out / "report.json").read_text())["trainings"] == 3 + 3
+
+
+def test_a_folder_that_another_run_writes_is_left_alone(folder, labels, tmp_path):
+    from oneglance.store.lock import only_writer
+
+    with only_writer(tmp_path / "busy"):
+        _, err = run(
+            "adapt", "finetune", folder, "-b", BACKBONE, "--out", tmp_path / "busy", "--labels", labels, *FAST, code=2
+        )
+        assert "busy is being written by another call" in err
+    assert not (tmp_path / "busy").exists()

@@ -125,3 +125,12 @@ def test_folders_that_are_no_backbone_are_named(folder, tmp_path):
     assert "has no backbone.json; `oneglance pretrain` writes one" in embed()
     _, err = run("pretrain", folder / "000.png", code=2)
     assert "is one picture; a pool is needed" in err
+
+
+def test_a_folder_that_another_run_writes_is_left_alone(folder, tmp_path):
+    from oneglance.store.lock import only_writer
+
+    with only_writer(tmp_path / "busy"):
+        _, err = run("pretrain", folder, "--out", tmp_path / "busy", *FAST, code=2)
+        assert "busy is being written by another call" in err
+    assert not (tmp_path / "busy").exists()

@@ -236,7 +236,7 @@ def test_too_many_bad_rows_stop_the_run_and_are_listed(tmp_path: Path) -> None:
 def test_two_writers_at_once(tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "s", items(), SOURCE, [info()]):
         with (
-            pytest.raises(StoreError, match="is being written by another embed call of this process"),
+            pytest.raises(StoreError, match="is being written by another call of this process"),
             StoreWriter(tmp_path / "s", items(), SOURCE, [info()]),
         ):
             pass

@@ -11,6 +11,7 @@ from ..adapt.files import FACTS, heads_library
 from ..errors import InvalidInput
 from ..features.listfile import Columns
 from ..features.specs import BACKBONE_FILE
+from ..store.lock import only_writer
 from .adapt_masks import picture_labels
 from .output import note, print_json, print_table, say
 from .picture_options import output_options, picture_options
@@ -156,10 +157,10 @@ def finetune(
     from ..finetuning import finetune as run
 
     heads_library()
-    if fresh:
-        for path in sorted((out / _CELLS).glob("*")):
-            path.unlink()
-    with shown(style) as progress:
+    with only_writer(out), shown(style) as progress:
+        if fresh:
+            for path in sorted((out / _CELLS).glob("*")):
+                path.unlink()
         made = run(
             backbone,
             pool,
@@ -173,7 +174,7 @@ def finetune(
             progress=progress,
             **asked,
         )
-    sizes = made.save(out)
+        sizes = made.save(out)
     if as_json:
         print_json({"out": str(out), "bytes": sizes, **made.document()})
         return

@@ -9,7 +9,8 @@ import click
 
 from ..errors import InvalidInput
 from ..features.listfile import LIST_SUFFIXES, Columns, column_of, read_list
-from ..store.files import human_bytes, json_bytes, make_folder, write_atomic
+from ..store.files import human_bytes, json_bytes, write_atomic
+from ..store.lock import only_writer
 from .output import note, print_json, print_table, say
 from .picture_options import output_options, picture_options
 from .progress import shown
@@ -141,8 +142,6 @@ def masks(
     from ..masks import adapt_cascade, adapt_masks
 
     place = out / _CHECKPOINT
-    if fresh:
-        _forget(place)
     same: dict[str, Any] = {
         "labels": picture_labels(labels),
         "tensors": masked,
@@ -158,7 +157,9 @@ def masks(
         "n_classes": n_classes,
         **given,
     }
-    with shown(style) as progress:
+    with only_writer(out), shown(style) as progress:
+        if fresh:
+            _forget(place)
         if experts is None:
             made = adapt_masks(backbone, pool, supervised=supervised, checkpoint=place, progress=progress, **same)
             document = _keep_mask(made, out, statistics)
@@ -167,8 +168,8 @@ def masks(
                 backbone, pool, n_experts=experts, checkpoint=out / f"{_CHECKPOINT}s", progress=progress, **same
             )
             document = _keep_cascade(cascade, out)
-    write_atomic(out / _REPORT, [json_bytes(document)])
-    _forget(place)  # not before: a full disk would take the training with it
+        write_atomic(out / _REPORT, [json_bytes(document)])
+        _forget(place)  # not before: a full disk would take the training with it
     if as_json:
         print_json(document)
         return
@@ -205,7 +206,6 @@ def _forget(place: Path) -> None:
 
 
 def _keep_mask(made: SelfMask, out: Path, statistics: str) -> dict[str, Any]:
-    make_folder(out)
     sizes = made.save(out / _MASK, statistics=statistics)
     text = [f"masked {made.report['tensors']}", *str(made.verdict).splitlines(), str(sizes)]
     n_bad = len(made.report["bad"])

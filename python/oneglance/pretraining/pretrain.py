@@ -25,6 +25,7 @@ from ..masks.pool import default_threads
 from ..masks.shelf import Shelf, fill_shelf
 from ..masks.train import seeded
 from ..store.files import digest
+from ..store.lock import only_writer
 from .checkpoint import read_checkpoint
 from .course import Course
 from .files import check_out, check_writable
@@ -110,29 +111,31 @@ def pretrain(
     arithmetic = _arithmetic(compute, where, ready)
     for _ in plan_stages(chosen, chosen_for(ready.n_pictures), ready.encoder, *ready.seen):
         pass  # errors come before the pictures are read, and not when a later stage begins
-    if folder is not None and rank() == 0:
-        check_writable(folder)
-    shelf = fill_shelf(
-        ready.pictures,
-        ready.preprocess,
-        max_bad_fraction=max_bad_fraction,
-        workers=default_threads() if workers is None else workers,
-        callback=callback if rank() == 0 else None,
-        sources=ready.source.items.sources,
-    )
-    settings = chosen_for(len(shelf))
-    place = None if folder is None else folder / CHECKPOINT_FILE
-    if fresh and place is not None and rank() == 0:
-        place.unlink(missing_ok=True)
-    wait_for_all()
-    with contextlib.closing(shelf):
-        made = _train(ready, chosen, settings, shelf, where, arithmetic, place, checkpoint_every_s, callback)
-    if folder is None:
-        return made
-    if rank() == 0:
-        made.save(folder)
-        (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-    wait_for_all()
+    with contextlib.ExitStack() as until_written:
+        if folder is not None and rank() == 0:
+            until_written.enter_context(only_writer(folder))
+            check_writable(folder)
+        shelf = fill_shelf(
+            ready.pictures,
+            ready.preprocess,
+            max_bad_fraction=max_bad_fraction,
+            workers=default_threads() if workers is None else workers,
+            callback=callback if rank() == 0 else None,
+            sources=ready.source.items.sources,
+        )
+        settings = chosen_for(len(shelf))
+        place = None if folder is None else folder / CHECKPOINT_FILE
+        if fresh and place is not None and rank() == 0:
+            place.unlink(missing_ok=True)
+        wait_for_all()
+        with contextlib.closing(shelf):
+            made = _train(ready, chosen, settings, shelf, where, arithmetic, place, checkpoint_every_s, callback)
+        if folder is None:
+            return made
+        if rank() == 0:
+            made.save(folder)
+            (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+        wait_for_all()
     return replace(made, path=folder)
 
 

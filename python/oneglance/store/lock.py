@@ -7,10 +7,11 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import StoreError
-from .files import explain_os_error
+from .files import explain_os_error, make_folder
 
 LOCK_NAME = ".lock"
 
@@ -69,7 +70,7 @@ class StoreLock:
             return
         if (stat.st_dev, stat.st_ino) in _held:
             raise StoreError(
-                f"{self.path.parent} is being written by another embed call of this process. Wait for it to end."
+                f"{self.path.parent} is being written by another call of this process. Wait for it to end."
             )
 
     def _lock(self, handle: int) -> None:
@@ -108,3 +109,19 @@ class StoreLock:
             f"{self.path.parent} is being written by another run{who}. Wait for it to end, "
             "or choose another folder with out= / --out."
         )
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Makes the folder and holds its lock; a folder that was made and stayed empty goes again. Raises StoreError."""
+    new = not folder.exists()
+    make_folder(folder)
+    lock = StoreLock(folder)
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+        if new:
+            with contextlib.suppress(OSError):  # it holds something
+                folder.rmdir()
