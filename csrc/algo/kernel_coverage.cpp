@@ -1,12 +1,12 @@
 #include "oneglance/kernel_coverage.h"
 
 #include <algorithm>
-#include <cmath>
 #include <queue>
 
 #include "coverage_pool.h"
 #include "near_lists.h"
 #include "oneglance/check.h"
+#include "purse.h"
 
 namespace oneglance {
 namespace {
@@ -22,22 +22,6 @@ struct Bound {
   bool operator<(const Bound& other) const {
     return gain < other.gain || (gain == other.gain && candidate > other.candidate);
   }
-};
-
-/// Money that is left, to twice the digits: many small prices must not add up to more than there was.
-class Purse {
- public:
-  explicit Purse(double money) : money_(money) {}
-  bool pays(double cost) const { return cost - money_ <= rest_; }
-  void spend(double cost) {
-    if (std::isinf(money_)) return;
-    const double left = money_ - cost, taken = left - money_;
-    rest_ += (money_ - (left - taken)) - (cost + taken);
-    money_ = left;
-  }
-
- private:
-  double money_, rest_ = 0.0;
 };
 
 class Greedy {

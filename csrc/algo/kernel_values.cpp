@@ -10,9 +10,9 @@
 namespace oneglance {
 namespace {
 
-constexpr double kFar = 64.0;   // r^2 / width above which float32 may miss 4e-6 of the value
-constexpr double kNone = 23.0;  // exp(-23) is less than an eighth of 2^-30
-constexpr float kBeyond = 1e38f;
+constexpr double kFar = 64.0;     // r^2 / width above which float32 may miss 4e-6 of the value
+constexpr double kNone = 23.0;    // exp(-23) is less than an eighth of 2^-30
+constexpr float kBeyond = 1e38f;  // r^2 of rows that have no float32 products
 
 float as_scale(double value) {
   return static_cast<float>(std::min(value, static_cast<double>(std::numeric_limits<float>::max())));

@@ -98,15 +98,10 @@ class Lloyd {
 
   bool normalise(double* row) const {
     const std::vector<double> zeros(static_cast<std::size_t>(d_), 0.0);
-    double norm2 = distance_kernels().dist2_f64(zeros.data(), row, 1.0, d_);
-    if (!(norm2 >= std::numeric_limits<double>::min()) || std::isinf(norm2)) {  // a given centre of 1e200, or 1e-200
-      double largest = 0.0;
-      for (std::int64_t j = 0; j < d_; ++j) largest = std::max(largest, std::abs(row[j]));
-      if (!(largest > 0.0)) return false;
-      for (std::int64_t j = 0; j < d_; ++j) row[j] /= largest;
-      norm2 = distance_kernels().dist2_f64(zeros.data(), row, 1.0, d_);
-    }
-    panel_kernels().scale_row_f64(row, 1.0 / std::sqrt(norm2), d_);  // the same bits as a row of the pool
+    std::vector<double> scratch(row, row + d_);
+    const double inverse = inverse_norm(scratch.data(), zeros.data(), d_);
+    if (inverse == 0.0) return false;
+    panel_kernels().scale_row_f64(row, inverse, d_);  // the same bits as a row of the pool
     return true;
   }
 

@@ -34,22 +34,6 @@ bool widen_plain(const MatrixView& rows, std::int64_t row, double* out) {
   }
 }
 
-/// 1 / |row|, or 0 for a row of zeros, and of numbers so small that it is beyond float64. Rows far from 1 are brought
-/// near it by a power of two, so that squares neither overflow nor vanish.
-double inverse_norm(double* row, const double* zeros, std::int64_t n) {
-  const double plain = distance_kernels().dist2_f64(zeros, row, 1.0, n);
-  if (plain > 0x1p-380 && plain < 0x1p398) return 1.0 / std::sqrt(plain);
-  double largest = 0.0;
-  for (std::int64_t j = 0; j < n; ++j) largest = std::max(largest, std::abs(row[j]));
-  if (largest == 0.0) return 0.0;
-  int exponent = 0;
-  std::frexp(largest, &exponent);
-  if (std::abs(exponent) < 200) return 1.0 / std::sqrt(plain);
-  for (std::int64_t j = 0; j < n; ++j) row[j] = std::ldexp(row[j], -exponent);
-  const double inverse = std::ldexp(1.0 / std::sqrt(distance_kernels().dist2_f64(zeros, row, 1.0, n)), -exponent);
-  return std::isfinite(inverse) ? inverse : 0.0;
-}
-
 /// use(row, its float64 values) for every used row, rows among the threads. Throws NonFiniteRows, Interrupted.
 template <typename Use>
 void for_each_row(const MetricRows& rows, const StopRequest& stop, const Use& use) {
@@ -73,6 +57,20 @@ void for_each_row(const MetricRows& rows, const StopRequest& stop, const Use& us
 }
 
 }  // namespace
+
+double inverse_norm(double* row, const double* zeros, std::int64_t n) {
+  const double plain = distance_kernels().dist2_f64(zeros, row, 1.0, n);
+  if (plain > 0x1p-380 && plain < 0x1p398) return 1.0 / std::sqrt(plain);
+  double largest = 0.0;
+  for (std::int64_t j = 0; j < n; ++j) largest = std::max(largest, std::abs(row[j]));
+  if (largest == 0.0) return 0.0;
+  int exponent = 0;
+  std::frexp(largest, &exponent);
+  if (std::abs(exponent) < 200) return 1.0 / std::sqrt(plain);
+  for (std::int64_t j = 0; j < n; ++j) row[j] = std::ldexp(row[j], -exponent);
+  const double inverse = std::ldexp(1.0 / std::sqrt(distance_kernels().dist2_f64(zeros, row, 1.0, n)), -exponent);
+  return std::isfinite(inverse) ? inverse : 0.0;
+}
 
 void require_finite_dist2(double dist2) {
   require(std::isfinite(dist2),

@@ -9,6 +9,10 @@ namespace oneglance {
 
 enum class Metric : std::uint8_t { sqeuclidean, cosine };
 
+/// 1 / |row|, or 0 for a row of zeros, and of numbers so small that it is beyond float64. Rows far from 1 are brought
+/// near it by a power of two, so that squares neither overflow nor vanish: `row` is not what it was then. zeros (n,).
+double inverse_norm(double* row, const double* zeros, std::int64_t n);
+
 /// Throws InvalidInput when a squared distance has left float64.
 void require_finite_dist2(double dist2);
 

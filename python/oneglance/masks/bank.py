@@ -61,9 +61,7 @@ class MaskBank:
         for name in wanted:
             rows = torch.tensor([row for row, own in enumerate(names) if own == name], device=pictures.device)
             tensors, statistics = ({}, {}) if name is None else self._of(name)
-            with resting(
-                self._module
-            ):  # in training, norms would take statistics of the batch and write down the base's
+            with resting(self._module):  # else norms would take statistics of the batch, and write down the base's
                 features = self._net.features(pictures[rows], tensors, statistics)
             if out is None:
                 out = features.new_empty(len(names), features.shape[1])
