@@ -4,6 +4,7 @@ Run: python bench/one_shot_on_real_data.py                          (needs ../sh
      python bench/one_shot_on_real_data.py --pools tiny100 --targets scores --seeds 5 --budgets 500,1000
      python bench/one_shot_on_real_data.py --plan                   (counts and a rough time)
      python bench/one_shot_on_real_data.py --tables                 (from the finished cells, without computing)
+     python bench/one_shot_on_real_data.py --summary                (the same, a row per question)
      python bench/one_shot_on_real_data.py --check                  (the comparison by NumPy alone)
      python bench/one_shot_on_real_data.py --full                   (every table of `oneglance evaluate`)
 
@@ -38,6 +39,7 @@ from oneglance.evaluation.report import interval_text
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 POOLS = {"cifar10": ("mnv2", "mnv1_0.5", "sqz"), "tiny100": ("mnv2", "mnv1_0.5", "sqz", "r56"), "pictures": ()}
 TARGETS = ("classes", "scores", "components", "truth")
+BUDGETS = {"pictures": "100,200,500,1000,2000"}  # of 3,000 rows
 WITHHELD = "mnv2"  # its scores and coordinates are targets for the others
 _TEN = 10
 _NETS = {
@@ -118,6 +120,10 @@ def questions(arguments):
                 yield pool, target, head
 
 
+def budgets_of(pool, arguments):
+    return (arguments.budgets or BUDGETS.get(pool, "200,500,1000,2000,4000")).split(",")
+
+
 def job_of(pool, target, head, arguments):
     """One question, ready to run, on the test rows that come with the data."""
     train, labels, test, test_labels, how = question(pool, target, arguments.out, head)
@@ -134,7 +140,7 @@ def job_of(pool, target, head, arguments):
         train,
         labels,
         strategies,
-        arguments.budgets.split(","),
+        budgets_of(pool, arguments),
         arguments.seeds,
         initial=arguments.initial,
         test=(test, test_labels),
@@ -169,6 +175,25 @@ def markdown(title, found):
         ]
     lines += ["", *(f"- Note: {text}." for text in notes_of(found))]
     return "\n".join(lines) + "\n"
+
+
+def heading(pool, found):
+    return (
+        f"\n| {pool} | "
+        + " | ".join(f"{n:,} picks" for n in found.budgets)
+        + " |\n"
+        + "|---" * (1 + len(found.budgets))
+        + "|"
+    )
+
+
+def summary(target, head, found):
+    """The loss after `lewis` against random, plain and weighted heads: two rows."""
+    heads = "" if target == "classes" else f", {head}"
+    for weighting in ("plain", "weighted"):
+        wanted = [c for c in found.contrasts() if (c.strategy, c.weighting) == ("lewis", weighting)]
+        (row,) = rows(wanted, found.budgets, "")
+        yield row.replace(f"| lewis, {weighting} |", f"| {target}{heads}, {weighting} |")
 
 
 def rows(contrasts, budgets, suffix):
@@ -208,7 +233,7 @@ def check(pool, target, arguments):
     size = np.max([np.square(basis).sum(axis=1) for basis in bases], axis=0)
     n_initial, rng = int(arguments.initial), np.random.default_rng(1)
     print(f"{pool}, {target}, unpenalised heads, NumPy alone, {arguments.seeds} repetitions, minus random in %")
-    for budget in map(int, arguments.budgets.split(",")):
+    for budget in map(int, budgets_of(pool, arguments)):
         found = {"plain": [], "weighted": [], "paper": []}
         counts = np.zeros(n_rows)
         for _ in range(2000):
@@ -246,7 +271,7 @@ def main(argv=None):
     parser.add_argument("--targets", default=",".join(TARGETS), help=f"of {', '.join(TARGETS)}")
     parser.add_argument("--strategies", help="default: lewis with max, mean and a single backbone's weights, farthest")
     parser.add_argument("--heads", default="ridge,unpenalised", help="of regressions")
-    parser.add_argument("--budgets", default="200,500,1000,2000,4000")
+    parser.add_argument("--budgets", help="default: 200,500,1000,2000,4000; pictures: half of it")
     parser.add_argument("--initial", default="200")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path("one-shot-on-real-data"))
@@ -255,7 +280,11 @@ def main(argv=None):
     parser.add_argument("--full", action="store_true", help="every table of the evaluation, not the short one")
     parser.add_argument("--check", action="store_true", help="the comparison by NumPy alone, unpenalised heads")
     parser.add_argument("--tables", action="store_true", help="tables from finished cells; refuses if some are missing")
+    parser.add_argument(
+        "--summary", action="store_true", help="the same, lewis against random only, a row per question"
+    )
     arguments = parser.parse_args(argv)
+    shown = set()
     for pool, target, head in questions(arguments):
         if arguments.check:
             if head == "unpenalised":
@@ -263,7 +292,7 @@ def main(argv=None):
             continue
         title, out = f"{pool}, {target}, {head} heads", arguments.out / f"{pool}-{target}-{head}"
         job = job_of(pool, target, head, arguments)
-        if arguments.plan or arguments.tables:
+        if arguments.plan or arguments.tables or arguments.summary:
             plan = job.plan(job.store(out))
             missing = f"{plan['n_cells'] - plan['n_done']} of {plan['n_cells']} cells missing"
             left = f"{title}: {missing}, about {plan['seconds'] / 60:.0f} min"
@@ -271,8 +300,14 @@ def main(argv=None):
                 print(left)
                 continue
             if plan["n_done"] < plan["n_cells"]:
-                sys.exit(f"{left}. Run without --tables first, with the same options.")
+                sys.exit(f"{left}. Run without --tables and --summary first, with the same options.")
         found = job.run(out, fresh=arguments.fresh, progress=True)
+        if arguments.summary:
+            if pool not in shown:
+                print(heading(pool, found))
+            shown.add(pool)
+            print(*summary(target, head, found), sep="\n")
+            continue
         found.to_parquet(out / "runs.parquet")
         text = markdown(title, found)
         if arguments.full:

@@ -150,14 +150,16 @@ class Design:
             return np.zeros(self._shards[0].shape[1])
         return np.asarray(_core.row_products(self._shards, self._mask, None, weights[:, None], True)[1][:, 0])
 
-    def normal(self, weights: Float64Array, totals: Float64Array, z: Float64Array) -> Float64Array:
-        """(n,), totals(weights), (r,) -> (r,): sum_i w_i b_i b_i' z. One reading; left-out rows must weigh 0."""
+    def normal(self, weights: Float64Array, totals: Float64Array, z: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """(n,), totals(weights), (r,) -> (r,), (n,): sum_i w_i b_i b_i' z, and b_i' z for every row. One reading;
+        left-out rows must weigh 0."""
         inner, constant = self._split(z[:, None])
         products, sums = _core.row_products(self._shards, self._mask, inner, weights[:, None], True)
+        fitted = np.asarray(products[:, 0] + constant)
         if not self.intercept:
-            return self._join(sums, np.zeros(1))[:, 0]
+            return self._join(sums, np.zeros(1))[:, 0], fitted
         whole = float(weights @ products[:, 0]) + float(weights.sum()) * constant
-        return self._join(sums + totals[:, None] * constant, np.atleast_1d(whole))[:, 0]
+        return self._join(sums + totals[:, None] * constant, np.atleast_1d(whole))[:, 0], fitted
 
     def gram(self, weights: Float64Array, only: npt.NDArray[np.int64] | None = None) -> Float64Array:
         """(n,) >= 0 -> (r, r): sum_i w_i b_i b_i'. One reading, n d^2; `only` reads these rows, weights are theirs."""

@@ -53,8 +53,8 @@ class _Path:
         """
         apart = value - float((r * y).sum()) - 0.5 * float(z @ self.problem.penalty @ z)
         if weights is not None and (apart <= 1e3 * self.tol * value or step == most):
-            more, left = self.system.solve(infeasible, _ACCURACY)
-            y, x = y - weights * self.problem.design.times(more[:, None])[:, 0], z + more
+            more, fitted, left = self.system.solve(infeasible, _ACCURACY)
+            y, x = y - weights * fitted, z + more
             self.bound = max(self.bound, self._dual(z, r, y, x, left))
         if value <= self.best.value:
             self.best = Solved(z, value, max(value - self.bound, 0.0), step)
@@ -109,8 +109,8 @@ def least_absolute(problem: Problem, z: Float64Array, tol: float, most: int) -> 
         def direction(u_to: Float64Array, v_to: Float64Array) -> tuple[Float64Array, ...]:
             # u below = u_to, v above = v_to, u - v = b - A z, A'y = K z, linearised
             h = off - (u_to / below - u) + (v_to / above - v)  # noqa: B023  called in this turn only
-            dz, _ = system.solve(infeasible + problem.sums(weights * h), _ACCURACY)  # noqa: B023
-            dy = weights * (h - problem.design.times(dz[:, None])[:, 0])  # noqa: B023
+            dz, moved, _ = system.solve(infeasible + problem.sums(weights * h), _ACCURACY)  # noqa: B023
+            dy = weights * (h - moved)  # noqa: B023
             du = u_to / below - u + u / below * dy  # noqa: B023
             dv = v_to / above - v - v / above * dy  # noqa: B023
             return dz, dy, np.where(on, du, 0.0), np.where(on, dv, 0.0)
@@ -156,8 +156,7 @@ def least_maximum(problem: Problem, z: Float64Array, tol: float, most: int) -> S
         weights = one + two
         system.prepare(weights.sum(axis=0))
         border = problem.sums(one - two)
-        turned, _ = system.solve(border, _ACCURACY)
-        along = problem.design.times(turned[:, None])[:, 0]
+        turned, along, _ = system.solve(border, _ACCURACY)
         # sum (one + two) - border'turned, written as what it is: squares, so that nothing cancels
         corner = float((one * (1.0 - along) ** 2 + two * (1.0 + along) ** 2).sum() + turned @ problem.penalty @ turned)
         missing = 1.0 - float((u + v).sum())
@@ -165,10 +164,10 @@ def least_maximum(problem: Problem, z: Float64Array, tol: float, most: int) -> S
         def direction(u_to: Float64Array, v_to: Float64Array) -> tuple[Float64Array, ...]:
             # below changes by dt + A dz, above by dt - A dz
             du0, dv0 = np.where(on, u_to / below - u, 0.0), np.where(on, v_to / above - v, 0.0)  # noqa: B023
-            first, _ = system.solve(infeasible + problem.sums(du0 - dv0), _ACCURACY)  # noqa: B023
+            first, fitted, _ = system.solve(infeasible + problem.sums(du0 - dv0), _ACCURACY)  # noqa: B023
             dt = (float((du0 + dv0).sum()) - missing - float(border @ first)) / max(corner, 1e-300)  # noqa: B023
             dz = first - dt * turned  # noqa: B023
-            moved = problem.design.times(dz[:, None])[:, 0]
+            moved = fitted - dt * along  # noqa: B023
             up, down = np.where(on, dt + moved, 0.0), np.where(on, dt - moved, 0.0)
             return dz, up, down, du0 - one * up, dv0 - two * down  # noqa: B023
 

@@ -89,11 +89,12 @@ def lp_regression(
         raise InvalidInput(
             "y, weights and mask leave no row to fit: every target needs a finite value with a weight > 0."
         )
-    alike = np.unique(s > 0, axis=1, return_inverse=True)[1].reshape(-1)
+    sorts: dict[bytes, int] = {}
+    alike = np.array([sorts.setdefault(np.packbits(column > 0).tobytes(), len(sorts)) for column in s.T])
     if alike.any():  # targets on other rows have other least norms: each sort by itself
         same: dict[str, Any] = {"weights": weights, "ridge": ridge, "eps": eps, "intercept": intercept, "huber": huber}
         same |= {"mask": mask, "tol": tol, "max_steps": max_steps}
-        return _merged(alike, [lp_regression(X, targets[:, alike == sort], p, **same) for sort in np.unique(alike)])
+        return _merged(alike, [lp_regression(X, targets[:, alike == sort], p, **same) for sort in sorts.values()])
     rows, targets, s, keep = only_used(rows, targets, s)
     s = s / s.sum(axis=0)
     b = np.where(s > 0, targets, 0.0)
@@ -179,14 +180,14 @@ def _rough_squares(system: NormalSystem, b: Float64Array, s: Float64Array) -> Fl
     """Least squares by products: what is left of the system is at most a hundredth of the value, also where that is
     as good as 0."""
     design, K = system.design, system.penalty
-    z, left = system.solve(design.sums((s * b)[:, None])[:, 0], 1e-2)
+    z, fitted, left = system.solve(design.sums((s * b)[:, None])[:, 0], 1e-2)
     rounding = 1e-28 * float(s @ (b * b))
     for _ in range(8):
-        r = b - design.times(z[:, None])[:, 0]
+        r = b - fitted
         if system.size(left) <= max(0.01 * float(s @ (r * r)), rounding):
             break
-        more, left = system.solve(design.sums((s * r)[:, None])[:, 0] - K @ z, 1e-4)
-        z = z + more
+        more, further, left = system.solve(design.sums((s * r)[:, None])[:, 0] - K @ z, 1e-4)
+        z, fitted = z + more, fitted + further
     return z
 
 

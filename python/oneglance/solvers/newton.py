@@ -74,17 +74,18 @@ def newton(problem: Problem, loss: Power | Huber, z: Float64Array, tol: float, m
     for step in range(most + 1):
         y = loss.slope(s, r)
         before, value = value, loss.value(s, r) + 0.5 * float(z @ K @ z)
-        gap = _later(gap, before - value)  # the best dual point so far still counts
+        gap = _later(gap, before - value)  # the best dual point so far still counts: it foresaw this step
+        if gap <= tol * value:
+            break
         curve = loss.curvature(s, r, step)
         system.prepare(curve.sum(axis=0))
-        dz, left = system.solve(problem.sums(y) - K @ z, accuracy)
-        moved = problem.design.times(dz[:, None])[:, 0]
+        dz, moved, left = system.solve(problem.sums(y) - K @ z, accuracy)
         apart = value - _dual(problem, loss, y - curve * moved, z + dz, r, z)
         wanted = max(apart, tol * value)
         if system.size(left) > _CLEAN * wanted and apart < 100.0 * tol * value:
             # the system, not z, stands in the way of the certificate
-            more, left = system.solve(left, _remaining(system.size(left), wanted))
-            dz, moved = dz + more, moved + problem.design.times(more[:, None])[:, 0]
+            more, further, left = system.solve(left, _remaining(system.size(left), wanted))
+            dz, moved = dz + more, moved + further
             apart = value - _dual(problem, loss, y - curve * moved, z + dz, r, z)
         if system.size(left) <= _CLEAN * max(apart, tol * value) or step == most:
             gap = min(gap, _gap(apart, system.size(left)))
@@ -113,12 +114,14 @@ def dual_newton(problem: Problem, loss: Power, z: Float64Array, tol: float, most
     for step in range(most + 1):
         before, value = value, loss.value(s, r) + 0.5 * float(z @ K @ z)
         gap = _later(gap, before - value)
+        if gap <= tol * value:
+            break
         left = problem.sums(y) - K @ x
         if step:
             apart = value - _dual(problem, loss, y, x, r, z)
             if system.size(left) > _CLEAN * max(apart, tol * value):  # what the system left of A'y = K x
-                more, left = system.solve(left, _remaining(system.size(left), max(apart, tol * value)))
-                y, x = y - chord * problem.design.times(more[:, None])[:, 0], x + more
+                more, further, left = system.solve(left, _remaining(system.size(left), max(apart, tol * value)))
+                y, x = y - chord * further, x + more
                 apart = value - _dual(problem, loss, y, x, r, z)
             gap = min(gap, _gap(apart, system.size(left)))
         elif np.linalg.norm(left) <= 1e-12 * np.linalg.norm(y):  # least squares that were solved left nothing
@@ -130,8 +133,7 @@ def dual_newton(problem: Problem, loss: Power, z: Float64Array, tol: float, most
         wanted = np.clip(loss.residual(s, y), -most_wanted, most_wanted)
         chord, off = _chords(loss, s, y, wanted, r), r - wanted
         system.prepare(chord.sum(axis=0))
-        dz, _ = system.solve(left + K @ (x - z) + problem.sums(chord * off), accuracy)
-        moved = problem.design.times(dz[:, None])[:, 0]
+        dz, moved, _ = system.solve(left + K @ (x - z) + problem.sums(chord * off), accuracy)
         dy, dx = chord * (off - moved), z + dz - x
         t = _line(lambda u: loss.slope(s, u), lambda u: _bend(loss.p, loss.slope(s, u), u), r, -moved, K @ z, K, dz)
         t = _no_worse(problem, loss, z, r, dz, moved, t, value)

@@ -62,43 +62,50 @@ class NormalSystem:
         """g'(..)^-1 g by the factored matrix: exact for the full Gram, within a small factor for a sampled one."""
         return float(np.square(g @ self._half).sum())
 
-    def product(self, z: Float64Array) -> Float64Array:
-        """(sum_i w_i b_i b_i' + K) z for z (r,)."""
+    def solve(self, g: Float64Array, accuracy: float) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """z (r,), what it predicts for every row, b_i' z (n,), and the residual g - (..) z left, its preconditioned
+        norm at most accuracy times that of g."""
+        z, fitted, residual, done = self._descend(g, accuracy)
+        if not done and not self.exact:
+            self._factor_all()
+            more, _, residual, _ = self._descend(residual, accuracy)
+            z, fitted = z + more, None
+        return z, self.design.times(z[:, None])[:, 0] if fitted is None else fitted, residual
+
+    def _product(self, z: Float64Array) -> tuple[Float64Array, Float64Array | float]:
+        """(sum_i w_i b_i b_i' + K) z for z (r,); where that reads the rows, also b_i' z (n,), else 0."""
         if self.exact:
-            return np.asarray(self._matrix @ z)
+            return np.asarray(self._matrix @ z), 0.0
         self.n_products += 1
         if self._totals is None:
             self._totals = self.design.totals(self._weights)
-        return np.asarray(self.design.normal(self._weights, self._totals, z) + self.penalty @ z)
+        turned, fitted = self.design.normal(self._weights, self._totals, z)
+        return turned + self.penalty @ z, fitted
 
-    def solve(self, g: Float64Array, accuracy: float) -> tuple[Float64Array, Float64Array]:
-        """z (r,) and the residual g - (..) z left, its preconditioned norm at most accuracy times that of g."""
-        z, residual, done = self._descend(g, accuracy)
-        if not done and not self.exact:
-            self._factor_all()
-            more, residual, _ = self._descend(residual, accuracy)
-            z = z + more
-        return z, residual
-
-    def _descend(self, g: Float64Array, accuracy: float) -> tuple[Float64Array, Float64Array, bool]:
+    def _descend(
+        self, g: Float64Array, accuracy: float
+    ) -> tuple[Float64Array, Float64Array | None, Float64Array, bool]:
         z, residual = np.zeros_like(g), g
+        fitted = None if self.exact else np.zeros(self.design.n_rows)
         step = ahead = self.back(residual)
         size = float(residual @ ahead)
         enough = accuracy**2 * size
         for _ in range(_MOST_PRODUCTS):
             if not size > enough:
-                return z, residual, True
-            turned = self.product(step)
+                return z, fitted, residual, True
+            turned, rows = self._product(step)
             along = float(step @ turned)
             if not along > 0:
                 break
             z, residual = z + size / along * step, residual - size / along * turned
+            if fitted is not None:
+                fitted += size / along * rows
             ahead = self.back(residual)
             new = float(residual @ ahead)
             if self.exact and not new < 0.25 * size:  # as far as rounding lets a factored matrix be refined
-                return z, residual, True
+                return z, fitted, residual, True
             step, size = ahead + new / size * step, new
-        return z, residual, not size > enough
+        return z, fitted, residual, not size > enough
 
 
 def _even_sample(weights: Float64Array, n_wanted: int) -> tuple[IntArray, Float64Array]:

@@ -145,12 +145,11 @@ class _Model:
                 return z, value, 0.0, step  # flat everywhere: relu that is 0 on all rows
             system.prepare(curve + (damping + 1e-10) * top * (self.s > 0))
             g = self.design.sums(pull[:, None])[:, 0] + self.K @ z
-            dz, _ = system.solve(-g, 1e-4)
+            dz, moved, _ = system.solve(-g, 1e-4)
             fall = float(g @ dz)
             slope = -0.5 * fall / max(value, 1e-300)
             if slope <= tol or step == most:
                 break
-            moved = self.design.times(dz[:, None])[:, 0]
             t = 1.0
             while t > 1e-8 and self.value(u + t * moved, z + t * dz) > value + 1e-4 * t * fall:
                 t *= 0.5
