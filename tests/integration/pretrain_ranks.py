@@ -21,7 +21,7 @@ from oneglance.pretraining.objective import Batch, Facts
 from oneglance.pretraining.shared_norms import shared_norms
 
 PICTURES = np.random.default_rng(0).normal(size=(20, 1, 8, 8)).astype(np.float32)
-FAST = {"epochs": 2, "batch_size": 6, "device": "cpu", "workers": 1, "encoder": "vit-tiny"}
+FAST = {"epochs": 3, "batch_size": 6, "device": "cpu", "workers": 1, "encoder": "vit-tiny"}
 
 
 def build(method, encoder):

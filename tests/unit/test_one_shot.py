@@ -191,6 +191,12 @@ def test_unpenalised_heads_are_least_squares_and_p_counts(pool, targets):
     assert sizes[0] < 1.0 < sizes[1] < sizes[2]  # p = 1 hardly notices the outliers
 
 
+def test_a_function_that_answers_no_positions_is_refused(pool, targets):
+    how = {"task": "regression", "initial": 12, "splits": 1}
+    with pytest.raises(InvalidInput, match="strategy 'own' must return positions of rows"):
+        prepare_one_shot(pool[0], targets, {"own": lambda f, b, s: np.arange(b) + 0.5}, [10], 3, **how).run()
+
+
 def test_scores_are_those_of_heads_fitted_by_hand(pool, targets):
     features = pool[0]
     job = prepare_one_shot(

@@ -29,7 +29,7 @@ from oneglance.pretraining.settings import choose_settings, stage_epochs  # noqa
 from oneglance.pretraining.sizes import choose_size, look  # noqa: E402
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
-FAST = {"epochs": 2, "batch_size": 6, "device": "cpu", "workers": 1}
+FAST = {"epochs": 3, "batch_size": 6, "device": "cpu", "workers": 1}
 
 
 def test_lr_rises_linearly_then_falls_as_a_cosine():
@@ -119,7 +119,12 @@ def test_every_method_has_settings_for_every_pool(method, n):
 def test_epochs_of_stages_add_up():
     assert stage_epochs(METHODS["mae"], 7) == [7]
     assert stage_epochs(METHODS["mae-ct"], 100) == [60, 10, 30]
-    assert min(stage_epochs(METHODS["mae-ct"], 1)) == 1
+    for epochs in range(3, 60):  # never more than asked for, and no stage without one
+        counts = stage_epochs(METHODS["mae-ct"], epochs)
+        assert sum(counts) == epochs
+        assert min(counts) >= 1
+    with pytest.raises(InvalidInput, match="epochs must be 3 or more for mae-ct"):
+        stage_epochs(METHODS["mae-ct"], 2)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -120,9 +121,17 @@ def choose_settings(
 
 
 def stage_epochs(method: Method, epochs: int) -> list[int]:
-    """Epochs of every stage: their shares, one at least."""
+    """Epochs of every stage, `epochs` together: their shares, one at least. InvalidInput where that cannot be."""
+    n_stages = len(method.stages)
+    if epochs < n_stages:
+        raise InvalidInput(f"epochs must be {n_stages} or more for {method.name}, one for each stage, got {epochs}.")
     total = sum(stage.share for stage in method.stages)
-    return [max(1, round(epochs * stage.share / total)) for stage in method.stages]
+    ends = [round(epochs * share / total) for share in accumulate(stage.share for stage in method.stages)]
+    counts = [end - start for start, end in pairwise([0, *ends])]
+    while min(counts) < 1:
+        counts[counts.index(max(counts))] -= 1
+        counts[counts.index(min(counts))] += 1
+    return counts
 
 
 def facts_of(

@@ -15,7 +15,7 @@ from ...store.files import digest
 from ...strategies import Pool, select
 from ..entrants import Entrant
 from ..heads import Scaling
-from ..pickers import Picks, UnitLength, check_picks
+from ..pickers import Picks, UnitLength, as_picked, check_picks
 from ..scene import STACKED
 from ..threads import one_thread
 from .cell import PAPER, PLAIN, WEIGHTED, OneShotCell, loss_weights
@@ -97,7 +97,7 @@ class OneShotScene:
         if entrant.pick is not None:
             left = np.setdiff1d(np.arange(self.n_rows), start)
             answer: Any = entrant.pick({name: rows[left] for name, rows in self._features.items()}, budget, seed)
-            picks = answer if isinstance(answer, Picks) else Picks(np.asarray(answer, dtype=np.int64), None)
+            picks = answer if isinstance(answer, Picks) else Picks(as_picked(answer, entrant.name), None)
             check_picks(picks, entrant.name, budget, left.size)
             return Picks(left[picks.indices], picks.weights), 0.0, time.perf_counter() - started
         if entrant.strategy in ITERATIVE:
