@@ -860,7 +860,7 @@ def test_a_run_that_is_killed_or_stopped_goes_on(place, stop):
     folder = place.parent / "pipeline.run"
     with started(place) as process:
         wait_for(lambda: list(folder.glob("evaluate/*/repeat-0.json")), process)
-        with pytest.raises(og.StoreError, match=f"in use by another run .process {process.pid}"):
+        with pytest.raises(og.StoreError, match=f"being written by another run .process {process.pid}"):
             og.run_pipeline(place)
         process.send_signal(stop)
         message = process.stderr.read().decode()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import InvalidInput, StoreError
 from ..features.progress import Callback
 from ..store.files import json_bytes, make_folder, write_atomic
-from ..store.lock import StoreLock
+from ..store.lock import only_writer
 from .book import BOOK, Book
 from .config import Config, read_config
 from .gates import GATES, Gate
@@ -68,7 +68,7 @@ def run_pipeline(
     if dry_run:
         return planned(config, rerun, verify, until=until)[1]
     _claim(config)
-    with _locked(config.folder):
+    with only_writer(config.folder, "[pipeline] out"):
         ledger = Ledger(config.folder)
         ledger.take_up()
         hashes = Hashes(config.folder / HASHES)
@@ -197,21 +197,6 @@ def _claim(config: Config) -> None:
     make_folder(folder)
     if not (folder / MARK).exists():
         write_atomic(folder / MARK, [json_bytes({"format": 1, "made_by": "oneglance run"})])
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """A lock of the operating system's: what a killed run leaves behind holds nobody up."""
-    lock = StoreLock(folder)
-    try:
-        lock.acquire()
-    except StoreError as error:
-        text = str(error).replace("being written", "in use").partition(" Wait for")[0]
-        raise StoreError(f"{text} Wait for it to end, or give another folder with [pipeline] out.") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _speaker(progress: bool | Callable[[str], None] | None) -> Callable[[str], None]:

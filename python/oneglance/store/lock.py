@@ -24,10 +24,13 @@ class StoreLock:
     A record lock of the operating system, because it ends with its process: what a killed run leaves behind
     is a file nobody holds, and the next run takes it over. Unlike flock it is not inherited by forked
     decoding workers, which may outlive a killed parent by some seconds.
+
+    instead  for the message: how to take another folder
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, instead: str = "out= / --out") -> None:
         self.path = folder / LOCK_NAME
+        self._instead = instead
         self._handle: int | None = None
 
     def acquire(self) -> None:
@@ -107,16 +110,17 @@ class StoreLock:
             who = ""
         return StoreError(
             f"{self.path.parent} is being written by another run{who}. Wait for it to end, "
-            "or choose another folder with out= / --out."
+            f"or choose another folder with {self._instead}."
         )
 
 
 @contextlib.contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Makes the folder and holds its lock; a folder that was made and stayed empty goes again. Raises StoreError."""
+def only_writer(folder: Path, instead: str = "out= / --out") -> Iterator[None]:
+    """Makes the folder and holds its lock; a folder that was made and stayed empty goes again. Raises StoreError, which
+    says by `instead` how to take another folder."""
     new = not folder.exists()
     make_folder(folder)
-    lock = StoreLock(folder)
+    lock = StoreLock(folder, instead)
     lock.acquire()
     try:
         yield
