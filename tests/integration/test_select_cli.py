@@ -97,6 +97,19 @@ def test_lists_of_items(here):
     assert rows("third/selected.csv") == rows("second/selected.csv")
 
 
+def test_ids_may_begin_with_a_blank(here):
+    np.savez(
+        here / "blanks.npz",
+        id=np.array([" a", "a", *map(str, range(18))]),
+        v=np.random.default_rng(0).normal(size=(20, 3)),
+    )
+    (here / "taken.txt").write_text(" a\n  3\n")  # the first as it is; no item is called "  3"
+    run(
+        "select", "blanks.npz", "--id-column", "id", "--budget", "18", "--labelled", "taken.txt", "--strategy", "random"
+    )
+    assert {row["item_id"] for row in rows()} == {"a", *map(str, range(18))} - {"3"}
+
+
 def test_percent_strata_and_quotas(here):
     run("select", "store", "--budget", "25%", "--strata", "stratum")
     assert sum(row["stratum"] == "night" for row in rows()) == 5

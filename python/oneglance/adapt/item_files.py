@@ -18,7 +18,8 @@ _ARRAYS = (".npy", ".npz")
 
 
 def read_items(path: Path | None, option: str, pool: Pool) -> npt.NDArray[Any] | None:
-    """Ids (or row positions) from a list file: column item_id, id, row_id or path, or .txt lines."""
+    """Ids (or row positions) from a list file: column item_id, id, row_id or path, or .txt lines. Blanks around an id
+    go, unless the pool has it with them."""
     if path is None:
         return None
     table = _read(path, option)
@@ -30,9 +31,11 @@ def read_items(path: Path | None, option: str, pool: Pool) -> npt.NDArray[Any] |
         )
     if pool.ids is None and "row_id" in table:
         name = "row_id"
-    texts = [str(value).strip() for value in table[name]]
+    texts = [value.strip() for value in table[name]]
     if pool.ids is not None and name != "row_id":
-        return np.array([*texts, None], dtype=object)[:-1]
+        own = set(pool.ids.tolist()) if texts != table[name] else set()
+        found = (value if value in own else text for value, text in zip(table[name], texts, strict=True))
+        return np.array([*found, None], dtype=object)[:-1]
     try:
         return np.array([int(text) for text in texts], dtype=np.int64)
     except ValueError:
