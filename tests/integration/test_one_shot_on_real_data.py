@@ -15,7 +15,7 @@ def test_a_slice_is_computed_kept_and_printed(shared, tmp_path, capsys):
     out = ["--out", str(tmp_path)]
     bench.main([*SLICE, *out, "--plan"])
     assert "6 of 6 cells missing" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="6 of 6 cells missing.*Run without --tables first"):
+    with pytest.raises(SystemExit, match="6 of 6 cells missing.*Run without --tables and --summary first"):
         bench.main([*SLICE, *out, "--tables"])
     bench.main([*SLICE, *out])
     text = capsys.readouterr().out
@@ -23,6 +23,16 @@ def test_a_slice_is_computed_kept_and_printed(shared, tmp_path, capsys):
     assert "| lewis, weighted |" in text
     bench.main([*SLICE, *out, "--tables"])
     assert capsys.readouterr().out == text
+    bench.main([*SLICE, *out, "--summary"])
+    lines = capsys.readouterr().out.split("\n")
+    assert lines[:3] == ["", "| tiny100 | 900 picks |", "|---|---|"]
+    assert [line.partition(" | ")[0] for line in lines[3:5]] == [
+        "| components, unpenalised, plain",
+        "| components, unpenalised, weighted",
+    ]
+    for line in lines[3:5]:  # the table's own cells
+        kind = line.partition(" | ")[0].rpartition(" ")[2]
+        assert f"| lewis, {kind} | {line.partition(' | ')[2]}" in text
 
 
 def test_targets_are_what_they_say(shared, tmp_path):
