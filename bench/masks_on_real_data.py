@@ -46,8 +46,9 @@ from oneglance.masks.train import seeded, train
 from oneglance.masks.whitening import fit_whitening
 from oneglance.store.files import write_atomic
 
-CASCADE = ("whitened", "dispatcher", "unconditional", "conditional")
-METHODS = ("base", "adabn", "smn", "ssl", "supervised", "all_labels", *CASCADE)
+PLAIN = ("base", "adabn", "smn", "ssl", "supervised")
+WHITENED = ("whitened", "dispatcher", "unconditional", "conditional")
+METHODS = (*PLAIN, "all_labels", *WHITENED)
 NAMES = {
     "base": "base, as it is",
     "adabn": "AdaBN",
@@ -138,16 +139,15 @@ def adapted(method: str, scene: Scene, seed: int, folder: Path) -> tuple[Backbon
     return mask.apply(base), facts
 
 
-def cascaded(mode: str, scene: Scene, seed: int, folder: Path) -> tuple[Embed, dict[str, Any]]:
-    """Features of one mode; the cascade is trained for the first that asks. Bytes: masks, whitening, and the router
-    where pictures are sent to experts."""
+def whitened(mode: str, scene: Scene, seed: int, folder: Path) -> tuple[Embed, dict[str, Any]]:
+    """Features of the base, or of one mode of a cascade, which is trained for the first that asks. Bytes: masks,
+    whitening, and the router where pictures are sent to experts."""
     place, base = folder / f"cascade-{seed}", scene.make(seed)
     if mode == "whitened":
         rows = extract(base, scene.train).astype(np.float64)
         own = fit_whitening(rows, min(128, rows.shape[1]), seed)
-        return lambda pictures: own(extract(base, pictures).astype(np.float64)), {
-            "bytes": own.mean.nbytes + own.directions.nbytes
-        }
+        n_bytes = own.mean.nbytes + own.directions.nbytes
+        return lambda pictures: own(extract(base, pictures).astype(np.float64)), {"bytes": n_bytes}
     if not (place / "router.npz").exists():
         adapt_cascade(base, scene.train, **scene.settings, seed=seed).save(place)
     cascade = load_cascade(place, base)
@@ -214,8 +214,8 @@ def run(out: Path, scenes: list[str], methods: list[str], seeds: int, minutes: f
                 scene = scene or SCENES[name]()
                 place.parent.mkdir(parents=True, exist_ok=True)
                 start = time.monotonic()
-                if method in CASCADE:
-                    embed, facts = cascaded(method, scene, seed, place.parent)
+                if method in WHITENED:
+                    embed, facts = whitened(method, scene, seed, place.parent)
                 else:
                     network, facts = adapted(method, scene, seed, place.parent)
                     embed = functools.partial(extract, network)
@@ -270,7 +270,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--scenes", default="digits,cifar,neu,clean", help=", ".join(SCENES))
-    parser.add_argument("--methods", default=",".join(METHODS[:5]), help=", ".join(METHODS))
+    parser.add_argument("--methods", default=",".join(PLAIN), help=", ".join(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=60, help="begin no cell after so many")
     parser.add_argument("--tables", action="store_true")
