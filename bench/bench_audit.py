@@ -1,4 +1,5 @@
-"""Audit: near duplicates against a blocked search, permutations against recomputing, and the share of decoding."""
+"""Audit: near duplicates against a blocked search, permutations against recomputing, scores of pictures against NumPy,
+and the share of decoding."""
 
 import os
 
@@ -12,6 +13,8 @@ from cases import SHRINK, clustered
 from oneglance._types import RowShards
 from oneglance.auditing.mmd import mmd
 from oneglance.auditing.near import near_rows
+from oneglance.auditing.picture_scores import PictureScores, picture_scores
+from picture_scores_numpy import picture_scores_numpy
 
 N_ROWS, N_DIMS, COSINE = 200_000 // SHRINK, 384, 0.95
 N_SIDE = 5000 // SHRINK
@@ -76,6 +79,25 @@ def test_mmd_permutations(baseline, versus):
         rounds=2,
         at_least=10,
     )
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_picture_scores(side, versus):
+    """Scores of decoded pictures, one after the other. Baseline: NumPy, 16,384 pixels at a time."""
+    pictures = np.random.default_rng(0).integers(0, 256, (2048 // SHRINK, side, side, 3), dtype=np.uint8)
+    pixels = [picture.tobytes() for picture in pictures]
+    each = (1 << 14) // side**2
+
+    def ours():
+        return [picture_scores(rgb, side, side) for rgb in pixels]
+
+    def theirs():
+        return [picture_scores_numpy(pictures[i : i + each]) for i in range(0, len(pictures), each)]
+
+    parts = theirs()
+    for name, values in zip(PictureScores._fields, zip(*ours(), strict=True), strict=True):
+        np.testing.assert_allclose(values, np.concatenate([part[name] for part in parts]), rtol=1e-12)
+    versus(f"scores of {len(pixels)} pictures of {side} x {side}", ours, theirs, at_least=2)
 
 
 @pytest.mark.parametrize("side", [32, 96])

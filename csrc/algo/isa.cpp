@@ -112,4 +112,17 @@ const MaskKernels& mask_kernels() {
   }
 }
 
+const PictureKernels& picture_kernels() {
+  switch (active_isa()) {
+#if defined(ONEGLANCE_X86_KERNELS)
+    case Isa::avx512:
+      return picture_kernels_avx512;
+    case Isa::avx2:
+      return picture_kernels_avx2;
+#endif
+    default:
+      return picture_kernels_baseline;
+  }
+}
+
 }  // namespace oneglance

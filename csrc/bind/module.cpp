@@ -43,6 +43,7 @@ PYBIND11_MODULE(_core, module) {
   bind_heads(module);
   bind_linalg(module);
   bind_masks(module);
+  bind_pictures(module);
   bind_random(module);
   bind_search(module);
 }

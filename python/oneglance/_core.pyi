@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'activeft', 'activeft_gradient', 'apply_mask', 'boundary_picks', 'build_info', 'cholesky_inverse', 'congruence', 'decode_masks', 'denoise', 'encode_masks', 'farthest', 'kernel_coverage', 'kmeans', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'mask_popcount', 'mask_xor', 'nearest', 'pack_mask', 'pack_scores', 'philox_uniforms', 'row_products', 'set_panel_rows', 'set_small_work', 'set_threads', 'small_kmeans', 'unpack_mask', 'weighted_draw', 'weighted_gram']
+__all__: list[str] = ['NonFiniteQueries', 'NonFiniteRows', 'ZeroQueries', 'ZeroRows', 'activeft', 'activeft_gradient', 'apply_mask', 'boundary_picks', 'build_info', 'cholesky_inverse', 'congruence', 'decode_masks', 'denoise', 'encode_masks', 'farthest', 'kernel_coverage', 'kmeans', 'leverage_scores', 'lewis_pass', 'lewis_weights', 'mask_popcount', 'mask_xor', 'nearest', 'pack_mask', 'pack_scores', 'philox_uniforms', 'picture_scores', 'row_products', 'set_panel_rows', 'set_small_work', 'set_threads', 'small_kmeans', 'unpack_mask', 'weighted_draw', 'weighted_gram']
 class NonFiniteRows(ValueError):
     pass
 class NonFiniteQueries(NonFiniteRows):
@@ -102,6 +102,10 @@ def pack_scores(scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
 def philox_uniforms(seed: typing.SupportsInt | typing.SupportsIndex, purpose: typing.SupportsInt | typing.SupportsIndex, items: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], draw: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
     """
     Uniforms in [0, 1), one per item: a pure function of the four arguments.
+    """
+def picture_scores(rgb: bytes, height: typing.SupportsInt | typing.SupportsIndex, width: typing.SupportsInt | typing.SupportsIndex) -> tuple[float, float, float, float, float, int]:
+    """
+    (low, high, entropy, edges, colour, hash) of the pixels of one picture.
     """
 def row_products(shards: collections.abc.Sequence[numpy.ndarray], mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, coef: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None, values: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None, want_sums: bool) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
     """

@@ -15,7 +15,6 @@ from oneglance.auditing.links import Groups, bit_count, hamming_links
 from oneglance.auditing.missing import constant_columns, norm_outliers, read_rows, saturated_columns
 from oneglance.auditing.mmd import mmd
 from oneglance.auditing.near import cosines, equal_rows, near_rows, nearest_in
-from oneglance.auditing.picture_scores import batch_scores, reduced
 from oneglance.auditing.spectrum import spectrum
 from oneglance.auditing.suitability import log_me, suitability
 from oneglance.reference import imbalance as even_by_definition
@@ -28,47 +27,6 @@ RNG = np.random.default_rng(7)
 
 def rows_of(*shape, scale=1.0, offset=0.0):
     return scale * np.random.default_rng(sum(shape)).normal(size=shape) + offset
-
-
-@pytest.mark.parametrize("shape", [(32, 32), (3, 3), (2, 5), (1, 9), (64, 48), (17, 33)])
-def test_picture_scores(shape):
-    pictures = RNG.integers(0, 256, (5, *shape, 3), dtype=np.uint8)
-    pictures[1] //= 4
-    pictures[2] = pictures[2, :, :, :1]
-    pictures[3] = np.maximum(pictures[3], 250)
-    found = batch_scores(pictures)
-    for i, picture in enumerate(pictures):
-        for name, value in scores_by_definition.scores(picture).items():
-            np.testing.assert_allclose(found[name][i], value, rtol=1e-12, atol=1e-12)
-        coefficients = scores_by_definition.cosine_transform(
-            scores_by_definition.averaged(scores_by_definition.levels(picture))
-        ).ravel()
-        sure = np.abs(coefficients - np.median(coefficients)) > 1e-9  # ties are decided by rounding
-        bits = int(found["hashes"][i]) ^ scores_by_definition.perceptual_hash(picture)
-        assert not any(bits >> (63 - place) & 1 for place in np.flatnonzero(sure).tolist())
-        assert sure.sum() >= 60 or min(shape) < 8 or i == 3
-
-
-def test_scores_of_plain_pictures():
-    plain = np.stack([np.full((8, 8, 3), level, dtype=np.uint8) for level in (0, 1, 127, 255)])
-    found = batch_scores(plain)
-    assert found["low"].tolist() == found["high"].tolist() == [0, 1 / 255, 127 / 255, 1]
-    assert not found["entropy"].any()
-    assert not found["edges"].any()
-    assert not found["colour"].any()
-
-
-def test_reduction_and_its_hash_survive_resizing():
-    from PIL import Image
-
-    grey = np.add.outer(np.arange(300), np.arange(200)) % 256
-    large = Image.fromarray(grey.astype(np.uint8)).resize((400, 260)).convert("RGB")
-    assert max(reduced(large).size) <= 64
-    one, other = (np.asarray(reduced(large.resize(size))) for size in ((400, 260), (200, 130)))
-    hashes = [int(batch_scores(picture[None])["hashes"][0]) for picture in (one, other)]
-    assert bin(hashes[0] ^ hashes[1]).count("1") <= 4
-    small = Image.new("RGB", (64, 3))
-    assert reduced(small) is small
 
 
 @pytest.mark.parametrize("most", [0, 1, 4, 9, 16])

@@ -22,9 +22,10 @@ from .._types import BoolArray, Float64Array
 from ..errors import InvalidInput, OneglanceError
 from ..features.pictures import STORED_MODE, BadPictureError, Pictures
 from ..features.progress import Callback, Meter
-from .picture_scores import NAMES, batch_scores, pixel_digest, reduced
+from .picture_scores import NO_SCORES, PictureScores, picture_scores, pixel_digest
 
 _TASK_ROWS = 64
+_SCORES = PictureScores._fields[:-1]
 
 
 @dataclass(eq=False)
@@ -69,7 +70,7 @@ def read_pictures(pictures: Pictures, *, workers: int | None = None, callback: C
              worth it
 
     The answer does not depend on workers. Cost: the decoding, and up to some 30 % of it for small pictures, less for
-    large ones. Memory: O(64 small pictures) per worker, about 150 bytes per picture. Raises InvalidInput (pictures
+    large ones. Memory: O(a picture) per worker, about 150 bytes per picture. Raises InvalidInput (pictures
     that are float arrays), OneglanceError (a worker died).
     """
     n = len(pictures)
@@ -152,13 +153,12 @@ def _calm_fork() -> Iterator[None]:
 
 
 def score_rows(pictures: Pictures, first: int, stop: int) -> PictureTable:
-    """The rows first .. stop - 1. Pictures of one shape are scored together."""
+    """The rows first .. stop - 1."""
     n = stop - first
     start_s = time.perf_counter()
     decode_s = 0.0
     table = _empty(n)
-    by_shape: dict[tuple[int, int], list[int]] = {}
-    small: dict[int, bytes] = {}
+    scores = [NO_SCORES] * n
     digests = [bytes(16)] * n
     for row in range(n):
         began_s = time.perf_counter()
@@ -182,14 +182,12 @@ def score_rows(pictures: Pictures, first: int, stop: int) -> PictureTable:
         table.modes[row] = picture.info.get(STORED_MODE, "")
         deep = table.modes[row].startswith("I")  # 16 bits: their low ones are lost here, and pictures differ by them
         digests[row] = pixel_digest(picture.size, content if deep else pixels)
-        little = reduced(picture)
-        small[row] = pixels if little is picture else little.tobytes()
-        by_shape.setdefault((little.height, little.width), []).append(row)
+        scores[row] = picture_scores(pixels, picture.height, picture.width)
     table.digests[:] = np.frombuffer(b"".join(digests), dtype=table.digests.dtype)
-    for shape, rows in by_shape.items():
-        rgb = np.frombuffer(b"".join([small[row] for row in rows]), dtype=np.uint8).reshape(len(rows), *shape, 3)
-        for name, values in batch_scores(rgb).items():
-            getattr(table, name)[rows] = values
+    *columns, hashes = zip(*scores, strict=True)
+    for name, values in zip(_SCORES, columns, strict=True):
+        getattr(table, name)[:] = values
+    table.hashes[:] = np.array(hashes, dtype=np.uint64)
     table.decode_s, table.score_s = decode_s, time.perf_counter() - start_s - decode_s
     return table
 
@@ -204,7 +202,7 @@ def _empty(n: int) -> PictureTable:
         digests=np.zeros(n, dtype="V16"),
         decode_s=0.0,
         score_s=0.0,
-        **{name: np.full(n, np.nan) for name in NAMES},
+        **{name: np.full(n, np.nan) for name in _SCORES},
     )
 
 

@@ -134,7 +134,7 @@ def _from_folder(folder: Path, max_pixels: int) -> Source:
     _refuse_strange_names([str(root)])
     _refuse_strange_names(names)
     labels = [name.rpartition("/")[0] or None for name in names]
-    paths = [str(root / name) for name in names]
+    paths = [os.path.join(root, name) for name in names]
     items = Items(names, paths, labels if any(labels) else None, where=f"source {folder}")
     info = SourceInfo(
         "image folder", f"image folder {root.name}", digest(items.digest().encode(), repr(sizes).encode())

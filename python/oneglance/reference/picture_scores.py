@@ -11,6 +11,18 @@ import numpy.typing as npt
 from .._types import Float64Array
 
 
+def reduced(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """(h, w, 3) -> at most 64 pixels a side: means of boxes of k x k, k the least that does, of what is left at the far
+    borders; rounded to the nearest, halves up. A smaller picture stays as it is."""
+    height, width, _ = rgb.shape
+    k = math.ceil(max(height, width) / 64)
+    boxes = [[rgb[y : y + k, x : x + k].astype(np.int64) for x in range(0, width, k)] for y in range(0, height, k)]
+    return np.array(
+        [[(2 * box.sum(axis=(0, 1)) + box[..., 0].size) // (2 * box[..., 0].size) for box in line] for line in boxes],
+        dtype=np.uint8,
+    )
+
+
 def levels(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """Brightness of every pixel, floor(sqrt(0.241 R^2 + 0.691 G^2 + 0.068 B^2)) but for the rounding of
     the factors to 256ths, 0..255: (h, w)."""
