@@ -10,6 +10,7 @@ from oneglance.evaluation.intervals import t_quantile  # noqa: E402
 from oneglance.finetuning import layers, penalties  # noqa: E402
 from oneglance.finetuning.cells import read_outputs, write_outputs  # noqa: E402
 from oneglance.finetuning.choosing import choose, default_variant  # noqa: E402
+from oneglance.finetuning.copies import copy_remarks, with_copies  # noqa: E402
 from oneglance.finetuning.folds import check_counts, group_numbers, make_cells, nested_order, remarks  # noqa: E402
 from oneglance.finetuning.judging import Outputs, Variant, corrected_interval, failed, score, winner  # noqa: E402
 from oneglance.finetuning.labelled import as_labels, usable  # noqa: E402
@@ -231,6 +232,25 @@ def test_rows_without_a_group_are_their_own():
     assert group_numbers(rows, None) is None
     assert group_numbers(rows, ["x", "a", "a", "x", None, ""]).tolist() == [0, 0, 1, 2]
     assert group_numbers(rows, ["x", "a", "b", "x", None, "row 4"]) is None
+
+
+def test_copies_join_groups():
+    alone = np.arange(6)
+    groups = np.array([0, 0, 1, 2, 3, 2])
+    assert with_copies(None, alone) is None
+    assert with_copies(groups, alone) is groups
+    assert with_copies(None, np.array([0, 1, 0, 3, 3, 0])).tolist() == [0, 1, 0, 3, 3, 0]
+    assert with_copies(groups, np.array([0, 1, 2, 3, 1, 2])).tolist() == [0, 0, 1, 1, 0, 1]  # 3 joins 0, and 2 joins 1
+
+
+def test_copies_of_another_class_are_named():
+    known = as_labels(["cat", None, "dog", "cat", "dog", "cat"])
+    ids = [f"{row}.png" for row in range(6)]
+    assert copy_remarks(known, np.arange(5), ids) == []
+    one = copy_remarks(known, np.array([0, 1, 0, 3, 4]), ids)
+    assert one == ["1 labelled picture shows the same as another one; copies are held out together."]
+    two = copy_remarks(known, np.array([0, 0, 0, 1, 4]), ids)
+    assert two[1] == "1 label is of another class than its copy: 0.png (cat) and 2.png (dog). Mend them."
 
 
 @pytest.mark.parametrize("sizes", [[1, 1, 1], [9, 1], [4, 5], [1] * 30, [20], [2, 2, 2]])

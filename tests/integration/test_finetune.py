@@ -473,3 +473,16 @@ def test_lora_refuses_what_peft_would_mix_up(peft):
         batch_norms(nn.Sequential(*layers))
     with pytest.raises(InvalidInput, match="leaves nothing to mask|neither linear maps"):
         target_modules(nn.Sequential(nn.Flatten()))
+
+
+def test_copies_are_held_out_together_and_torn_labels_are_named():
+    twice = np.concatenate([pictures(10), pictures(10)])
+    labels = dict(enumerate(list(TRUTH[:10]) * 2))
+    found = finetune(net(), twice, labels, recipe="probe", **FAST)
+    assert found.notes[0] == "10 labelled pictures show the same as another one; copies are held out together."
+    by_hand = finetune(net(), twice, labels, recipe="probe", groups=[*range(10)] * 2, **FAST)
+    assert found.scores == by_hand.scores
+    assert found.notes == by_hand.notes
+    assert found.notes[1] == "20 labels are of 10 groups, which are held out as wholes."
+    torn = finetune(net(), twice, {**labels, 10: "b"}, recipe="probe", **FAST)
+    assert torn.notes[1] == "1 label is of another class than its copy: 00 (a) and 10 (b). Mend them."

@@ -19,6 +19,7 @@ from ..masks.job import automatic_crops
 from ..masks.pool import opened
 from ..masks.rules import family_of
 from .choosing import choose, the_probe
+from .copies import copy_remarks, first_copies, with_copies
 from .folder import heads_of
 from .folds import group_numbers, make_cells, remarks
 from .judging import PROBE
@@ -65,7 +66,7 @@ def finetune(
     counts      numbers of labels to try all recipes with as well: nested parts of each fold, classes as even as can be
     folds, repeats  of the cross-validation: stratified; a class with one label is never held out
     groups      one per picture, None for one of its own: pictures of one scene or patient, which are held out together;
-                by default the column of the list that columns names
+                by default the column of the list that columns names. Copies, equal to the bit, are always
     roll_back   False: the best of the recipes asked for is used even where it is no better than the probe
     crops       fields of Crops to change, e.g. {"flip": 0} for digits
     checkpoint  folder for every training's outputs: the same call goes on from there after a kill; it is left there
@@ -108,7 +109,8 @@ def finetune(
         tuning = choose_tuning(known.rows.size, family_of(base.module), settings)
         cut = automatic_crops(pool, crops, supervised=True)
         shop = Workshop(pool, numbers, known.codes, len(known.names), tuning, cut, callback=callback)
-        together = group_numbers(known.rows, plan.groups)
+        copies = first_copies(pool.shelf, numbers)
+        together = with_copies(group_numbers(known.rows, plan.groups), copies)
         cells = make_cells(known.codes, folds, repeats, tuple(counts), tuning.seed, together)
         trials = Trials(shop, place)
         scores, curve = trials.run(plan.recipes, cells)
@@ -147,7 +149,11 @@ def finetune(
         heads,
         tuple(scores),
         tuple(curve),
-        (*filter(None, [lost]), *remarks(known.codes, known.names, cells, together)),
+        (
+            *filter(None, [lost]),
+            *copy_remarks(known, copies, pool.ids),
+            *remarks(known.codes, known.names, cells, together),
+        ),
         record,
         adapter,
     )
