@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -176,3 +177,26 @@ def test_a_killed_run_goes_on_to_the_same_bytes(here):
     tables = [pq.read_table(f"{folder}/runs.parquet").drop(["select_s"]) for folder in ("killed", "whole")]
     assert tables[0].equals(tables[1])
     assert (here / "killed" / "summary.parquet").read_bytes() == (here / "whole" / "summary.parquet").read_bytes()
+
+
+def test_processes_that_end_together_write_one_after_the_other(here, monkeypatch):
+    """Another process holds the folder while this one has its answers: the tables wait."""
+    from oneglance.evaluation.evaluation import Evaluation
+
+    run("evaluate", "store", "--labels", "label", *SMALL, "--out", "e")
+    hold = (
+        "import time; from pathlib import Path; from oneglance.store.lock import in_turn\n"
+        "with in_turn(Path('e')): print('held', flush=True); time.sleep(4); Path('done').touch()"
+    )
+    to_parquet, waited = Evaluation.to_parquet, []
+
+    def watched(self, path):
+        waited.append((here / "done").exists())
+        to_parquet(self, path)
+
+    monkeypatch.setattr(Evaluation, "to_parquet", watched)
+    monkeypatch.setattr("oneglance.evaluation.cells.in_turn", lambda folder: contextlib.nullcontext())
+    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        run("evaluate", "store", "--labels", "label", *SMALL, "--out", "e")
+    assert waited == [True]

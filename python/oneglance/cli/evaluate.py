@@ -17,6 +17,7 @@ from ..evaluation.prepare import BUDGETS, HEADS, prepare
 from ..evaluation.probes import PROBES
 from ..evaluation.report import conclusions, coverage_tables, reading_aid, score_tables, warnings_of
 from ..store.files import human_bytes, json_bytes, write_atomic
+from ..store.lock import in_turn
 from ..strategies import Pool, strategy_names
 from ..strategies.result import write_table
 from . import one_shot
@@ -170,7 +171,9 @@ def evaluate(
             one_shot.print_plan(trial, trial.plan(trial.store(None) if fresh else there), out, as_json)
             return
         check_writable(out, out)
-        one_shot.write(trial.run(out, fresh=fresh, progress=note, device=device), out, as_json, per_head)
+        answers = trial.run(out, fresh=fresh, progress=note, device=device)
+        with in_turn(out):
+            one_shot.write(answers, out, as_json, per_head)
         return
     job = prepare(*items, budgets, seeds, heads=heads, baseline_budgets=baseline_budgets or (), **common)
     if dry_run:
@@ -180,7 +183,8 @@ def evaluate(
         return
     check_writable(out, out)
     found = job.run(out, fresh=fresh, progress=note, device=device)
-    document = _write(found, out, plot, as_json, per_head)
+    with in_turn(out):  # several processes may have filled the folder, and end together
+        document = _write(found, out, plot, as_json, per_head)
     if as_json:
         print_json(document)
 

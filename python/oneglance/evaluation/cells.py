@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from .._run_head import differences
 from .._types import BoolArray
 from ..errors import InvalidInput, StoreError
 from ..store.files import TMP_SUFFIX, digest, json_bytes, make_folder, write_atomic
-from ..store.lock import LOCK_NAME, StoreLock
+from ..store.lock import LOCK_NAME, StoreLock, in_turn, take_lock
 
 HEAD_FILE = "run.json"
 CELLS = "cells"
@@ -135,16 +134,12 @@ class CellStore(Generic[AnyCell]):
         self.check_folder(head, fresh)
         make_folder(self.folder)
         path = self.folder / HEAD_FILE
-        lock = _locked(self.folder, wait=True)  # two processes may begin at once
-        try:
+        with in_turn(self.folder):  # two processes may begin at once
             if path.exists():
                 self._check_head(path, head, fresh)
             if fresh:
                 self._forget()
             write_atomic(path, [json_bytes(head)])
-        finally:
-            if lock is not None:
-                lock.release()
 
     def _forget(self) -> None:
         """Removes all cells. What stayed behind could be taken for cells of other labels, so that is an error."""
@@ -197,7 +192,7 @@ class CellStore(Generic[AnyCell]):
             return None
         folder = self._unit_folder(unit)
         make_folder(folder)
-        return _locked(folder, wait=wait)
+        return take_lock(folder, wait=wait)
 
     def _folder_of_cells(self) -> Path:
         if self.folder is None:
@@ -210,22 +205,6 @@ class CellStore(Generic[AnyCell]):
 
     def _path(self, key: Key) -> Path:
         return self._unit_folder(key.unit) / f"seed-{key.seed}_budget-{key.budget}.json"
-
-
-def _locked(folder: Path, *, wait: bool) -> StoreLock | None:
-    """The folder's lock, held; None if another process holds it and wait is False. Raises StoreError where it cannot
-    be made."""
-    lock = StoreLock(folder)
-    while True:
-        try:
-            lock.acquire()
-            return lock
-        except StoreError as error:
-            if error.__cause__ is not None:  # a full or read-only disk, say: nobody holds the lock
-                raise
-            if not wait:
-                return None
-            time.sleep(0.2)
 
 
 def folder_name(name: str, content: str) -> str:

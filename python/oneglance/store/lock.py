@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,3 +130,30 @@ def only_writer(folder: Path, instead: str = "out= / --out") -> Iterator[None]:
         if new:
             with contextlib.suppress(OSError):  # it holds something
                 folder.rmdir()
+
+
+def take_lock(folder: Path, *, wait: bool) -> StoreLock | None:
+    """The folder's lock, held; None if another process holds it and wait is False. Raises StoreError where it cannot
+    be made."""
+    lock = StoreLock(folder)
+    while True:
+        try:
+            lock.acquire()
+            return lock
+        except StoreError as error:
+            if error.__cause__ is not None:  # a full or read-only disk, say: nobody holds the lock
+                raise
+            if not wait:
+                return None
+            time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Holds the folder's lock, after whoever has it. Raises StoreError where it cannot be made."""
+    lock = take_lock(folder, wait=True)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
