@@ -86,3 +86,12 @@ def test_ctrl_c_stops_a_long_computation_soon():
 def test_threads_outside_their_range_are_refused():
     with pytest.raises(og.InvalidInput, match=r"n_threads must lie in 0\.\.64 \(0 = default\), got 65"):
         _core.set_threads(65)
+
+
+def test_the_command_by_python_dash_m():
+    asked = [sys.executable, "-m", "oneglance"]
+    told = subprocess.run([*asked, "--help"], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert told.startswith("Usage: oneglance ")
+    wrong = subprocess.run([*asked, "selct"], capture_output=True, text=True, timeout=60)
+    assert wrong.returncode == 2
+    assert "Did you mean 'select'?" in wrong.stderr
