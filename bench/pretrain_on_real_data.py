@@ -47,9 +47,9 @@ COUNTS = (1, 5, 20)
 """Labels per class."""
 
 EPOCHS = {
-    "digits": {"swav": 40, "simclr": 60, "nnclr": 60, "mae": 150, "mae-ct": 250},
+    "digits": {"swav": 120, "simclr": 60, "nnclr": 60, "mae": 150, "mae-ct": 250},
     "neu": {"swav": 100, "simclr": 100, "nnclr": 100, "mae": 240, "mae-ct": 400},
-    "cifar": {"swav": 15, "simclr": 25, "nnclr": 25, "mae": 48, "mae-ct": 80},
+    "cifar": {"swav": 45, "simclr": 25, "nnclr": 25, "mae": 48, "mae-ct": 80},
 }
 """The part of MAE in mae-ct, three fifths, is as long as mae."""
 

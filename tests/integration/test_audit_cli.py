@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from command_line import run
+from PIL import Image
 
 import oneglance as og
 from oneglance.cli.audit import audit as command
@@ -168,7 +169,7 @@ def test_an_audit_of_another_input(vectors):
     assert "--audit: 0 items left out" in err
     (vectors / "named" / "audit.json").write_text("{")
     _, err = run("select", "bare.npy", "--budget", "5", "--audit", "named", code=2)
-    assert "holds a damaged audit.json. Make it again with `oneglance audit ... --overwrite`" in err
+    assert "holds a damaged or older audit.json. Make it again with `oneglance audit ... --overwrite`" in err
 
 
 def test_a_column_from_a_file(vectors):
@@ -214,3 +215,55 @@ def test_help_fits_and_says_which_input():
     text = CliRunner().invoke(command, ["--help"]).output
     assert max(map(len, text.splitlines())) <= 80
     assert "Every finding says what, where, how bad, and what to do." in " ".join(text.split())
+
+
+def test_ids_that_look_like_positions_are_ids(tmp_path, monkeypatch):
+    """The pool in another order: items go by their ids, which were row numbers when they were audited."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 12)).astype(np.float32)
+    x[150:152] = x[50:52]
+    order = rng.permutation(200)
+    for name, rows in (("u1", np.arange(200)), ("u2", order), ("u3", np.arange(100, 200))):
+        np.savez(f"{name}.npz", x=x[rows], ids=np.array([str(row) for row in rows]))
+    named = ("--vector-column", "x", "--id-column", "ids")
+    run("audit", "u1.npz", *named, "--out", "u1a")
+    for name, n_left in (("u2", 198), ("u3", 100)):
+        picked = ("--budget", "100%", "--strategy", "random", "--audit", "u1a", "--out", name)
+        _, err = run("select", f"{name}.npz", *named, *picked)
+        assert "items go by their ids" in err
+        found = set(pq.read_table(f"{name}/selected.parquet")["item_id"].to_pylist())
+        assert len(found) == n_left
+        assert {"150", "151"}.isdisjoint(found) == (name == "u2"), "in u3 nothing stands for them"
+
+
+def test_lists_of_pictures_have_ids_of_their_column(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    rows = ["item_id,file"]
+    for k in range(30):
+        Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(tmp_path / f"{k}.png")
+        rows.append(f"name{k},{k}.png")
+    (tmp_path / "3.png").write_bytes((tmp_path / "2.png").read_bytes())
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    np.savez("x.npz", x=rng.normal(size=(30, 6)), ids=np.array([f"name{k}" for k in range(30)]))
+    run("audit", "list.csv", "--path-column", "file", "--id-column", "item_id", "--out", "a")
+    found = pq.read_table("a/findings.parquet").to_pylist()
+    assert [row["item_id"] for row in found if row["check"] == "exact duplicates"] == ["name2", "name3"]
+    both = ("--pictures", "list.csv", "--path-column", "file", "--id-column", "ids")
+    _, err = run("audit", "x.npz", "--vector-column", "x", *both, "--out", "b", code=2)
+    assert "'0.png'" in err, "without that column paths are the ids"
+    (tmp_path / "list.csv").write_text("\n".join(rows).replace("item_id", "ids"))
+    run("audit", "x.npz", "--vector-column", "x", *both, "--out", "b")
+    _, err = run("audit", "list.csv", "--path-column", "file", "--id-column", "nonsense", "--out", "c", code=2)
+    assert "nonsense" in err
+
+
+def test_a_folder_that_a_killed_run_left_is_taken_again(vectors):
+    run("audit", "vit.npy", "--out", "a")
+    (vectors / "a" / "audit.json").unlink()
+    run("audit", "test.npy", "--out", "a")
+    (vectors / "a" / "audit.json").unlink()
+    (vectors / "a" / "mine.txt").touch()
+    _, err = run("audit", "vit.npy", "--out", "a", code=2)
+    assert "holds something else" in err

@@ -161,7 +161,9 @@ def test_repeats_are_no_shift():
         found = og.audit(one, against=other, permutations=199)
         assert found.find("shift") is None
         told = found.metrics["against"]["features"]["shift"]
-        assert sorted((told["n_pool"], told["n_against"])) == [100, 300]
+        few, many = sorted((told["n_pool"], told["n_against"]))
+        assert 90 <= few <= 100
+        assert many == 300
 
 
 def test_equal_but_for_rounding_is_leakage_and_a_cosine_near_one_is_not():

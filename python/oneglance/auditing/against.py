@@ -140,10 +140,7 @@ def compare_features(
     The tests of shift take rows as drawn one by one, so that of equal rows only one counts, in either pool.
     """
     findings, metrics = _leaked_rows(name, rows, usable, other, other_usable, wanted)
-    there, there_other = (
-        np.flatnonzero(mask & (equal_rows(part, mask) == np.arange(len(part)))).astype(np.int64)
-        for part, mask in ((rows, usable), (other, other_usable))
-    )
+    there, there_other = _drawn_one_by_one(rows, usable, other, other_usable)
     if min(there.size // 2, there_other.size) < LEAST_ROWS:
         metrics["shift"] = (
             f"not tested: it takes {2 * LEAST_ROWS} usable rows here and {LEAST_ROWS} there, no two equal"
@@ -176,12 +173,33 @@ def compare_features(
     return findings, metrics
 
 
+def _drawn_one_by_one(
+    rows: RowShards, usable: BoolArray, other: RowShards, other_usable: BoolArray
+) -> tuple[IntArray, IntArray]:
+    """Usable rows of both pools, of equal ones the first.
+
+    Where there are equal ones, of as many rows drawn from each pool: among the distinct rows of a larger pool rare ones
+    are more common, so that pools that are drawn alike would differ.
+    """
+    firsts = equal_rows(rows, usable), equal_rows(other, other_usable)
+    there = [np.flatnonzero(mask).astype(np.int64) for mask in (usable, other_usable)]
+    if any((first[part] != part).any() for first, part in zip(firsts, there, strict=True)):
+        least = min(part.size for part in there)
+        there = [part[fixed_sample(part, least)] for part in there]
+    one, two = (np.unique(first[part]) for first, part in zip(firsts, there, strict=True))
+    return one, two
+
+
 def _leaked_rows(
     name: str, rows: RowShards, usable: BoolArray, other: RowShards, other_usable: BoolArray, wanted: Wanted
 ) -> tuple[list[Finding], dict[str, Any]]:
     if not usable.any() or not other_usable.any():
         return [], {"near": 0, "cosine": wanted.near}
     found, cosine = nearest_in(rows, usable, other, other_usable)
+    if rows.dtype == other.dtype:  # of rows in one direction the nearest need not be the equal one
+        both = RowShards((*rows.shards, *other.shards))
+        first = equal_rows(both, np.concatenate([usable, other_usable]))[len(rows) :]
+        found = np.where(other_usable & (first < len(rows)), first, found)
     equal = np.zeros(len(other), dtype=np.bool_)
     alike = np.flatnonzero(cosine >= _SAME)
     equal[alike] = _equal(rows, np.flatnonzero(usable), found[alike], other, alike)

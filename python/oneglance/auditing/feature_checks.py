@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._types import BoolArray, RowShards
+from .._types import BoolArray, IntArray, RowShards
 from ..strategies.pairs import fixed_sample
 from .clusters import cluster_rows
 from .findings import Finding, counted, finding, of_groups
 from .imbalance import association, evenness, surely_uneven
 from .missing import constant_columns, read_rows
-from .near import cosines, equal_rows, near_rows
+from .near import cosines, equal_rows, near_each_other, near_rows
 from .repeats import exact_duplicates, near_duplicates
-from .row_checks import SURE, check_reading
+from .row_checks import SURE, check_reading, cut_off
 from .spectrum import SAMPLE, spectrum
 
 UNEVEN, TOGETHER, COLLAPSED = 5.0, 0.3, 0.1
@@ -35,10 +35,21 @@ class Wanted:
     note: Callable[[str], None] = lambda _: None
 
 
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """usable  (n,) bool: rows that can be used       likes  (n,) int64: the first row that repeats link a row to, exact
+    ones only where so many are near that the backbone tells them apart badly"""
+
+    findings: list[Finding]
+    metrics: dict[str, Any]
+    usable: BoolArray
+    likes: IntArray
+
+
 def check_features(
     name: str, rows: RowShards, valid: BoolArray, columns: Mapping[str, npt.NDArray[Any]], wanted: Wanted
-) -> tuple[list[Finding], dict[str, Any], BoolArray]:
-    """Findings, figures, and (n,) bool rows that can be used. A few readings of the rows beside the k-means."""
+) -> Checked:
+    """A few readings of the rows beside the k-means."""
     wanted.note(f"features of {name}: {len(rows):,} x {rows.shape[1]} ...")
     reading = read_rows(rows, valid)
     usable = reading.usable & valid
@@ -53,8 +64,10 @@ def check_features(
     }
     if there.size < _FEW:
         metrics["note"] = f"{there.size} usable rows: fewer than {_FEW} say nothing about the pool"
-        return findings, metrics, usable
-    findings += _duplicates(name, rows, usable, metrics, wanted)
+        return Checked(findings, metrics, usable, np.arange(len(rows), dtype=np.int64))
+    repeated, equal, likes = _duplicates(name, rows, usable, metrics, wanted)
+    findings += cut_off(name, rows, reading, valid, equal != np.arange(len(rows)))
+    findings += repeated
     findings += _kinds(name, rows, usable, columns, metrics, wanted)
     found = spectrum(rows.take(there[fixed_sample(there, SAMPLE)]))
     metrics["spectrum"] = asdict(found)
@@ -71,12 +84,13 @@ def check_features(
                 advice="Check the backbone's weights and preprocessing, or subtract the mean.",
             )
         )
-    return findings, metrics, usable
+    return Checked(findings, metrics, usable, likes)
 
 
 def _duplicates(
     name: str, rows: RowShards, usable: BoolArray, metrics: dict[str, Any], wanted: Wanted
-) -> list[Finding]:
+) -> tuple[list[Finding], IntArray, IntArray]:
+    """Findings, (n,) the first equal row of each, and (n,) the first one that repeats link it to."""
     there = np.flatnonzero(usable).astype(np.int64)
     equal = equal_rows(rows, usable)
     found = []
@@ -112,7 +126,8 @@ def _duplicates(
                 close,
                 groups,
                 float(extra.sum() / there.size),
-                lambda one, other: cosines(rows, one, other) >= wanted.near,
+                values >= wanted.near,
+                lambda one, other: near_each_other(rows, one, other, wanted.near),
                 cure="Look at a few groups: films, bursts, crops? Keep one of each (--audit does; of a chain as many "
                 "as it takes), or raise --near.",
                 doubt=f"So many that {name} may tell these pictures apart badly: look at a few groups, and raise "
@@ -120,7 +135,8 @@ def _duplicates(
                 values=values,
             )
         )
-    return found
+    trusted = all(one.near is not None for one in found if one.check == "near duplicates")
+    return found, equal, near.groups[equal] if trusted else equal
 
 
 def _kinds(

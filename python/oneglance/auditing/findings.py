@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from .._types import BoolArray, Float64Array, IntArray
 
 SEVERITIES = ("error", "warning", "note")
 """error: these items cannot be used, or an evaluation with them is wrong; warning: look before you label; note."""
+
+Near: TypeAlias = Callable[[IntArray, IntArray], BoolArray]
+"""(m,) and (k,) positions -> (m, k): whether one[i] and other[j] are near each other."""
 
 _NO_ROWS: IntArray = np.empty(0, dtype=np.int64)
 
@@ -30,6 +33,7 @@ class Finding:
     drop         (m,) bool: leave the item out of a selection      outside  (m,) bool
     kept         int64 (m,), of duplicates to leave out the item that each one is near or equal to, itself where it is
                  the one to keep; -1 where nothing is left out as a duplicate
+    near         of near duplicates until it is settled which of them stay
     """
 
     check: str
@@ -47,6 +51,7 @@ class Finding:
     drop: BoolArray = field(default_factory=lambda: np.empty(0, dtype=np.bool_), repr=False)
     outside: BoolArray = field(default_factory=lambda: np.empty(0, dtype=np.bool_), repr=False)
     kept: IntArray = field(default_factory=lambda: _NO_ROWS, repr=False)
+    near: Near | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.what} {self.advice}"
@@ -73,6 +78,7 @@ def finding(
     drop: Any = False,
     outside: Any = False,
     kept: Any = None,
+    near: Near | None = None,
 ) -> Finding:
     """A Finding with its columns filled in: scalars count for every row."""
     where = np.asarray(rows, dtype=np.int64)
@@ -97,6 +103,7 @@ def finding(
         column(drop, False, np.bool_),
         column(outside, False, np.bool_),
         column(kept, -1, np.int64),
+        near,
     )
 
 

@@ -76,17 +76,25 @@ def _without_blanks(labels: Any) -> Any:
 def judge(
     pool: Pool,
     usable: Mapping[str, BoolArray],
+    likes: Mapping[str, IntArray],
     rows: IntArray,
     values: npt.NDArray[np.str_],
     metrics: dict[str, Any],
     wanted: Wanted,
 ) -> None:
     """Suitability of every backbone for the labels, on at most 2000 labelled rows, the same for all that have at least
-    20 usable rows; a note in the place of its figures where there are too few."""
+    20 usable rows; a note in the place of its figures where there are too few.
+
+    likes  by backbone, (n,) the first row that repeats link a row to: of repeats under any of them one counts, else a
+           row would be judged by its copies
+    """
     judged = [name for name, mask in usable.items() if np.count_nonzero(mask) >= _LEAST]
     every = np.logical_and.reduce([np.ones(pool.n_items, dtype=np.bool_), *(usable[name] for name in judged)])
     kept = every[rows]
     rows, values = rows[kept], values[kept]
+    for name in judged:
+        _, firsts = np.unique(likes[name][rows], return_index=True)
+        rows, values = rows[np.sort(firsts)], values[np.sort(firsts)]
     some = fixed_sample(rows, _LABELLED)
     classes, codes = np.unique(values[some], return_inverse=True)
     for name, features in pool.features.items():

@@ -14,6 +14,9 @@ OUTLYING = 5.0
 """Norms farther from the median than so many times 1.4826 median absolute deviations (standard deviations of a
 normal law) are outliers."""
 
+HUGE, TINY = 1e150, 1e-150
+"""Squares of larger and smaller numbers leave float64: they count as infinite, and as 0."""
+
 _PANEL = 4096
 _PATTERNS = 1000
 
@@ -22,8 +25,8 @@ _PATTERNS = 1000
 class RowReading:
     """One reading of features (n, d).
 
-    nan, inf      (n,) int64: how many values of a row are NaN, infinite
-    zero          (n,) bool: finite and all 0
+    nan, inf      (n,) int64: how many values of a row are NaN, infinite or beyond HUGE
+    zero          (n,) bool: finite and all below TINY
     norms         (n,) float64: Euclidean length, NaN for rows that are not finite
     column_nan    (d,) int64: rows in which a column is NaN
     low, high     (d,) float64: least and largest finite value of a column
@@ -76,7 +79,7 @@ def read_rows(rows: RowShards, wanted: BoolArray) -> RowReading:
 def _read_panel(raw: npt.NDArray[np.floating], at: IntArray, out: RowReading) -> None:
     if not at.size:
         return
-    finite = np.isfinite(raw)
+    finite = np.abs(raw) <= HUGE if raw.dtype == np.float64 else np.isfinite(raw)
     whole = finite.all()
     if not whole:
         lost = np.isnan(raw)
@@ -97,9 +100,10 @@ def _read_panel(raw: npt.NDArray[np.floating], at: IntArray, out: RowReading) ->
         count += (values == new.astype(raw.dtype)).sum(axis=0)
     good = finite.all(axis=1)
     largest = np.abs(raw).max(axis=1, initial=0.0, where=finite).astype(np.float64)
-    out.zero[at] = good & (largest == 0)
+    out.zero[at] = good & (largest < TINY)
     scale = np.where(largest > 0, largest, 1.0)
-    lengths = scale * np.sqrt(np.square(raw / scale[:, None], dtype=np.float64).sum(axis=1, where=finite))
+    kept = raw if whole else np.where(finite, raw, 0)
+    lengths = scale * np.sqrt(np.square(kept / scale[:, None], dtype=np.float64).sum(axis=1))
     out.norms[at] = np.where(good, lengths, np.nan)
 
 
@@ -111,10 +115,10 @@ def constant_columns(reading: RowReading) -> IntArray:
 
 
 def saturated_columns(reading: RowReading, n_rows: int, share: float = 0.01) -> IntArray:
-    """Columns, not constant, whose least or largest value is not 0 and is shared by at least this part of the rows:
-    values that were cut off. The many zeros of rectified features are none."""
+    """Columns, not constant, whose least or largest value is not 0 and is shared by at least this part of the rows, and
+    five: values that were cut off. The many zeros of rectified features are none. Of equal rows one may be read."""
     pinned = [
-        (count >= max(2.0, share * n_rows)) & (side != 0) & np.isfinite(side)
+        (count >= max(5.0, share * n_rows)) & (side != 0) & np.isfinite(side)
         for side, count in ((reading.low, reading.at_low), (reading.high, reading.at_high))
     ]
     found = pinned[0] | pinned[1]

@@ -194,3 +194,12 @@ def cosines(rows: RowShards, one: IntArray, other: IntArray) -> Float64Array:
         lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
         out[start : start + PANEL] = np.einsum("ij,ij->i", a, b) / lengths
     return out
+
+
+def near_each_other(rows: RowShards, one: IntArray, other: IntArray, cosine: float) -> BoolArray:
+    """(m, k) bool: cosine of rows one[i] and other[j] at least this. Cost: m k d products, in memory (m + k) d."""
+    a, b = (rows.take(part).astype(np.float64) for part in (one, other))
+    for part in (a, b):
+        part /= np.abs(part).max(axis=1, keepdims=True)
+        part /= np.linalg.norm(part, axis=1, keepdims=True)
+    return np.asarray(a @ b.T >= cosine)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .._types import IntArray, RowShards
 from ..errors import InvalidInput
+from ..features.listfile import LIST_SUFFIXES, Columns, read_list
 from ..features.pictures import MAX_PIXELS, Pictures
 from ..features.source import Source, open_source
 from ..features.vectors import Vectors
@@ -44,13 +45,19 @@ class Material:
 
 
 def open_material(
-    source: Any, pictures: Any, backbones: Sequence[str] | None, name: str, max_pixels: int = MAX_PIXELS
+    source: Any,
+    pictures: Any,
+    backbones: Sequence[str] | None,
+    name: str,
+    max_pixels: int = MAX_PIXELS,
+    columns: Columns | None = None,
 ) -> Material:
     """Finds out what `source` is: a store or its path, a Pool, arrays by backbone, or pictures as og.embed takes them;
     a Material passes through.
 
     pictures  those of the items of a source of features, in files whose ids are the items', or as many in its order
     name      the argument's, for messages
+    columns   of list files of pictures: the paths, and where there is such a column, the ids
 
     Raises InvalidInput, StoreError.
     """
@@ -61,10 +68,10 @@ def open_material(
     if isinstance(source, (FeatureStore, Pool, RowShards)) or _is_features(source):
         reasons = _reasons(source) if isinstance(source, FeatureStore) else {}
         pool = as_pool(source, backbones)
-        return _with_pictures(pool, reasons, pictures, name, max_pixels)
-    opened = source if isinstance(source, Source) else open_source(source, max_pixels=max_pixels)
+        return _with_pictures(pool, reasons, pictures, name, max_pixels, columns)
+    opened = source if isinstance(source, Source) else open_source(source, columns, max_pixels=max_pixels)
     if opened.vectors is not None:
-        return _with_pictures(as_pool(_pool_of(opened.vectors), backbones), {}, pictures, name, max_pixels)
+        return _with_pictures(as_pool(_pool_of(opened.vectors), backbones), {}, pictures, name, max_pixels, columns)
     if pictures is not None:
         raise InvalidInput(f"{name} holds pictures already: leave pictures= / --pictures out.")
     return _of_pictures(opened, name)
@@ -116,7 +123,9 @@ def _of_pictures(opened: Source, name: str) -> Material:
     return Material(n, _objects(items.ids), None, pictures, np.arange(n), columns, {}, opened.info.description)
 
 
-def _with_pictures(pool: Pool, reasons: Mapping[int, str], pictures: Any, name: str, max_pixels: int) -> Material:
+def _with_pictures(
+    pool: Pool, reasons: Mapping[int, str], pictures: Any, name: str, max_pixels: int, listed: Columns | None
+) -> Material:
     if not pool.features:
         raise InvalidInput(f"{name}: {pool.where} holds patterns only, an audit needs one row of features per item.")
     columns = {key: values for key, values in pool.columns.items() if key != "source"}
@@ -127,7 +136,7 @@ def _with_pictures(pool: Pool, reasons: Mapping[int, str], pictures: Any, name: 
     bare = Material(n, pool.ids, pool, None, np.empty(0, dtype=np.int64), columns, reasons, pool.where)
     if pictures is None:
         return bare
-    opened = open_source(pictures, max_pixels=max_pixels, for_backbones=True)
+    opened = open_source(pictures, _there(listed, pictures), max_pixels=max_pixels, for_backbones=True)
     if opened.pictures is None:
         raise InvalidInput(f"pictures= / --pictures: {opened.info.description} holds no pictures.")
     if pool.ids is None:
@@ -140,6 +149,15 @@ def _with_pictures(pool: Pool, reasons: Mapping[int, str], pictures: Any, name: 
     else:
         rows = pool.ordered_positions(list(opened.items.ids), "pictures")
     return Material(n, pool.ids, pool, opened.pictures, rows.astype(np.int64), columns, reasons, pool.where)
+
+
+def _there(columns: Columns | None, pictures: Any) -> Columns | None:
+    """Without the column of ids where the pictures are no list that has it: their paths name them then."""
+    if columns is None or columns.id is None:
+        return columns
+    path = Path(pictures) if isinstance(pictures, (str, os.PathLike)) else None
+    lists = path is not None and path.is_file() and path.suffix.lower() in LIST_SUFFIXES
+    return columns if path is not None and lists and columns.id in read_list(path) else replace(columns, id=None)
 
 
 def _objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:

@@ -10,10 +10,14 @@ from .._types import BoolArray, IntArray
 from .findings import Finding, counted, of_groups
 from .links import Groups, bit_count, hamming_links
 from .picture_pass import PictureTable
+from .picture_scores import SCORED_SIDE
 from .repeats import exact_duplicates, near_duplicates
 
 FLAT = 0.3
 """A tenth of the entropy in bits below which a picture carries little information, and its hash is noise."""
+
+_LINES = 8
+"""Of a picture that is scored at fewer lines or columns most of the 64 coefficients of its hash are noise."""
 
 
 def repeated_pictures(table: PictureTable, hamming: int, metrics: dict[str, Any]) -> list[Finding]:
@@ -41,7 +45,8 @@ def repeated_pictures(table: PictureTable, hamming: int, metrics: dict[str, Any]
                 rows,
                 groups,
                 float(extra.sum() / there.size),
-                lambda one, other: bit_count(hashes[one] ^ hashes[other]) <= hamming,
+                bit_count(hashes[rows] ^ hashes[groups]) <= hamming,
+                lambda one, other: bit_count(hashes[one][:, None] ^ hashes[other]) <= hamming,
                 cure="Look at a few groups; keep one of each (--audit does; of a chain as many as it takes), or lower "
                 "--hamming.",
                 doubt="So many that the hash may tell these pictures apart badly (one camera, one texture): look at a "
@@ -61,9 +66,12 @@ def _first_equal(table: PictureTable, there: IntArray) -> IntArray:
 
 
 def comparable(table: PictureTable) -> BoolArray:
-    """Pictures with enough information for a perceptual hash: of flat ones it is noise."""
+    """Pictures with enough information for a perceptual hash: of flat ones it is noise, and of very narrow ones, whose
+    shorter side is averaged by what the longer one needs."""
+    box = -(-np.maximum(table.width, table.height) // SCORED_SIDE)
+    lines = -(-np.minimum(table.width, table.height) // np.maximum(box, 1))
     with np.errstate(invalid="ignore"):
-        return np.asarray(table.good & (0.1 * table.entropy >= FLAT))
+        return np.asarray(table.good & (0.1 * table.entropy >= FLAT) & (lines >= _LINES))
 
 
 def near_pictures(table: PictureTable, used: BoolArray, hamming: int) -> IntArray:

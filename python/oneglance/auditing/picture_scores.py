@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from .. import _core
 
+SCORED_SIDE = 64
+"""Scores are those of the picture reduced to at most so many pixels a side; smaller ones stay as they are."""
+
 
 class PictureScores(NamedTuple):
     """Of the picture reduced to at most 64 pixels a side; edges is NaN where one of its sides is below 3."""

@@ -79,6 +79,7 @@ class Audit:
         """Everything but the items' names, for JSON: numbers that do not exist are None."""
         return {
             "where": self.where,
+            "ids": self.ids is not None,
             "n_items": self.n_items,
             "n_against": self.n_against,
             "findings": [

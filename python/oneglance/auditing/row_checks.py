@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from .._types import BoolArray, RowShards
+from .._types import BoolArray, IntArray, RowShards
 from ..strategies.pairs import fixed_sample
 from .clusters import cluster_rows
 from .findings import Finding, counted, finding
 from .imbalance import association
 from .missing import (
+    HUGE,
     OUTLYING,
+    TINY,
     RowReading,
     common_patterns,
     constant_columns,
     norm_outliers,
+    read_rows,
     saturated_columns,
 )
 
@@ -30,7 +33,16 @@ def check_reading(
     name: str, rows: RowShards, reading: RowReading, valid: BoolArray, seed: int
 ) -> tuple[list[Finding], dict[str, Any]]:
     """Findings, and the figures of what is missing."""
-    findings = _broken(name, reading, valid) + _columns(name, reading, int(valid.sum())) + _norms(name, reading)
+    findings = _broken(name, reading, valid) + _norms(name, reading)
+    if valid.sum() > 1:
+        findings += _columns(
+            "constant columns",
+            name,
+            constant_columns(reading),
+            "never change",
+            "They carry nothing: harmless, or a damaged backbone if there are many.",
+            rows.shape[1],
+        )
     figures = _missing_figures(reading, rows.shape[1])
     if reading.nan.any():
         findings += _missing_by_cluster(name, rows, reading, valid, figures, seed)
@@ -38,17 +50,17 @@ def check_reading(
 
 
 def _broken(name: str, reading: RowReading, valid: BoolArray) -> list[Finding]:
-    kinds = {
-        "NaN": reading.nan > 0,
-        "infinite values": (reading.inf > 0) & (reading.nan == 0),
-        "zeros only": reading.zero,
-    }
+    kinds = (
+        ("missing values", "NaN", reading.nan > 0),
+        ("infinite values", f"infinite values, or beyond {HUGE:g}", (reading.inf > 0) & (reading.nan == 0)),
+        ("zeros only", f"zeros only, or below {TINY:g}", reading.zero),
+    )
     return [
         finding(
-            kind if kind != "NaN" else "missing values",
+            check,
             "error",
             name,
-            f"{counted(rows.size, 'row')} of {name} with {kind}.",
+            f"{counted(rows.size, 'row')} of {name} with {what}.",
             value=rows.size / max(1, int(valid.sum())),
             threshold=0,
             measure="share of rows",
@@ -57,42 +69,43 @@ def _broken(name: str, reading: RowReading, valid: BoolArray) -> list[Finding]:
             values=(reading.nan + reading.inf)[rows],
             drop=True,
         )
-        for kind, mask in kinds.items()
+        for check, what, mask in kinds
         if (rows := np.flatnonzero(mask)).size
     ]
 
 
-def _columns(name: str, reading: RowReading, n_rows: int) -> list[Finding]:
-    found = []
-    for check, columns, what, advice in (
-        (
-            "constant columns",
-            constant_columns(reading),
-            "never change",
-            "They carry nothing: harmless, or a damaged backbone if there are many.",
-        ),
-        (
-            "saturated columns",
-            saturated_columns(reading, n_rows),
-            "stop at one largest or least value",
-            "Values were cut off (dtype, clipping): compute them in a wider range.",
-        ),
-    ):
-        if columns.size and n_rows > 1:
-            shown = ", ".join(map(str, columns[:5])) + (f" and {columns.size - 5} more" if columns.size > 5 else "")
-            found.append(
-                finding(
-                    check,
-                    "note",
-                    name,
-                    f"{counted(columns.size, 'feature')} of {name} {what}: {shown}.",
-                    value=columns.size / reading.low.size,
-                    threshold=0,
-                    measure="share of features",
-                    advice=advice,
-                )
-            )
-    return found
+def cut_off(name: str, rows: RowShards, reading: RowReading, valid: BoolArray, repeats: BoolArray) -> list[Finding]:
+    """The finding of columns whose values were cut off, if any: of rows that are equal only the first counts."""
+    columns = saturated_columns(reading, int(valid.sum()))
+    if columns.size and repeats.any():
+        distinct = valid & ~repeats
+        columns = saturated_columns(read_rows(rows, distinct), int(distinct.sum()))
+    return _columns(
+        "saturated columns",
+        name,
+        columns,
+        "stop at one largest or least value",
+        "Values were cut off (dtype, clipping): compute them in a wider range.",
+        rows.shape[1],
+    )
+
+
+def _columns(check: str, name: str, columns: IntArray, what: str, advice: str, n_dims: int) -> list[Finding]:
+    if not columns.size:
+        return []
+    shown = ", ".join(map(str, columns[:5])) + (f" and {columns.size - 5} more" if columns.size > 5 else "")
+    return [
+        finding(
+            check,
+            "note",
+            name,
+            f"{counted(columns.size, 'feature')} of {name} {what}: {shown}.",
+            value=columns.size / n_dims,
+            threshold=0,
+            measure="share of features",
+            advice=advice,
+        )
+    ]
 
 
 def _norms(name: str, reading: RowReading) -> list[Finding]:

@@ -24,8 +24,8 @@ from .missing import read_rows
 from .opening import Material, common_backbones, open_material
 from .picture_checks import check_pictures
 from .picture_pass import PictureTable, read_pictures
-from .repeats import settled
 from .result import Audit
+from .standins import settled
 
 NEAR, HAMMING, PERMUTATIONS, SAMPLE_ROWS = 0.95, 4, 500, 2000
 LEAST_PERMUTATIONS = 199
@@ -115,14 +115,16 @@ def audit(
         found, metrics["pictures"] = check_pictures(tables[0], int(hamming))
         findings += [_renumbered(one, mine.rows, None) for one in found]
     usable: dict[str, BoolArray] = {}
+    likes: dict[str, IntArray] = {}
     if mine.pool is not None:
         metrics["features"] = {}
         for name, rows in mine.pool.features.items():
-            found, figures, usable[name] = check_features(name, rows, mine.pool.valid, known, wanted)
-            findings += found
-            metrics["features"][name] = figures
+            checked = check_features(name, rows, mine.pool.valid, known, wanted)
+            findings += checked.findings
+            metrics["features"][name] = checked.metrics
+            usable[name], likes[name] = checked.usable, checked.likes
         if classes is not None:
-            judge(mine.pool, usable, *classes, metrics, wanted)
+            judge(mine.pool, usable, likes, *classes, metrics, wanted)
     findings = settled(findings, mine.n_items)
     if theirs is not None:
         found, metrics["against"] = _compare(mine, theirs, tables, usable, int(hamming), wanted, sample_rows,

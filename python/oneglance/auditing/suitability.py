@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._types import Float64Array, FloatArray, IntArray
+from .._types import BoolArray, Float64Array, FloatArray, IntArray
 from ..adapt.classify import make_folds
 from ..search import knn
 from ..solvers import logistic_path
@@ -29,7 +29,7 @@ class Suitability:
     """n_rows labelled rows of n_classes; log_me: evidence per row, higher is better, comparable on the same rows and
     labels only; purity: mean share of the `neighbours` nearest rows by cosine with the row's own class, chance: what
     it would be without any relation; probe, probe_interval: accuracy of held-out rows in 5 folds by a logistic
-    regression at its best penalty (None where folds cannot be made)."""
+    regression, each fold at the penalty that is best in the others (None where folds cannot be made)."""
 
     n_rows: int
     n_classes: int
@@ -63,11 +63,10 @@ def suitability(rows: FloatArray, codes: IntArray, n_classes: int, *, seed: int 
         centred = (x - mean) @ directions
         out = folds >= 0
         n_out = int(out.sum())
-        best = 0
-        for fit in logistic_path(centred, codes, n_classes, PENALTIES, folds=folds, tol=1e-3):
-            if fit.held_out is not None:
-                best = max(best, int(np.count_nonzero(fit.held_out[out].argmax(axis=1) == codes[out])))
-        probe, interval = best / n_out, share_interval(best, n_out)
+        path = logistic_path(centred, codes, n_classes, PENALTIES, folds=folds, tol=1e-3)
+        hits = np.array([fit.held_out[out].argmax(axis=1) == codes[out] for fit in path if fit.held_out is not None])
+        n_hits = _hits_of_the_others_choice(hits, folds[out])
+        probe, interval = n_hits / n_out, share_interval(n_hits, n_out)
     return Suitability(
         len(x),
         n_classes,
@@ -79,6 +78,15 @@ def suitability(rows: FloatArray, codes: IntArray, n_classes: int, *, seed: int 
         interval,
         n_out,
     )
+
+
+def _hits_of_the_others_choice(hits: BoolArray, folds: IntArray) -> int:
+    """hits (penalties, rows): how many rows each fold gets right at the penalty that gets most of the other folds."""
+    total = 0
+    for fold in np.unique(folds):
+        own = folds == fold
+        total += int(np.count_nonzero(hits[hits[:, ~own].sum(axis=1).argmax(), own]))
+    return total
 
 
 def log_me(x: Float64Array, codes: IntArray, n_classes: int) -> float:

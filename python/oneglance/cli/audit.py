@@ -19,7 +19,7 @@ from ..auditing.result import FILES, Audit
 from ..auditing.run import HAMMING, LEAST_PERMUTATIONS, NEAR, PERMUTATIONS, SAMPLE_ROWS
 from ..auditing.run import audit as run
 from ..errors import BadData, InvalidInput
-from ..features.listfile import LIST_SUFFIXES
+from ..features.listfile import LIST_SUFFIXES, Columns
 from ..features.pictures import MAX_PIXELS
 from ..features.source import open_source
 from ..features.vectors import VECTOR_SUFFIXES
@@ -62,6 +62,7 @@ _SHOWN = 12
     help="csv/jsonl/parquet file with item_id and one more column (site, camera, day): do clusters go with it? "
     "Repeatable. Example: --column cameras.csv",
 )
+@click.option("--path-column", help="Column of paths in a list file of pictures. Example: --path-column file")
 @click.option(
     "--near", type=float, default=NEAR, show_default=True, help="Least cosine of near duplicates. Example: --near 0.98"
 )
@@ -115,6 +116,7 @@ def audit(
     against_columns: tuple[str, ...],
     labels: str | None,
     column_files: tuple[Path, ...],
+    path_column: str | None,
     max_pixels: int,
     fail_on: str | None,
     out: Path,
@@ -139,10 +141,11 @@ def audit(
       oneglance audit photos.store --pictures photos/ --against test.store
       oneglance audit vit.npy --near 0.98 --dry-run
     """
-    mine, content = _material(inputs, pictures, backbones, vector_columns, id_column, verify, max_pixels)
+    listed = Columns(path_column, id_column)
+    mine, content = _material(inputs, pictures, backbones, vector_columns, listed, verify, max_pixels)
     theirs, other = None, None
     if against:
-        theirs, other = _material(against, against_pictures, backbones, against_columns, id_column, verify, max_pixels)
+        theirs, other = _material(against, against_pictures, backbones, against_columns, listed, verify, max_pixels)
     known = None
     if labels is not None:
         if mine.pool is None:
@@ -207,20 +210,22 @@ def _material(
     pictures: Path | None,
     backbones: tuple[str, ...] | None,
     vector_columns: tuple[str, ...],
-    id_column: str | None,
+    listed: Columns,
     verify: bool,
     max_pixels: int,
 ) -> tuple[Material, str]:
     """What the paths hold, and the hash of its content."""
     if _hold_pictures(paths, vector_columns):
-        opened = open_source([str(path) for path in paths] if len(paths) > 1 else paths[0], max_pixels=max_pixels)
+        opened = open_source(
+            [str(path) for path in paths] if len(paths) > 1 else paths[0], listed, max_pixels=max_pixels
+        )
         if opened.vectors is None:
             return open_material(opened, pictures, backbones, "INPUT"), opened.info.hash
-    found = open_pool(paths, backbones, vector_columns, id_column, verify=verify)
+    found = open_pool(paths, backbones, vector_columns, listed.id, verify=verify)
     stored = len(paths) == 1 and paths[0].is_dir()
     if not stored:
         found.pool.valid[list(found.bad_rows)] = True  # of ready vectors the audit itself says what is wrong
-    mine = open_material(found.pool, pictures, backbones, "INPUT", max_pixels)
+    mine = open_material(found.pool, pictures, backbones, "INPUT", max_pixels, listed)
     return (replace(mine, reasons=found.bad_rows) if stored else mine), found.content_hash
 
 
@@ -239,8 +244,8 @@ def _check_folder(folder: Path, head: dict[str, Any], overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(f"--out {folder} is a file, a folder is needed. Choose another name.")
     check_writable(folder, folder)
-    if overwrite or not folder.is_dir() or not any(folder.iterdir()):
-        return
+    if overwrite or not folder.is_dir() or {path.name for path in folder.iterdir()} <= set(FILES[:2]):
+        return  # at most what a run left that was killed while it wrote: audit.json comes last
     try:
         there = json.loads((folder / FILES[2]).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -29,7 +29,7 @@ def without_audited(found: Opened, folder: Path) -> Opened:
     inside = [i for i, side in enumerate(columns["pool"]) if side == "pool"]
     names, rows = ({i: columns[name][i] for i in inside} for name in ("item_id", "row_id"))
     chosen = [i for i in inside if columns["drop"][i]]
-    by_position = pool.ids is None or all(names[i] == str(rows[i]) for i in chosen)
+    by_position = pool.ids is None or not document["ids"]
     if document.get("request", {}).get("input_hash") != found.source.content_hash:
         where, how = document.get("where"), "positions" if by_position else "ids"
         if chosen and by_position and document.get("n_items") != pool.n_items:
@@ -74,7 +74,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, list[Any]]]:
         document = None
     columns = {name: values.to_pylist() for name, values in read_list(table).items()}
     lacking = [name for name in _NEEDED if name not in columns]
-    if not isinstance(document, dict) or lacking:
-        what = f"{FILES[0]} without {', '.join(lacking)}" if lacking else f"a damaged {FILES[2]}"
+    if not isinstance(document, dict) or "ids" not in document or lacking:
+        what = f"{FILES[0]} without {', '.join(lacking)}" if lacking else f"a damaged or older {FILES[2]}"
         raise InvalidInput(f"--audit {folder} holds {what}. Make it again with `oneglance audit ... --overwrite`.")
     return document, columns

@@ -195,12 +195,14 @@ class MemoryPictures:
     def load(self, row: int) -> tuple[Any, bytes]:
         try:
             item = self._pictures[row]
-            picture = as_picture(item[0] if isinstance(item, tuple) else item, f"source[{row}]")
+            item = item[0] if isinstance(item, tuple) else item
+            picture = as_picture(item, f"source[{row}]")
         except (BadPictureError, OneglanceError, MemoryError):
             raise
         except Exception as error:  # a Dataset that reads files of its own, a PIL image whose file is torn
             raise BadPictureError(f"cannot load: {plain_reason(error)}") from None
-        content = picture.tobytes()
+        deep = isinstance(item, Image.Image) and item.mode.startswith("I")  # 16 bits, of which 8 are left
+        content = item.tobytes() if deep else picture.tobytes()
         shape = repr(picture.size if isinstance(picture, Image.Image) else picture.shape).encode()
         return picture, hashlib.blake2b(shape + content, digest_size=16).digest()
 
@@ -210,7 +212,10 @@ def as_picture(value: Any, name: str) -> Any:
     if isinstance(value, Image.Image):
         with _strict_pillow:
             value.load()  # a file behind it may be torn
-            return to_rgb(_upright(value))
+            picture = to_rgb(_upright(value))
+            picture = picture.copy() if picture is value else picture
+            picture.info[STORED_MODE] = value.mode
+            return picture
     array = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
     if array.dtype.kind == "f" and array.ndim == 3:
         return np.ascontiguousarray(array, dtype=np.float32)
