@@ -122,6 +122,12 @@ def test_the_interval_is_the_corrected_one_and_has_a_floor(least):
     found = corrected_interval(differences, 80, 20, 100, 0.95, least=least)
     wanted = reference.corrected_interval(differences, 80, 20, t_quantile(0.975, 99), least)
     assert (found.low, found.high) == pytest.approx(wanted, rel=1e-12)
+    few = corrected_interval(differences[:3], 80, 20, 100, 0.95, least=least)  # so few tell their own variance badly
+    ends = [
+        reference.corrected_interval(differences[:3], 80, 20, t_quantile(0.975, 2), 0.0),
+        reference.corrected_interval(differences[:3], 80, 20, t_quantile(0.975, 99), least),
+    ]
+    assert (few.low, few.high) == pytest.approx(min(ends), rel=1e-12)
     same = corrected_interval(np.full(3, 0.25), 8, 4, 12, least=0.25 * 0.75 / 4)
     assert same.low < 0 < same.high  # three cells that agree by luck are not certain
     nothing = corrected_interval(np.zeros(3), 8, 4, 12, least=0.0)
@@ -225,6 +231,19 @@ def test_a_class_that_may_mean_unknown_is_told():
     assert words[0] == "-1 is a class like the others, with 2 labels. Give None where it stands for unknown."
     text = as_labels(["-1", "0", "-1", "0"])
     assert "-1 is" not in next(remarks(text.codes, text.names, []))
+
+
+def test_counts_that_a_fold_does_not_leave_are_named():
+    codes = np.arange(32) % 2
+    cells = make_cells(codes, 3, 1, (8, 21, 25), 0)
+    assert {cell.count for cell in cells} == {8, None}
+    assert len([cell for cell in cells if cell.count == 8]) == 3
+    names = np.array(["a", "?"], dtype=object)
+    words = list(remarks(codes, names, cells, counts=(8, 21, 25)))
+    assert words == [
+        "'?' is a class like the others. Leave the label out where it stands for unknown.",
+        "counts 21, 25: not tried, a fold leaves 21 labels to train on.",
+    ]
 
 
 def test_rows_without_a_group_are_their_own():

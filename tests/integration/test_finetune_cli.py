@@ -161,3 +161,28 @@ def test_a_folder_that_another_run_writes_is_left_alone(folder, labels, tmp_path
         )
         assert "busy is being written by another call" in err
     assert not (tmp_path / "busy").exists()
+
+
+def test_groups_stand_in_the_labels_file_of_a_folder(folder, labels, tmp_path):
+    rows = [line.split(",") for line in labels.read_text().split()]
+    lines = ["item_id,label,scene", *(f"{item},{label},{item[:4]}{int(item[5:8]) // 3}" for item, label in rows[1:])]
+    labels.write_text("\n".join(lines))
+    asked = ("adapt", "finetune", folder, "-b", BACKBONE, "--labels", labels, "--recipe", "probe", *FAST)
+    _, err = run(*asked, "--group-column", "scene", "--out", tmp_path / "a")
+    assert "16 labels are of 6 groups, which are held out as wholes." in err
+    _, err = run(*asked, "--group-column", "nope", "--out", tmp_path / "b", code=2)
+    assert "'nope': " in err
+    assert "has no columns" in err
+
+
+def test_a_renamed_folder_still_predicts(folder, labels, tmp_path):
+    asked = ("--labels", labels, "--recipe", "wise_ft", "--alphas", "0.5", "--no-roll-back")
+    run("adapt", "finetune", folder, "-b", BACKBONE, "--out", tmp_path / "one", *asked, *FAST)
+    (tmp_path / "one").rename(tmp_path / "two")
+    quiet = ("--device", "cpu", "--progress", "none")
+    run("embed", folder, "-b", tmp_path / "two", "--out", tmp_path / "s", *quiet)
+    run("adapt", "predict", tmp_path / "s", "--heads", tmp_path / "two", "--out", tmp_path / "p.csv")
+    run("embed", folder, "-b", f"{BACKBONE}&seed=5&name=two", "--out", tmp_path / "t", *quiet)
+    _, err = run("adapt", "predict", tmp_path / "t", "--heads", tmp_path / "two", "--out", tmp_path / "q.csv", code=2)
+    assert 'has no backbone "one"' in err
+    assert '"SPEC?name=one"' in err

@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch", reason="pretraining needs torch")
 import oneglance as og  # noqa: E402
 from oneglance.features import Backbone, Preprocess, extract  # noqa: E402
 from oneglance.features.backbones import as_backbones  # noqa: E402
+from oneglance.features.encoders import build_encoder, choose_shape  # noqa: E402
 from oneglance.features.progress import Meter  # noqa: E402
 from oneglance.features.saved import backbone_files  # noqa: E402
 from oneglance.pretraining.from_backbone import encoder_of  # noqa: E402
@@ -437,3 +438,19 @@ def test_two_processes_learn_as_one(tmp_path):
     assert "rank 1 done" in done.stdout
     one, other = (torch.load(tmp_path / f"{name}" / "weights.pt", weights_only=True) for name in ("one", "other"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_start_with_nan_is_refused_and_its_place_named():
+    start = Backbone(build_encoder(choose_shape("resnet-tiny", (16, 16)), 0), Preprocess(16))
+    norm = next(part for part in start.module.modules() if isinstance(part, torch.nn.BatchNorm2d))
+    norm.running_var[0] = float("nan")
+    pictures = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
+    with pytest.raises(og.InvalidInput, match=r"start \(--from\): \S*running_var of backbone .* holds NaN"):
+        og.pretrain(pictures, method="simclr", start=start, epochs=1, device="cpu")
+
+
+def test_a_queue_that_never_fills_is_refused():
+    pictures = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), dtype=np.uint8)
+    asked = {"method": "swav", "encoder": "resnet-tiny", "epochs": 2, "batch_size": 4, "device": "cpu"}
+    with pytest.raises(og.InvalidInput, match="queue=1000 never fills: 8 steps of 4 pictures bring 32"):
+        og.pretrain(pictures, queue=1000, **asked)

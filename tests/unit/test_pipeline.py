@@ -551,3 +551,29 @@ def test_paths_are_anchored_at_the_file(tmp_path):
     assert found.folder == tmp_path / "runs" / "one"
     assert found.source("pool") == [str(tmp_path / "a.npy"), str(tmp_path / "b.npy")]
     assert found.path_of("/x/y") == Path("/x/y")
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("select", "budget = 0"),
+        ("select", 'budget = "0%"'),
+        ("select", 'budget = "150%"'),
+        ("select", 'budget = "1.5"'),
+        ("select", "budget = 5\nquotas = { a = 3 }"),
+        ("adapt", "lambdas = [1.0, -1.0]"),
+        ("evaluate", "level = 1.0"),
+        ("evaluate", "level = 0"),
+        ("evaluate", "curve = [0, 1]"),
+        ("sensitivity", "pool_shares = [0.0]"),
+    ],
+)
+def test_settings_that_cannot_work_are_told_before_anything_runs(tmp_path, section, line):
+    """They stopped the run after the embedding, or after people had labelled."""
+    start = '[pool]\nsource = "x.npz"\n' + ("" if section == "select" else "[select]\nbudget = 5\n")
+    path = tmp_path / "p.toml"
+    path.write_text(f"{start}[{section}]\n{line}\n")
+    with pytest.raises(InvalidInput, match=rf"p.toml, line \d, \[{section}\]"):
+        read_config(path)
+    path.write_text(f"{start}[{section}]\n" + {"select": 'budget = "2.5%"'}.get(section, ""))
+    read_config(path)

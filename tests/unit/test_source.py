@@ -550,3 +550,25 @@ def test_words_tell_apart_what_a_preprocessing_holds() -> None:
         return first(picture) if held else picture
 
     assert "first" in in_words(first)
+
+
+@pytest.mark.parametrize(
+    "columns", [Columns(group="scene"), Columns(id="name"), Columns(path="x"), Columns(vectors=("v",))]
+)
+def test_columns_of_sources_without_columns_are_refused(tmp_path: Path, make_pictures: Any, columns: Columns) -> None:
+    """They were ignored: groups that were named leaked."""
+    make_pictures(tmp_path / "pool", 3)
+    files = sorted(str(path) for path in (tmp_path / "pool").iterdir())
+    for source in (tmp_path / "pool", files, np.zeros((3, 8, 8, 3), dtype=np.uint8)):
+        with pytest.raises(InvalidInput, match=r"-column '\w+': .* has no columns. Give a list file"):
+            open_source(source, columns)
+
+
+def test_pictures_that_oneglance_wrote_are_none_of_a_pool(tmp_path: Path, make_pictures: Any) -> None:
+    make_pictures(tmp_path, 3)
+    for folder, picture, mark in (("vit", "told.png", "backbone.json"), ("e", "evaluation.png", "evaluation.json")):
+        make_pictures(tmp_path / folder, 1)
+        (tmp_path / folder / "000.png").rename(tmp_path / folder / picture)
+        assert len(open_source(tmp_path).items) == 4, "somebody's picture of that name"
+        (tmp_path / folder / mark).write_text("{}")
+        assert len(open_source(tmp_path).items) == 3

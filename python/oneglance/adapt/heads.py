@@ -69,9 +69,16 @@ class Heads(Mapping[str, Head]):
         if len(self) == 1 and list(pool.features) == ["features"]:  # one array for one head
             name = next(iter(self))
             pool, hashes = replace(pool, features={name: pool.features["features"]}), {name: hashes["features"]}
+        if len(self) == len(hashes) == 1:  # a folder may have been renamed: what it holds is told by its hash
+            (name, head), (other, found) = next(iter(self.heads.items())), next(iter(hashes.items()))
+            if name != other and found and found == head.hash:
+                pool, hashes = replace(pool, features={name: pool.features[other]}), {name: found}
         for name, head in self.heads.items():
             if name not in pool.features:
-                raise InvalidInput(f'{pool.where} has no backbone "{name}", only {list(pool.features)}.')
+                raise InvalidInput(
+                    f'{pool.where} has no backbone "{name}", only {list(pool.features)}. Embed with the backbone of '
+                    f'the heads under that name: -b "SPEC?name={name}".'
+                )
             width, found = pool.features[name].shape[1], hashes[name]
             if (found and head.hash and found != head.hash) or width != head.n_dims:
                 raise InvalidInput(

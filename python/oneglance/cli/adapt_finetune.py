@@ -9,7 +9,7 @@ import click
 
 from ..adapt.files import FACTS, heads_library
 from ..errors import InvalidInput
-from ..features.listfile import Columns
+from ..features.listfile import LIST_SUFFIXES, Columns, read_list, strings
 from ..features.specs import BACKBONE_FILE
 from ..store.lock import only_writer
 from .adapt_masks import picture_labels
@@ -134,8 +134,9 @@ def finetune(
       oneglance embed photos/ -b finetuned --out store
       oneglance adapt predict store --heads finetuned
     """
-    columns = Columns(path_column, id_column, label_column, group=group_column)
     pool: Any = list(source) if len(source) > 1 else source[0]
+    groups = None if group_column is None else _groups_of_labels(labels, group_column)
+    columns = Columns(path_column, id_column, label_column, group=group_column if groups is None else None)
     given = {name: settings[name] for name in _SETTINGS if settings[name] is not None}
     given |= {name: value for name, value in (("lr", lr), ("alphas", alphas)) if value is not None}
     asked: dict[str, Any] = {
@@ -144,6 +145,7 @@ def finetune(
         "folds": folds,
         "repeats": repeats,
         "columns": columns,
+        "groups": groups,
         **given,
     }
     known = picture_labels(labels)
@@ -180,6 +182,21 @@ def finetune(
         return
     _show(made)
     say(f"-> {out}: {', '.join(sizes)}")
+
+
+def _groups_of_labels(labels: str, column: str) -> dict[str, str] | None:
+    """Item id -> group, of a labels file that has this column; None where the list of pictures has to."""
+    path = Path(labels)
+    if path.suffix.lower() not in LIST_SUFFIXES or not path.is_file():
+        return None
+    table = read_list(path)
+    if column not in table or "item_id" not in table:
+        return None
+    return {
+        str(item): group
+        for item, group in zip(strings(table["item_id"]), strings(table[column]), strict=True)
+        if item and group
+    }
 
 
 def _print_plan(backbone: str, pool: Any, known: Any, asked: dict[str, Any], as_json: bool) -> None:

@@ -41,6 +41,8 @@ IMAGE_SUFFIXES = frozenset(
         ".tga",
     ]
 )
+_OWN_PICTURES = {"told.png": "backbone.json", "evaluation.png": "evaluation.json"}
+"""Pictures that oneglance writes, and the file beside them that says so: no pictures of a pool."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +87,28 @@ def open_source(
                 raise InvalidInput(
                     f"source: a list may hold files only, but {folders[0]} is a folder. Give one folder."
                 )
+            _refuse_columns(columns, "source is a list of paths")
             return _from_paths(paths, max_pixels)
     elif getattr(source, "ndim", None) == 2:
         return _vectors(from_arrays({"vectors": source}, columns))
     if hasattr(source, "__len__") and hasattr(source, "__getitem__"):
+        _refuse_columns(columns, f"source is {len(source)} pictures in memory")
         return _in_memory(source)
     raise InvalidInput(
         "source must be a folder, a list file, an array, a dict of arrays, or a list of paths or pictures, "
         f"got {type(source).__name__}."
     )
+
+
+def _refuse_columns(columns: Columns, what: str) -> None:
+    """Raises InvalidInput where a column is named and there is none."""
+    named = {**columns.named(), **({} if columns.path is None else {"path": columns.path})}
+    if named or columns.vectors:
+        role, name = next(iter(named.items()), ("vector", str(columns.vectors[:1])[2:-3]))
+        raise InvalidInput(
+            f"{columns.option(role)} {name!r}: {what}, which has no columns. Give a list file (csv, jsonl, parquet) "
+            "with that column, or leave it out."
+        )
 
 
 def _vectors(vectors: Vectors) -> Source:
@@ -105,6 +120,7 @@ def _from_path(path: Path, columns: Columns, max_pixels: int, for_backbones: boo
     if path.is_dir():
         if (path / MANIFEST).is_file():
             raise InvalidInput(f"source: {path} is a feature store already; open it with open_store(), or select.")
+        _refuse_columns(columns, f"{path} is a folder")
         return _from_folder(path, max_pixels)
     if not path.exists():
         raise InvalidInput(f"source: {path} does not exist.")
@@ -153,10 +169,13 @@ def _walk(
     here = (stat.st_dev, stat.st_ino)
     if here in above:  # a link to a folder that we are inside of
         return
+    names = {entry.name for entry in entries}
     for entry in entries:
         if entry.name.startswith("."):
             continue
         suffix = os.path.splitext(entry.name)[1].lower()
+        if _OWN_PICTURES.get(entry.name) in names:
+            continue
         if _is_folder(entry):
             _walk(folder / entry.name, f"{inside}{entry.name}/", found, other, above | {here})
         elif suffix in IMAGE_SUFFIXES:

@@ -42,7 +42,7 @@ def finetune(
     folds: int = 5,
     repeats: int = 2,
     roll_back: bool = True,
-    groups: Sequence[Any] | None = None,
+    groups: Sequence[Any] | Mapping[str, Any] | None = None,
     crops: Mapping[str, Any] | None = None,
     device: Any = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
@@ -65,7 +65,7 @@ def finetune(
                 before "+" start another recipe. The plain probe is always tried
     counts      numbers of labels to try all recipes with as well: nested parts of each fold, classes as even as can be
     folds, repeats  of the cross-validation: stratified; a class with one label is never held out
-    groups      one per picture, None for one of its own: pictures of one scene or patient, which are held out together;
+    groups      one per picture or by id, None for one of its own: pictures of one scene or patient, held out together;
                 by default the column of the list that columns names. Copies, equal to the bit, are always
     roll_back   False: the best of the recipes asked for is used even where it is no better than the probe
     crops       fields of Crops to change, e.g. {"flip": 0} for digits
@@ -152,7 +152,7 @@ def finetune(
         (
             *filter(None, [lost]),
             *copy_remarks(known, copies, pool.ids),
-            *remarks(known.codes, known.names, cells, together),
+            *remarks(known.codes, known.names, cells, together, tuple(counts)),
         ),
         record,
         adapter,

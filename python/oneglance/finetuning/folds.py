@@ -17,6 +17,7 @@ from ..errors import InvalidInput
 LEAST_JUDGED = 10
 """Labels that have to be held out at least for a verdict."""
 _LEAST_CELLS = 3
+_PERHAPS_UNKNOWN = {"?", "nan", "NaN", "none", "None", "n/a", "N/A"}
 _WORDS = {1: "one label", 2: "two labels"}
 
 
@@ -58,14 +59,14 @@ def make_cells(
     seed: int,
     groups: IntArray | None = None,
 ) -> list[Cell]:
-    """Every fold of every repeat, with all its labels and with each of `counts` that it leaves more of.
+    """Every fold of every repeat, with all its labels and with each of `counts` that all folds leave more of.
 
     groups  (m,) numbers; pictures of one group (a scene, a patient) are held out together: else a picture would be
             judged by a network that has seen its likes
     None at all where the labels do not allow a verdict: fewer than ten that can be held out, or fewer than three cells.
     """
     units = np.arange(codes.size) if groups is None else groups
-    cells: list[Cell] = []
+    divisions: list[tuple[int, int, IntArray, IntArray]] = []
     n_judged = 0
     for repeat in range(repeats):
         places = make_folds(codes, folds, seed + repeat, groups)
@@ -74,13 +75,16 @@ def make_cells(
         n_judged = int((places >= 0).sum())
         for fold in range(int(places.max()) + 1):
             held, train = np.flatnonzero(places == fold), np.flatnonzero(places != fold)
-            order = train[nested_order(codes[train], seed + repeat)]
-            fitting = sorted({int(count) for count in counts if count < train.size})
-            cells += [
-                Cell(repeat, fold, count, order[:count], held, train.size, units[held]) for count in (*fitting, None)
-            ]
-    whole = [cell for cell in cells if cell.count is None]
-    return cells if n_judged >= LEAST_JUDGED and len(whole) >= _LEAST_CELLS else []
+            divisions.append((repeat, fold, train[nested_order(codes[train], seed + repeat)], held))
+    if n_judged < LEAST_JUDGED or len(divisions) < _LEAST_CELLS:
+        return []
+    least = min(order.size for _, _, order, _ in divisions)
+    fitting = sorted({int(count) for count in counts if count < least})
+    return [
+        Cell(repeat, fold, count, order[:count], held, order.size, units[held])
+        for repeat, fold, order, held in divisions
+        for count in (*fitting, None)
+    ]
 
 
 def check_counts(counts: tuple[int, ...], n_labels: int) -> tuple[int, ...]:
@@ -105,13 +109,19 @@ def group_numbers(rows: IntArray, groups: Sequence[Any] | None) -> IntArray | No
 
 
 def remarks(
-    codes: IntArray, names: npt.NDArray[np.object_], cells: list[Cell], groups: IntArray | None = None
+    codes: IntArray,
+    names: npt.NDArray[np.object_],
+    cells: list[Cell],
+    groups: IntArray | None = None,
+    counts: tuple[int, ...] = (),
 ) -> Iterator[str]:
     """What the labels do not tell, one sentence each."""
     sizes = np.bincount(codes, minlength=len(names))
     if names.dtype.kind == "i" and (names == -1).any():
         n_minus = int(sizes[names == -1].sum())
         yield f"-1 is a class like the others, with {n_minus} labels. Give None where it stands for unknown."
+    for name in _PERHAPS_UNKNOWN.intersection(map(str, names)):
+        yield f"{name!r} is a class like the others. Leave the label out where it stands for unknown."
     if groups is not None:
         yield f"{codes.size} labels are of {np.unique(groups).size} groups, which are held out as wholes."
         within = np.array([np.unique(groups[codes == code]).size for code in range(len(names))])
@@ -126,6 +136,11 @@ def remarks(
         if few.any():
             told = _few_names(names[few])
             yield f"{int(few.sum())} of {len(names)} classes have {_WORDS[size]} ({told}): {ending}."
+    left_out = sorted(set(counts) - {cell.count for cell in cells})
+    if cells and left_out:
+        least = min(cell.n_left for cell in cells)
+        told = ", ".join(map(str, left_out))
+        yield f"counts {told}: not tried, a fold leaves {least} labels to train on."
     if not cells:
         yield (
             f"Too few labels to judge by: {LEAST_JUDGED} in at least two classes of two, and three folds, are needed. "

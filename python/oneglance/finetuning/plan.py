@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +93,7 @@ def plan_finetune(
     counts: Sequence[int] = (),
     folds: int = 5,
     repeats: int = 2,
-    groups: Sequence[Any] | None = None,
+    groups: Sequence[Any] | Mapping[str, Any] | None = None,
     columns: Columns | None = None,
     **settings: Any,
 ) -> Plan:
@@ -125,13 +125,18 @@ def plan_finetune(
     together = group_numbers(known.rows, shared)
     n_folds, n_repeats = positive_int(folds, "folds"), positive_int(repeats, "repeats")
     cells = make_cells(known.codes, n_folds, n_repeats, parts, tuning.seed, together)
-    notes = tuple(remarks(known.codes, known.names, cells, together))
+    notes = tuple(remarks(known.codes, known.names, cells, together, parts))
     return Plan(base, source, known, recipes, why, tuning, cells, notes, shared)
 
 
-def _groups_of(source: Source, given: Sequence[Any] | None) -> list[Any] | None:
+def _groups_of(source: Source, given: Sequence[Any] | Mapping[str, Any] | None) -> list[Any] | None:
     if given is None:
         return None if source.items.groups is None else list(source.items.groups)
+    if isinstance(given, Mapping):
+        ids = list(source.items.ids)
+        if strange := sorted(set(given) - set(ids)):
+            raise InvalidInput(f"groups: no picture {strange[0]!r} in {source.info.description} of {len(ids)}.")
+        return [given.get(item) for item in ids]
     shared = list(given)
     if len(shared) != len(source.items):
         raise InvalidInput(

@@ -164,7 +164,7 @@ def _checked(value: Any, key: Key, place: str, *, off_ok: bool) -> Any:
     if key.least is not None and any(number < key.least for number in numbers):
         raise InvalidInput(f"{place} must be at least {key.least:g}, got {value!r}.")
     if isinstance(value, list):
-        if not value and key.kind in ("shares", "numbers", "paths", "files"):
+        if not value and key.kind in ("shares", "parts", "penalties", "numbers", "paths", "files"):
             raise InvalidInput(f"{place} is empty: {KINDS[key.kind]} is needed. Leave the key out for its default.")
         return tuple(value)
     return (value,) if key.kind == "texts" else value
@@ -187,15 +187,30 @@ def _fits(value: Any, kind: str) -> bool:
         return number
     if kind == "share":
         return number and 0 <= value <= 1
+    if kind == "part":
+        return number and 0 < value <= 1
+    if kind == "level":
+        return number and 0.5 <= value < 1
+    if kind == "penalty":
+        return number and value > 0
     if kind == "budget":
-        return whole or (isinstance(value, str) and bool(re.fullmatch(r"\s*[0-9.]+\s*%\s*|\s*[0-9]+\s*", value)))
+        return (whole and value > 0) or (isinstance(value, str) and _is_budget(value))
     if kind == "table":
         return isinstance(value, dict)
-    inside = {"shares": "share", "numbers": "number", "counts": "whole"}[kind]
+    inside = {"shares": "share", "parts": "part", "penalties": "penalty", "numbers": "number", "counts": "whole"}[kind]
     return isinstance(value, list) and all(_fits(one, inside) for one in value)
 
 
+def _is_budget(text: str) -> bool:
+    number = re.fullmatch(r"\s*([0-9]+|[0-9]*\.?[0-9]+(?=\s*%))\s*(%?)\s*", text)
+    return number is not None and 0 < float(number[1]) <= (100 if number[2] else float("inf"))
+
+
 def _check_strategy(select: Mapping[str, Any], where: _Lines) -> None:
+    if select["quotas"] and select["strata"] is None:
+        raise InvalidInput(
+            f"{where('select', 'quotas')}, [select]: quotas are of strata. Name their column with strata."
+        )
     known = parameters(select["strategy"])
     for name in select["params"]:
         if name not in known:

@@ -97,6 +97,16 @@ def prepare(
     return Prepared(source, source.pictures, made, preprocess, sides, n_channels, None, words, ready)
 
 
+def _refuse_broken(backbone: Backbone) -> None:
+    """Raises InvalidInput for weights or statistics that are no finite numbers: training would carry them on."""
+    for name, value in backbone.module.state_dict().items():
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and not torch.isfinite(value).all():
+            raise InvalidInput(
+                f'start (--from): {name} of backbone "{backbone.name}" holds NaN or infinite values. Look at its '
+                "weights; training would only carry them on."
+            )
+
+
 def _continued(
     source: Source,
     pictures: Pictures,
@@ -108,6 +118,7 @@ def _continued(
     ready: bool,
 ) -> Prepared:
     (backbone,) = as_backbones([start])
+    _refuse_broken(backbone)
     preprocess: Any = backbone.preprocess
     if wanted is not None:
         if type(preprocess) is not Preprocess:

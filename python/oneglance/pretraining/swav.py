@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import InvalidInput
 from ..masks.crops import Crops, crops_for
 from ..masks.settings import choose_settings
 from ..masks.swav import N_CODED, Queue, SwavHead, swav_loss
@@ -52,6 +53,11 @@ class SwavObjective(Objective):
         given = {"epochs": epochs, "batch_size": facts.batch_size, "seed": facts.seed, **chosen}
         self.plan = choose_settings(facts.n_pictures, width, "resnet", n_classes=facts.n_classes, given=given)
         plan = self.plan
+        if plan.queue > facts.n_steps * facts.batch_size:
+            raise InvalidInput(
+                f"queue={plan.queue} never fills: {facts.n_steps} steps of {facts.batch_size} pictures bring "
+                f"{facts.n_steps * facts.batch_size}. Take a shorter one, or more epochs."
+            )
         self.head = SwavHead(width, plan.n_projected, plan.n_prototypes, seeded(facts.seed, "head"))
         self.queue = Queue(plan.queue, plan.n_projected, torch.device("cpu"))
         self.register_buffer("use", torch.full((plan.n_prototypes,), 1.0 / plan.n_prototypes))

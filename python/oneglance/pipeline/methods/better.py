@@ -20,8 +20,8 @@ from .judge import cross_validated, fit
 def the_better(
     ctx: Context, pool: Pool, known: Known, backbones: Sequence[Any], place: str, notes: Sequence[str], deployed: int
 ) -> Adapted:
-    """Heads on the frozen backbones, and on these in their place; the adapted are used where they name more of the
-    labels right that are held out in turn, in the same folds. In doubt the frozen ones are.
+    """Heads on the frozen backbones, and on these in their place; the adapted are used where they surely name more of
+    the labels right that are held out in turn, in the same folds. In doubt the frozen ones are.
 
     backbones  Backbone objects, as many as there are     place  folder for stores and heads, below the run's
     notes      sentences for the report                   deployed  bytes of what they need beside the frozen ones
@@ -40,7 +40,7 @@ def the_better(
     found.save(ctx.folder / place / plain.FOLDER)
     difference = after.right.astype(np.float64) - before.right
     better = mean_dict(difference, level, groups=after.groups) if after.n else None
-    use = better is not None and better["mean"] > 0
+    use = better is not None and better["low"] > 0
     told = "too few labels to compare them" if better is None else _in_words(better)
     verdict = f"{'Adapted' if use else 'Frozen'} backbones are used: held out in turn, adapted less frozen {told}."
     both = {"frozen": before.as_dict(), "adapted": after.as_dict(), "difference": better}
