@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -63,29 +63,49 @@ class PictureTable:
         return np.array([reason is None for reason in self.reasons], dtype=np.bool_)
 
 
-def read_pictures(pictures: Pictures, *, workers: int | None = None, callback: Callback | None = None) -> PictureTable:
+class Kept(Protocol):
+    """Where tables of a pass are kept (see picture_file)."""
+
+    def read(self) -> PictureTable | None: ...
+    def due(self) -> bool: ...
+    def write(self, table: PictureTable) -> None: ...
+
+
+def read_pictures(
+    pictures: Pictures, *, workers: int | None = None, callback: Callback | None = None, kept: Kept | None = None
+) -> PictureTable:
     """Decodes and scores every picture once. A bad one becomes a reason, never an error.
 
     workers  processes; 0: this one (also where processes cannot fork); None: one per core on Linux where the pool is
              worth it
+    kept     what it holds is not decoded again; what is found is kept there, also where the pass is broken off
 
     The answer does not depend on workers. Cost: the decoding, and up to some 30 % of it for small pictures, less for
     large ones. Memory: O(a picture) per worker, about 150 bytes per picture. Raises InvalidInput (pictures
     that are float arrays), OneglanceError (a worker died).
     """
     n = len(pictures)
-    tasks = [(start, min(start + _TASK_ROWS, n)) for start in range(0, n, _TASK_ROWS)]
-    n_workers = default_workers(n_tasks(n)) if workers is None else workers
+    there = None if kept is None else kept.read()
+    parts: list[PictureTable] = [] if there is None else [there]
+    done = sum(map(len, parts))
+    tasks = [(start, min(start + _TASK_ROWS, n)) for start in range(done, n, _TASK_ROWS)]
+    n_workers = default_workers(len(tasks)) if workers is None else workers
     if "fork" not in multiprocessing.get_all_start_methods():
         n_workers = 0
-    meter = Meter("audit", 0, n, callback)
-    parts: list[PictureTable] = []
-    bad = 0
-    with contextlib.closing(_parts(pictures, tasks, n_workers)) as incoming:
-        for part in incoming:
-            parts.append(part)
-            bad += int(np.count_nonzero(~part.good))
-            meter.advance(len(part), bad)
+    meter = Meter("audit", done, n, callback)
+    bad = sum(int(np.count_nonzero(~part.good)) for part in parts)
+    try:
+        with contextlib.closing(_parts(pictures, tasks, n_workers)) as incoming:
+            for part in incoming:
+                parts.append(part)
+                bad += int(np.count_nonzero(~part.good))
+                meter.advance(len(part), bad)
+                if kept is not None and kept.due():
+                    parts = [_joined(parts)]
+                    kept.write(parts[0])
+    finally:
+        if kept is not None and tasks and parts:
+            kept.write(_joined(parts))
     return _joined(parts)
 
 

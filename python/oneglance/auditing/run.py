@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +25,15 @@ from .known import judge, known_columns, known_labels
 from .missing import read_rows
 from .opening import Material, common_backbones, open_material
 from .picture_checks import check_pictures
+from .picture_file import PictureFile
 from .picture_pass import PictureTable, read_pictures
 from .result import Audit
 from .standins import settled
 
 NEAR, HAMMING, PERMUTATIONS, SAMPLE_ROWS = 0.95, 4, 500, 2000
+SEEN = (".pictures.npz", ".against.npz")
+"""Files of a checkpoint."""
+
 LEAST_PERMUTATIONS = 199
 """With fewer the kernel test alone could never raise the alarm."""
 
@@ -51,6 +57,7 @@ def audit(
     seed: int = 0,
     progress: bool | Callable[[str], None] | None = None,
     picture_progress: Callback | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Audit:
     """Looks for what is wrong with a pool of pictures, features, or both: needs no labels and changes nothing.
 
@@ -68,6 +75,7 @@ def audit(
     permutations of the kernel test                         sample_rows  most rows of each pool in the tests of shift
     workers      decoding processes; None: one per core, 0: none
     progress     called with one-line notes; True prints them on stderr.  picture_progress  gets Progress objects
+    checkpoint   folder for what was seen of picture files: the same call goes on from there after a kill; it is left
 
     Pictures: each is decoded once; unreadable files, exposure, blur, size, mode, grey, pixels that repeat, look-alikes.
     Features of every backbone: NaN and how it is missing, infinity, zeros, constant and saturated columns, norms,
@@ -107,10 +115,16 @@ def audit(
     findings: list[Finding] = _invalid(mine)
     metrics: dict[str, Any] = {}
     tables = [
-        None if one is None or one.pictures is None
-        else read_pictures(one.pictures, workers=workers, callback=picture_progress)
-        for one in (mine, theirs)
-    ]  # fmt: skip
+        None
+        if one is None or one.pictures is None
+        else read_pictures(
+            one.pictures,
+            workers=workers,
+            callback=picture_progress,
+            kept=None if checkpoint is None else PictureFile(Path(checkpoint) / name, one.pictures),
+        )
+        for one, name in zip((mine, theirs), SEEN, strict=True)
+    ]
     if tables[0] is not None:
         found, metrics["pictures"] = check_pictures(tables[0], int(hamming))
         findings += [_renumbered(one, mine.rows, None) for one in found]

@@ -16,7 +16,7 @@ from ..auditing.opening import Material, is_store, open_material
 from ..auditing.plan import AuditPlan, plan_audit
 from ..auditing.report import figure_tables, how_bad
 from ..auditing.result import FILES, Audit
-from ..auditing.run import HAMMING, LEAST_PERMUTATIONS, NEAR, PERMUTATIONS, SAMPLE_ROWS
+from ..auditing.run import HAMMING, LEAST_PERMUTATIONS, NEAR, PERMUTATIONS, SAMPLE_ROWS, SEEN
 from ..auditing.run import audit as run
 from ..errors import BadData, InvalidInput
 from ..features.listfile import LIST_SUFFIXES, Columns
@@ -195,9 +195,12 @@ def audit(
             columns=columns,
             progress=note,
             picture_progress=progress if callable(progress) else None,
+            checkpoint=out,
             **options,
         )
     found.save(out, head)
+    for name in SEEN:
+        (out / name).unlink(missing_ok=True)
     if as_json:
         print_json({"out": str(out), **found.as_dict()})
     else:
@@ -244,8 +247,8 @@ def _check_folder(folder: Path, head: dict[str, Any], overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(f"--out {folder} is a file, a folder is needed. Choose another name.")
     check_writable(folder, folder)
-    if overwrite or not folder.is_dir() or {path.name for path in folder.iterdir()} <= set(FILES[:2]):
-        return  # at most what a run left that was killed while it wrote: audit.json comes last
+    if overwrite or not folder.is_dir() or {path.name for path in folder.iterdir()} <= {*FILES[:2], *SEEN}:
+        return  # at most what a run left that was killed: audit.json comes last
     try:
         there = json.loads((folder / FILES[2]).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..errors import InvalidInput, OneglanceError
+from ..store.files import digest
 
 DECODING = "Pillow, first frame, EXIF orientation applied, alpha over white, 16-bit grey / 257, converted to 8-bit RGB"
 MAX_PIXELS = 178_956_970  # Pillow's own limit for what it calls a decompression bomb
@@ -174,6 +175,18 @@ class FilePictures:
         if not 0 <= row < len(self):
             raise IndexError(row)
         return Path(os.fsdecode(self._paths[self._ends[row] : self._ends[row + 1]]))
+
+    def mark(self) -> str:
+        """Hash of the paths, sizes and times of change: another one where a file was edited."""
+        stats = (self._stat(row) for row in range(len(self)))
+        return digest(self._paths, self._ends.tobytes(), repr(self._max_pixels).encode(), *stats)
+
+    def _stat(self, row: int) -> bytes:
+        try:
+            found = os.stat(self.path(row))
+        except (OSError, ValueError):
+            return b"none"
+        return b"%d %d" % (found.st_size, found.st_mtime_ns)
 
     def load(self, row: int) -> tuple[Any, bytes]:
         data = read_bytes(self.path(row))
