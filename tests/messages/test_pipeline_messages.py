@@ -25,7 +25,7 @@ BASE = '# a comment\n[pool]\nsource = "photos"\n[select]\nbudget = 10\n'
         ("[evaluate]\nrepeats = 2\n", "line 7, [evaluate] repeats must be at least 3, got 2."),
         ("[evaluate]\nrepeats = true\n", "[evaluate] repeats must be a whole number, got True."),
         ("[evaluate]\nrepeats = 3.5\n", "must be a whole number, got 3.5."),
-        ("[evaluate]\ncurve = [0.5, 2]\n", "[evaluate] curve must be a list of numbers between 0 and 1, got [0.5, 2]."),
+        ("[evaluate]\ncurve = [0.5, 2]\n", "curve must be a list of numbers above 0, up to 1, got [0.5, 2]."),
         ("[evaluate]\ncurve = []\n", "[evaluate] curve is empty"),
         ("[embed]\nmax_bad_fraction = nan\n", "must be a number between 0 and 1, got nan."),
         ("[embed]\npatterns = 1\n", "[embed] patterns must be true or false, got 1."),
