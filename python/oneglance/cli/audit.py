@@ -13,8 +13,7 @@ from .._run_head import differences, run_head
 from ..auditing.clusters import SAMPLE as CLUSTER_SAMPLE
 from ..auditing.findings import SEVERITIES
 from ..auditing.opening import Material, is_store, open_material
-from ..auditing.plan import AuditPlan, plan_audit
-from ..auditing.report import figure_tables, how_bad
+from ..auditing.plan import plan_audit
 from ..auditing.result import FILES, Audit
 from ..auditing.run import HAMMING, LEAST_PERMUTATIONS, NEAR, PERMUTATIONS, SAMPLE_ROWS, SEEN
 from ..auditing.run import audit as run
@@ -23,15 +22,15 @@ from ..features.listfile import LIST_SUFFIXES, Columns
 from ..features.pictures import MAX_PIXELS
 from ..features.source import open_source
 from ..features.vectors import VECTOR_SUFFIXES
-from ..store.files import human_bytes, json_bytes
+from ..store.files import json_bytes
+from .audit_text import print_audit, print_plan
 from .inputs import column_digest, open_pool, read_column, read_labels
-from .output import counted, duration, note, print_json, print_table, say
+from .output import counted, note, print_json
 from .pool_options import some_pool_options
 from .progress import shown
 from .run_folder import check_writable
 
 _PATH = click.Path(path_type=Path, exists=True)
-_SHOWN = 12
 
 
 @click.command(short_help="Find what is wrong with a pool before you label it.")
@@ -168,7 +167,7 @@ def audit(
             permutations=options["permutations"],
             workers=options["workers"],
         )
-        _print_plan(plan, as_json)
+        print_plan(plan, as_json)
         return
     request = {
         "command": "audit",
@@ -204,7 +203,7 @@ def audit(
     if as_json:
         print_json({"out": str(out), **found.as_dict()})
     else:
-        _print(found, out)
+        print_audit(found, out)
     _fail(found, fail_on, out)
 
 
@@ -259,44 +258,6 @@ def _check_folder(folder: Path, head: dict[str, Any], overwrite: bool) -> None:
             f"--out {folder} holds something else (different: {', '.join(differs)}). Choose another folder, or add "
             "--overwrite."
         )
-
-
-def _print_plan(plan: AuditPlan, as_json: bool) -> None:
-    if as_json:
-        print_json({"plan": plan.as_dict()})
-        return
-    rows: list[tuple[str, str]] = [
-        ("items", f"{plan.n_items:,}"),
-        ("pictures", f"{plan.n_pictures:,}, each decoded once" if plan.n_pictures else "none"),
-        *((f"backbone {name}", f"{entry['d']} x {entry['dtype']}") for name, entry in plan.backbones.items()),
-        ("passes", f"up to {plan.passes} per backbone" if plan.passes else "none: no features are read"),
-        ("read per pass", human_bytes(plan.read_bytes)),
-        ("memory", f"about {human_bytes(plan.ram_bytes)} beyond the features"),
-        ("disk", f"about {human_bytes(plan.disk_bytes)} at most"),
-        ("time", f"about {duration(plan.seconds)}, a rough guess"),
-    ]
-    print_table(("plan", ""), rows)
-
-
-def _print(found: Audit, out: Path) -> None:
-    for one in found.findings[:_SHOWN]:
-        say(f"{one.severity}: {one.what}")
-        say(f"  {how_bad(one.value, one.threshold, one.measure)}")
-        say(f"  {one.advice}")
-    if len(found.findings) > _SHOWN:
-        say(f"... and {len(found.findings) - _SHOWN} more, see {out / FILES[1]}")
-    if not found.findings:
-        say(f"nothing found in {counted(found.n_items, 'item')}")
-    for title, header, rows in figure_tables(found.as_dict()["metrics"]):
-        say("")
-        print_table(header, rows, title)
-    if "caution" in found.metrics:
-        say(found.metrics["caution"])
-    say("")
-    left = sum(rows.size for rows in found.dropped().values())
-    if left:
-        say(f"{counted(left, 'item')} to leave out: oneglance select ... --audit {out}")
-    say(f"-> {', '.join(str(out / name) for name in FILES)}")
 
 
 def _fail(found: Audit, fail_on: str | None, out: Path) -> None:
